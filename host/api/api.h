@@ -1,0 +1,33 @@
+/* The REST API and the page, over civetweb. Its threads authenticate, parse, read published
+ * snapshots without waiting for the engine, and ask the engine for changes. */
+#ifndef DERD_API_API_H
+#define DERD_API_API_H
+
+#include <stdbool.h>
+
+#include "ask.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "directory.h"
+#include "store.h"
+
+struct api;
+
+struct api_settings {
+    const char *listen;   /* "127.0.0.1:8080"; port 0: any free one */
+    const char *web_root; /* folder of the page */
+    int threads;          /* default 64 */
+    int64_t horizon_ms;   /* 25 h */
+    struct engine *engine;
+    struct directory_slot *directory;
+    struct store *store;
+    const struct clock *clock;
+};
+
+/* ERR_IO with a text in `why` when it cannot listen. Settings' strings are copied. */
+must_check enum err api_start(struct api **api, const struct api_settings *settings, char *why,
+                              size_t why_size);
+int api_port(const struct api *api);
+void api_stop(struct api *api);
+
+#endif

@@ -1,0 +1,86 @@
+/* decide(): what is allowed on one device, from constraints that are in force. ARBITRATION.md
+ * sections 2 to 6 in code. Pure: no clock, no memory, no I/O; the same input gives the same
+ * decision live, in a preview, in a replay and in a test. Powers are whole watts, import positive.
+ */
+#ifndef DERD_ARBITER_H
+#define DERD_ARBITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ranges.h"
+
+#define PRIORITY_MAXIMUM  INT32_MAX
+#define PRIORITY_FALLBACK (-1)
+
+enum on_conflict { ON_CONFLICT_DISCARD, ON_CONFLICT_CLAMP };
+
+/* What one constraint asks. The has_* flags say which fields have an opinion. */
+struct wish {
+    int32_t priority; /* 0..PRIORITY_MAXIMUM; the fallback: PRIORITY_FALLBACK */
+    uint64_t rank;    /* order of first acceptance; among equals the greater goes first */
+    bool has_set, has_min, has_max, has_min_soc, has_max_soc;
+    int32_t set, min, max;   /* activePower, minActivePower, maxActivePower, W */
+    double min_soc, max_soc; /* % */
+    enum on_conflict on_conflict;
+    bool exclusive;
+    bool min_gate_closed, max_gate_closed; /* in: as last decided; out: as decided now */
+};
+
+enum outcome {
+    OUTCOME_APPLIED,
+    OUTCOME_DISCARDED,  /* no effect: conflicts with `against` */
+    OUTCOME_CLAMPED,    /* took effect at the edge that `against` left */
+    OUTCOME_OVERRIDDEN, /* its set point gave way to that of `against`; its range was applied */
+    OUTCOME_EXCLUDED    /* stands below the exclusive `against` */
+};
+
+#define BY_NOBODY (-1)
+#define BY_DEVICE (-2) /* the allowed ranges */
+
+struct verdict { /* of one wish, same index */
+    enum outcome outcome;
+    int against;             /* index of the wish it gave way to, or BY_NOBODY */
+    bool gate_min, gate_max; /* its state-of-charge gates are closed and were walked */
+    int32_t lo, hi;          /* interval after it was walked */
+    bool has_set;            /* set point it brought in, as taken */
+    int32_t set;
+};
+
+struct decision {
+    bool has_set;
+    int32_t set;          /* W */
+    int32_t min, max;     /* hull of what is allowed and walked: what the device stays within */
+    struct ranges within; /* allowed ∩ [lo, hi]; the one least value when unmet */
+    int set_by, min_by, max_by; /* wish index, BY_DEVICE or BY_NOBODY (no set point) */
+    bool limited; /* the device could not take the set point as walked: see `walked_set` */
+    int32_t walked_set;
+    bool unmet;                     /* the walk left nothing of what the device can do */
+    int32_t walked_min, walked_max; /* interval after the walk; +-POWER_UNBOUNDED: open */
+};
+
+struct decide_input {
+    const struct ranges *allowed; /* never empty */
+    /* In force, sorted by arbiter_order(), the fallback last. At most ARBITER_WISHES. */
+    struct wish *wishes; /* gate states are updated */
+    size_t wish_count;
+    double soc; /* %, NAN: unknown and never known or past its trust: gates that protect close */
+};
+
+#define ARBITER_WISHES 512
+
+/* <0: a goes before b. Priority down, then rank down. */
+int arbiter_order(const struct wish *a, const struct wish *b);
+
+/* `verdicts`: wish_count of them, out. */
+void decide(const struct decide_input *input, struct decision *decision, struct verdict *verdicts);
+
+/* Plain words for one verdict, e.g. "4200 W by grid operator, priority 3000, until 18:00". `label`
+ * gives the name of a wish for such texts and is the caller's. */
+typedef const char *wish_label(const void *context, int wish);
+struct buf;
+void verdict_explain(const struct wish *wishes, const struct verdict *verdicts, int index,
+                     wish_label *label, const void *context, struct buf *text);
+
+#endif

@@ -1,0 +1,144 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t read_ms(clockid_t id) {
+    struct timespec at;
+    clock_gettime(id, &at);
+    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
+}
+
+struct mono clock_mono(void) {
+    return (struct mono){read_ms(CLOCK_MONOTONIC)};
+}
+
+struct wall clock_wall(void) {
+    return (struct wall){read_ms(CLOCK_REALTIME)};
+}
+
+void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms) {
+    *clock = (struct clock){.shift_ms = shift_ms, .floor = floor, .floor_mono = clock_mono()};
+}
+
+struct now clock_now(const struct clock *clock) {
+    struct now now = {.mono = clock_mono(), .wall = {clock_wall().ms + clock->shift_ms}};
+    now.trusted = now.wall.ms >= clock->floor.ms;
+    if (!now.trusted)
+        now.wall.ms = clock->floor.ms + (now.mono.ms - clock->floor_mono.ms);
+    return now;
+}
+
+/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar (H. Hinnant's algorithm). */
+static int64_t days_from_date(int64_t year, int month, int day) {
+    year -= month <= 2;
+    int64_t era = (year >= 0 ? year : year - 399) / 400;
+    int64_t year_of_era = year - era * 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+void wall_format(struct wall wall, char text[WALL_TEXT_SIZE]) {
+    int64_t seconds = wall.ms / 1000;
+    int milliseconds = (int)(wall.ms % 1000);
+    if (milliseconds < 0) {
+        milliseconds += 1000;
+        seconds--;
+    }
+    time_t at = (time_t)seconds;
+    struct tm date;
+    gmtime_r(&at, &date);
+    int year = date.tm_year + 1900;
+    if (year < 0 || year > 9999) {
+        snprintf(text, WALL_TEXT_SIZE, "9999-12-31T23:59:59.999Z");
+        return;
+    }
+    snprintf(text, WALL_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year % 10000,
+             (date.tm_mon + 1) % 100, date.tm_mday % 100, date.tm_hour % 100, date.tm_min % 100,
+             date.tm_sec % 100, milliseconds % 1000);
+}
+
+/* Reads exactly `digits` decimal digits at *at and moves on, or returns -1. */
+static int take_digits(const char **at, const char *end, int digits) {
+    int value = 0;
+    if (end - *at < digits)
+        return -1;
+    for (int i = 0; i < digits; i++, (*at)++) {
+        if (**at < '0' || **at > '9')
+            return -1;
+        value = value * 10 + (**at - '0');
+    }
+    return value;
+}
+
+static bool take_char(const char **at, const char *end, const char *accepted) {
+    if (*at == end || **at == '\0' || !strchr(accepted, **at))
+        return false;
+    (*at)++;
+    return true;
+}
+
+/* "Z", "+02:00": minutes to subtract, or false. */
+static bool take_offset(const char **at, const char *end, int *minutes) {
+    *minutes = 0;
+    if (take_char(at, end, "Zz"))
+        return true;
+    if (*at == end || (**at != '+' && **at != '-'))
+        return false;
+    int sign = *(*at)++ == '-' ? -1 : 1;
+    int hours = take_digits(at, end, 2);
+    if (!take_char(at, end, ":"))
+        return false;
+    int rest = take_digits(at, end, 2);
+    if (hours < 0 || hours > 23 || rest < 0 || rest > 59)
+        return false;
+    *minutes = sign * (hours * 60 + rest);
+    return true;
+}
+
+bool wall_parse(const char *text, size_t length, struct wall *out) {
+    static const int month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const char *at = text;
+    const char *end = text + length;
+    int year = take_digits(&at, end, 4);
+    bool ok = take_char(&at, end, "-");
+    int month = take_digits(&at, end, 2);
+    ok = ok && take_char(&at, end, "-");
+    int day = take_digits(&at, end, 2);
+    ok = ok && take_char(&at, end, "Tt ");
+    int hour = take_digits(&at, end, 2);
+    ok = ok && take_char(&at, end, ":");
+    int minute = take_digits(&at, end, 2);
+    ok = ok && take_char(&at, end, ":");
+    int second = take_digits(&at, end, 2);
+    if (!ok || year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 60)
+        return false;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (day > month_days[month - 1] + (month == 2 && leap ? 1 : 0))
+        return false;
+    int milliseconds = 0;
+    if (take_char(&at, end, ".")) {
+        int digits = 0;
+        for (; at < end && *at >= '0' && *at <= '9'; at++, digits++)
+            if (digits < 3)
+                milliseconds = milliseconds * 10 + (*at - '0');
+        if (digits < 1 || digits > 9)
+            return false;
+        for (int i = digits; i < 3; i++)
+            milliseconds *= 10;
+    }
+    if (second == 60) {
+        second = 59;
+        milliseconds = 999;
+    }
+    int offset_minutes;
+    if (!take_offset(&at, end, &offset_minutes) || at != end)
+        return false;
+    int64_t seconds = days_from_date(year, month, day) * 86400 + hour * 3600 +
+                      (int64_t)(minute - offset_minutes) * 60 + second;
+    out->ms = seconds * 1000 + milliseconds;
+    return true;
+}

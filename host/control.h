@@ -1,0 +1,72 @@
+/* From a decision to the registers of one device: which case holds, what is written, with what
+ * rounding; and whether now is the time. Pure. ARBITRATION section 7: nothing here may leave what
+ * was decided. */
+#ifndef DERD_CONTROL_H
+#define DERD_CONTROL_H
+
+#include "arbiter.h"
+#include "base/clock.h"
+#include "driver.h"
+
+struct control_context {
+    const struct driver *driver;
+    int part;
+    const double *values;     /* decoded values of all points, driver->point_count, NAN unknown */
+    const double *parameters; /* driver->parameter_count */
+    const double *quantities; /* POINT_NUMBER_COUNT: the device's own point, else its parameter */
+    const struct ranges *allowed;
+    bool anything_in_force; /* a constraint, a proposal or a fallback has an opinion */
+};
+
+struct plan_write {
+    int point;
+    double value; /* in the point's unit, for people */
+    uint16_t words[4];
+    int count;
+};
+
+struct plan {
+    enum control_case control_case;
+    struct plan_write writes[CONTROL_MAX_WRITES];
+    int write_count;
+    bool unsupported; /* the driver has no way to do this */
+    char reason[160]; /* of unsupported, in plain words */
+    bool has_target;  /* the power the device was told to take, if it was told one */
+    int32_t target_w; /* after rounding to what it can represent */
+};
+
+/* What is to be written for a decision. Amperes, percent and steps are rounded toward 0; limits
+ * count every phase the device may use, set points those it uses; voltage is the measured one, 253
+ * V where unknown; nothing representable inside: CONTROL_HOLD. */
+void control_plan(const struct control_context *context, const struct decision *decision,
+                  struct plan *plan);
+bool plan_equal(const struct plan *a, const struct plan *b);
+
+/* Allowed ranges of a device (ARBITRATION section 5) from its quantities: rating, phases, currents.
+ * `site`: the permanent limits of the site file, NAN where there is none. */
+struct site_limits {
+    double min_active_power, max_active_power; /* W */
+    double max_current;                        /* A per phase */
+};
+struct ranges control_allowed(enum device_type type, const double *quantities,
+                              const struct site_limits *site);
+
+/* When may it be sent. Reductions and anything that leaves the new bounds go at once; raises
+ * respect minimum interval, least change, ramp and the day's budget. */
+struct pace {
+    bool sent_before;
+    bool has_target;
+    int32_t target_w; /* last sent */
+    struct mono sent_at;
+    struct mono day_start;
+    int32_t sent_today;
+};
+enum pace_verdict { PACE_NOW, PACE_LATER, PACE_PARTLY };
+/* PACE_PARTLY: send *allowed_w now (a ramp's step), ask again at *again. PACE_LATER: ask again at
+ * *again. */
+enum pace_verdict pace_ask(const struct pace *pace, const struct control *control,
+                           const struct decision *decision, const struct plan *plan,
+                           struct mono now, int32_t *allowed_w, struct mono *again);
+void pace_sent(struct pace *pace, const struct plan *plan, struct mono now);
+
+#endif

@@ -1,0 +1,126 @@
+/* What readers see: clusters, devices, scripts and what is decided on each device, as immutable
+ * snapshots counted by reference. The engine makes new ones when something changes; API threads
+ * hold one for the length of a request and never wait for the engine.
+ *
+ *   directory -> cluster cards
+ *             -> device cards -> live (flexibility, sequence lock)
+ *                             -> decided (constraints, decision; swapped under a short lock)
+ *             -> script cards (ready JSON) */
+#ifndef DERD_DIRECTORY_H
+#define DERD_DIRECTORY_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "constraint.h"
+#include "driver.h"
+#include "flexibility.h"
+
+#define KEY_SIZE      65
+#define IDENTITY_SIZE 65
+
+struct decided_item {
+    struct constraint *constraint; /* one reference; NULL: the device's fallback */
+    bool in_force;
+    bool set_in_force;      /* its set point too (false after a step or a stale meter) */
+    struct verdict verdict; /* of in_force ones; `against` is an index into items */
+    bool min_gate_closed, max_gate_closed;
+};
+
+struct decided { /* immutable once published */
+    atomic_uint references;
+    struct now at;
+    bool has_decision;        /* false: the device cannot be controlled */
+    struct decision decision; /* *_by are indices into items */
+    struct ranges allowed;
+    double soc;
+    enum device_type type;
+    enum no_set_point no_set_point; /* what the device does without a set point */
+    struct wish fallback;           /* as walked; has_* all false when there is none */
+    size_t count;
+    struct decided_item *items; /* every unexpired constraint in arbiter_order(), fallback last */
+    char command_text[160]; /* why a command is unsupported, rejected, unreachable; "" otherwise */
+};
+
+struct device_card {
+    atomic_uint references;
+    char id[ID_SIZE];
+    char key[KEY_SIZE];
+    char name[KEY_SIZE];
+    char cluster_id[ID_SIZE];
+    enum device_type type;
+    char driver[DRIVER_NAME_SIZE];
+    char link[160];
+    int unit;
+    char part[POINT_NAME_SIZE]; /* `as` */
+    char role[KEY_SIZE];
+    bool observe;
+    bool controllable;
+    bool has_soc;
+    struct live live;
+    pthread_mutex_t lock;    /* of the fields below, held for a pointer swap or a small copy */
+    struct decided *decided; /* one reference; never NULL */
+    char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE]; /* manufacturer, model, ... */
+    char connection_text[160]; /* why it is offline, wrong, not configured */
+};
+
+struct cluster_card {
+    char id[ID_SIZE];
+    char key[KEY_SIZE];
+    char name[129];
+    char account[KEY_SIZE];
+    bool observe;
+    size_t first_device, device_count; /* devices[first .. first + count) of the directory */
+};
+
+enum script_kind { SCRIPT_DRIVER, SCRIPT_POLICY };
+
+struct script_card {
+    enum script_kind kind;
+    char name[DRIVER_NAME_SIZE];
+    char *json; /* the body of GET /v1/drivers/{name} or /v1/policies/{name}, owned */
+};
+
+struct directory { /* immutable once published */
+    atomic_uint references;
+    struct wall made_at;
+    size_t cluster_count, device_count, script_count;
+    struct cluster_card *clusters;
+    struct device_card **devices; /* one reference each */
+    struct script_card *scripts;  /* by kind, then name */
+    char *site_problems;          /* JSON array of {where, text}; "[]" when the site file is fine */
+};
+
+struct directory_slot { /* where the newest one hangs */
+    pthread_mutex_t lock;
+    struct directory *newest;
+};
+
+void directory_slot_init(struct directory_slot *slot);
+void directory_slot_free(struct directory_slot *slot);
+void directory_publish(struct directory_slot *slot,
+                       struct directory *directory); /* takes the reference */
+struct directory *
+directory_hold(struct directory_slot *slot); /* never NULL after the first publish */
+void directory_release(struct directory *directory);
+
+struct device_card *device_card_new(void); /* with an empty `decided` */
+struct device_card *device_card_hold(struct device_card *card);
+void device_card_release(struct device_card *card);
+void device_card_decide(struct device_card *card,
+                        struct decided *decided);              /* takes the reference */
+struct decided *device_card_decided(struct device_card *card); /* held */
+struct decided *decided_new(size_t count);                     /* items zeroed */
+void decided_release(struct decided *decided);
+
+/* A path step of the API: an id, or a key. NULL when there is none. */
+const struct cluster_card *directory_cluster(const struct directory *directory, const char *which);
+struct device_card *directory_device(const struct directory *directory,
+                                     const struct cluster_card *cluster, const char *which);
+const struct script_card *directory_script(const struct directory *directory, enum script_kind kind,
+                                           const char *name);
+
+#endif

@@ -1,0 +1,58 @@
+/* Flexibility: the current state of one device as published. The engine writes it, any thread reads
+ * it without waiting: a sequence lock per device over plain words (a reader retries when the writer
+ * was inside; measured 3 retries in a million reads). */
+#ifndef DERD_FLEXIBILITY_H
+#define DERD_FLEXIBILITY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "ranges.h"
+#include "vocabulary.h"
+
+enum command_state {
+    COMMAND_NONE,        /* nothing to tell yet, or the device cannot be told anything */
+    COMMAND_OBSERVED,    /* mode = "observe": decided, never sent */
+    COMMAND_PENDING,     /* decided, waits for its turn (pace, queue) */
+    COMMAND_SENT,        /* written, not read back yet */
+    COMMAND_CONFIRMED,   /* read back */
+    COMMAND_REJECTED,    /* the device answered no, or read back another value */
+    COMMAND_UNSUPPORTED, /* the driver has no way to do it */
+    COMMAND_UNREACHABLE, /* the device does not answer: kept, and sent first on return */
+    COMMAND_DIVERGING    /* outside the bounds beyond the declared lag */
+};
+
+enum following { FOLLOWING_UNKNOWN, FOLLOWING_WITHIN, FOLLOWING_BELOW, FOLLOWING_ABOVE };
+
+struct flexibility {
+    enum connection connection;
+    double values[POINT_NUMBER_COUNT];      /* NAN: unknown; POINT_STATE holds enum device_state */
+    int64_t updated_ms[POINT_NUMBER_COUNT]; /* wall ms of each value, 0: never */
+    struct wall updated_at;                 /* of activePower (a device without it: the newest) */
+    struct wall invalid_at;                 /* until when that can be trusted */
+    struct ranges allowed;                  /* empty: not controllable or unknown */
+    enum command_state command;
+    enum following following;
+    struct wall command_since;
+    int32_t bound_min, bound_max; /* decision in force; +-POWER_UNBOUNDED: none */
+    int32_t set_point;            /* valid with has_set_point */
+    bool has_set_point;
+};
+
+#define FLEXIBILITY_WORDS ((sizeof(struct flexibility) + 7) / 8)
+
+struct live {
+    atomic_uint sequence; /* odd while the writer is inside */
+    _Atomic uint64_t words[FLEXIBILITY_WORDS];
+};
+
+void live_init(struct live *live);
+void live_publish(struct live *live, const struct flexibility *flexibility); /* one writer */
+void live_read(const struct live *live, struct flexibility *flexibility);    /* any thread */
+
+const char *command_state_name(enum command_state state);
+const char *following_name(enum following following);
+
+#endif

@@ -1,0 +1,60 @@
+/* The library: drivers and policies as files, and their generations in memory. It finds them in the
+ * search path (first folder wins; what shadows what is told), loads, checks, and watches the
+ * folders: a changed or new file becomes a new generation within a second; a broken file changes
+ * nothing and is told with file and line. Engine thread.
+ *
+ * A generation is counted by reference: who uses the old one keeps it until he has moved on. */
+#ifndef DERD_LIBRARY_H
+#define DERD_LIBRARY_H
+
+#include <jansson.h>
+#include <uv.h>
+
+#include "base/report.h"
+#include "directory.h"
+#include "driver.h"
+#include "policy.h"
+#include "script.h"
+
+#define LIBRARY_FOLDERS 4
+
+struct generation {
+    unsigned references;
+    enum script_kind kind;
+    char name[DRIVER_NAME_SIZE];
+    char path[512];
+    unsigned number;       /* 1, 2, ... of this name since the host started */
+    struct driver *driver; /* of a driver */
+    struct policy *policy; /* of a policy */
+    struct script *script; /* NULL for a driver without hooks */
+};
+
+struct generation *generation_hold(struct generation *generation);
+void generation_release(struct generation *generation); /* NULL is fine */
+
+struct library;
+
+/* Called from the loop when `name` has a new current generation, or its file went away (NULL then:
+ * those who use the old one keep it), or only its listing changed. */
+typedef void library_changed(void *context, enum script_kind kind, const char *name,
+                             struct generation *generation);
+
+/* `folders`: each may hold drivers/ and policies/; earlier ones win. Missing folders are fine and
+ * are watched for. Loads everything at once; broken files are logged and listed. */
+struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t folder_count,
+                             library_changed *changed, void *context);
+void library_close(struct library *library); /* handles close at a later loop turn */
+/* The current generation, held for the caller; NULL when there is none that is whole. */
+struct generation *library_get(struct library *library, enum script_kind kind, const char *name);
+/* One listing per known name, also of those that never were whole: fills `cards` (to be freed, with
+ * their json) by kind, then name. JSON: {name, kind, path, status: "active"|"broken"|"removed",
+ * generation, loadedAt, version, manufacturer, models, type or parts, parameters, hooks, shadows:
+ * [paths], errors: [{where, text}]}; while a broken file stands beside a working generation, status
+ * is "active" and `errors` tells of the file. */
+enum err library_cards(struct library *library, struct script_card **cards, size_t *count);
+/* Loads one file outside any library, for `derd check`: a generation with one reference, or NULL.
+ */
+struct generation *generation_load(enum script_kind kind, const char *path, unsigned number,
+                                   struct report *report);
+
+#endif

@@ -1,0 +1,91 @@
+/* A link: one wire. It lives long and carries transactions, which are short. Many machines may
+ * share one (several units behind a gateway). Engine thread only; never blocks.
+ *
+ * One transaction is in flight at a time unless `in_flight` says more. Commands go before reads,
+ * each class in order. A time-out fails its transaction and leaves the connection open (a late
+ * answer carries an old transaction id and is dropped); a malformed frame, a reset, or
+ * LINK_DEAF_AFTER time-outs in a row without any answer close it. A closed link fails everything
+ * queued with ERR_CLOSED at once, connects again after a back-off with jitter, and tells its
+ * listeners when it is up. It connects only while it has listeners. */
+#ifndef DERD_LINK_H
+#define DERD_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "mbap.h"
+
+#define LINK_DEAF_AFTER    3
+#define LINK_QUEUE_MAXIMUM 4096 /* transactions that may wait on one link */
+
+enum link_class { LINK_COMMAND, LINK_READ };
+
+struct link;
+struct transaction;
+
+/* Called once for each submitted transaction, from the loop, never from inside link_submit().
+ * ERR_OK: `answer` is valid (its exception may say no); ERR_TIMEOUT; ERR_CLOSED: not connected, or
+ * the connection went. */
+typedef void transaction_done(struct transaction *transaction, enum err result,
+                              const struct modbus_answer *answer);
+
+struct transaction { /* memory of the caller, untouched by him between submit and done */
+    struct modbus_request request;
+    int64_t timeout_ms;
+    transaction_done *done;
+    void *owner;
+    /* the link's */
+    struct link *link;
+    struct transaction *next;
+    uint16_t id;
+    uint64_t deadline_ms; /* of the loop's clock */
+    bool submitted;
+};
+
+struct link_listener { /* memory of the caller */
+    void (*up)(struct link_listener *listener);
+    void (*down)(struct link_listener *listener, const char *reason);
+    void *owner;
+    struct link_listener *next;
+};
+
+struct link_settings {
+    int64_t connect_timeout_ms; /* default 3000 */
+    int64_t pause_ms;           /* least time between an answer and the next request, default 0 */
+    int in_flight;              /* default 1 */
+    int64_t backoff_min_ms;     /* default 500 */
+    int64_t backoff_max_ms;     /* default 10000 */
+};
+
+struct link_figures {
+    bool up;
+    uint64_t connects, transactions, timeouts, malformed, foreign;
+    char last_error[128];
+};
+
+/* `url`: "tcp://host:port" (host: name or IPv4/IPv6 literal, [..] around the latter). NULL with a
+ * mistake text in `why` when it is none. */
+struct link *link_open(uv_loop_t *loop, const char *url, const struct link_settings *settings,
+                       char *why, size_t why_size);
+/* Fails what is queued with ERR_CLOSED and frees the link at a later loop turn. No listener may be
+ * left. */
+void link_close(struct link *link);
+void link_listen(struct link *link, struct link_listener *listener);
+void link_unlisten(struct link *link, struct link_listener *listener);
+bool link_is_up(const struct link *link);
+const char *link_url(const struct link *link);
+/* Narrows the settings to the most careful of all users of the link. */
+void link_settle(struct link *link, const struct link_settings *settings);
+/* ERR_CLOSED: not up; ERR_FULL: LINK_QUEUE_MAXIMUM wait. `done` is called only after ERR_OK. */
+must_check enum err link_submit(struct link *link, struct transaction *transaction,
+                                enum link_class class);
+/* Forgets a submitted transaction: `done` will not be called. One already on the wire keeps its
+ * place there, its answer is dropped. */
+void link_cancel(struct transaction *transaction);
+const struct link_figures *link_figures(const struct link *link);
+/* True when `url` has the form that link_open() takes. Pure. */
+bool link_url_valid(const char *url, char *why, size_t why_size);
+
+#endif
