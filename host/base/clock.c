@@ -55,9 +55,11 @@ void wall_format(struct wall wall, char text[WALL_TEXT_SIZE]) {
         snprintf(text, WALL_TEXT_SIZE, "9999-12-31T23:59:59.999Z");
         return;
     }
-    snprintf(text, WALL_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year % 10000,
-             (date.tm_mon + 1) % 100, date.tm_mday % 100, date.tm_hour % 100, date.tm_min % 100,
-             date.tm_sec % 100, milliseconds % 1000);
+    /* Unsigned and bounded, so that the compiler sees that it fits. */
+    snprintf(text, WALL_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year % 10000,
+             (unsigned)(date.tm_mon + 1) % 100, (unsigned)date.tm_mday % 100,
+             (unsigned)date.tm_hour % 100, (unsigned)date.tm_min % 100, (unsigned)date.tm_sec % 100,
+             (unsigned)milliseconds % 1000);
 }
 
 /* Reads exactly `digits` decimal digits at *at and moves on, or returns -1. */
