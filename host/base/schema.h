@@ -47,6 +47,8 @@ bool schema_check(const struct schema *schema, const json_t *value, const char *
 /* Appends one step to a path, in its style. `path` must hold the start. */
 void path_key(struct buf *path, const char *key, enum path_style style);
 void path_index(struct buf *path, size_t index_from_0, enum path_style style);
+/* Cuts a path to the `length` it had before a step; a step that did not fit is forgotten too. */
+void path_back(struct buf *path, size_t length);
 
 /* Readers for a tree that has passed its check: the value, or `fallback` when missing or null. */
 const char *tree_string(const json_t *object, const char *key, const char *fallback);

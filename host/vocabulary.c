@@ -1,0 +1,294 @@
+#include "vocabulary.h"
+
+#include <string.h>
+
+#include "flexibility.h"
+
+struct word {
+    const char *name;
+    const char *meaning;
+};
+
+static const struct word device_types[] = {
+    [DEVICE_METER] = {"meter", "Measures a connection or a circuit; it cannot be controlled."},
+    [DEVICE_INVERTER] = {"inverter", "Feeds in what solar modules produce."},
+    [DEVICE_BATTERY] = {"battery", "Takes energy and gives it back."},
+    [DEVICE_CHARGING_STATION] = {"chargingStation", "Charges a vehicle."},
+    [DEVICE_HEAT_PUMP] = {"heatPump", "Turns electricity into heat."},
+};
+
+static const struct word device_states[] = {
+    [STATE_UNKNOWN] = {"unknown", "The device does not say, or says something unheard of."},
+    [STATE_OFF] = {"off", "Switched off."},
+    [STATE_STARTING] = {"starting", "On its way to being ready."},
+    [STATE_READY] = {"ready", "Able to work, not working now."},
+    [STATE_UNPLUGGED] = {"unplugged", "A charging station without a vehicle."},
+    [STATE_CHARGING] = {"charging", "A battery or a vehicle takes energy."},
+    [STATE_DISCHARGING] = {"discharging", "A battery or a vehicle gives energy."},
+    [STATE_PRODUCING] = {"producing", "An inverter feeds in."},
+    [STATE_RUNNING] = {"running", "A heat pump heats, a meter measures."},
+    [STATE_SUSPENDED] = {"suspended", "A vehicle is connected and takes nothing although it may."},
+    [STATE_THROTTLED] = {"throttled", "Works below what it could, by command or by temperature."},
+    [STATE_STANDBY] = {"standby", "Asleep; it wakes by itself or on command."},
+    [STATE_ERROR] = {"error", "The device reports a fault."},
+};
+
+static const struct word connections[] = {
+    [CONNECTION_CONNECTING] = {"connecting",
+                               "Not reached yet since the host started or it was added."},
+    [CONNECTION_ONLINE] = {"online", "Answers."},
+    [CONNECTION_OFFLINE] = {"offline", "Does not answer."},
+    [CONNECTION_WRONG_DEVICE] = {"wrongDevice",
+                                 "Answers, but is not the device seen first: nothing is written."},
+    [CONNECTION_NOT_CONFIGURED] = {"notConfigured", "Its driver is missing or broken."},
+};
+
+static const struct word command_states[] = {
+    [COMMAND_NONE] = {0, "Nothing to tell yet, or the device cannot be told anything."},
+    [COMMAND_OBSERVED] = {0, "Decided and never sent: the device is only observed."},
+    [COMMAND_PENDING] = {0, "Decided; waits for its turn."},
+    [COMMAND_SENT] = {0, "Written and not read back yet."},
+    [COMMAND_CONFIRMED] = {0, "Written and read back."},
+    [COMMAND_REJECTED] = {0, "The device refused it, or another value was read back."},
+    [COMMAND_UNSUPPORTED] = {0, "The driver has no way to do it."},
+    [COMMAND_UNREACHABLE] = {0, "The device does not answer; it is sent first on its return."},
+    [COMMAND_DIVERGING] = {0, "The device is outside the bounds for longer than it may take."},
+};
+
+/* Ranges are generous but finite: a value outside one is a wrong scale or a wrong register map. */
+#define POWER_W   -1e9, 1e9
+#define ENERGY_WH 0, 1e15
+#define VOLTAGE_V 0, 100000
+#define CURRENT_A -100000, 100000
+
+static const struct point_word points[] = {
+    [POINT_ACTIVE_POWER] = {"activePower", "W", POWER_W,
+                            "Active power; import is positive, export is negative."},
+    [POINT_ACTIVE_POWER_L1] = {"activePowerL1", "W", POWER_W,
+                               "Active power of phase 1; import is positive, export is negative."},
+    [POINT_ACTIVE_POWER_L2] = {"activePowerL2", "W", POWER_W,
+                               "Active power of phase 2; import is positive, export is negative."},
+    [POINT_ACTIVE_POWER_L3] = {"activePowerL3", "W", POWER_W,
+                               "Active power of phase 3; import is positive, export is negative."},
+    [POINT_REACTIVE_POWER] = {"reactivePower", "var", POWER_W,
+                              "Reactive power; inductive consumption is positive."},
+    [POINT_APPARENT_POWER] = {"apparentPower", "VA", 0, 1e9, "Apparent power, without a sign."},
+    [POINT_VOLTAGE_L1] = {"voltageL1", "V", VOLTAGE_V, "Voltage of phase 1 to neutral."},
+    [POINT_VOLTAGE_L2] = {"voltageL2", "V", VOLTAGE_V, "Voltage of phase 2 to neutral."},
+    [POINT_VOLTAGE_L3] = {"voltageL3", "V", VOLTAGE_V, "Voltage of phase 3 to neutral."},
+    [POINT_CURRENT_L1] = {"currentL1", "A", CURRENT_A,
+                          "Current of phase 1; import is positive where the device gives a sign."},
+    [POINT_CURRENT_L2] = {"currentL2", "A", CURRENT_A,
+                          "Current of phase 2; import is positive where the device gives a sign."},
+    [POINT_CURRENT_L3] = {"currentL3", "A", CURRENT_A,
+                          "Current of phase 3; import is positive where the device gives a sign."},
+    [POINT_FREQUENCY] = {"frequency", "Hz", 0, 1000, "Frequency of the grid."},
+    [POINT_POWER_FACTOR] = {"powerFactor", "", -1, 1,
+                            "Power factor; negative while exporting where the device says so."},
+    [POINT_ENERGY_IMPORT] = {"energyImport", "Wh", ENERGY_WH,
+                             "Energy imported so far, without a sign."},
+    [POINT_ENERGY_EXPORT] = {"energyExport", "Wh", ENERGY_WH,
+                             "Energy exported so far, without a sign."},
+    [POINT_STATE_OF_CHARGE] = {"stateOfCharge", "%", 0, 100,
+                               "Energy in a battery or vehicle, of what it can hold."},
+    [POINT_STATE_OF_HEALTH] = {"stateOfHealth", "%", 0, 200,
+                               "What a battery can hold today, of its rated capacity."},
+    [POINT_CAPACITY] = {"capacity", "Wh", 0, 1e12, "Energy that a battery can hold."},
+    [POINT_TEMPERATURE] = {"temperature", "degC", -273.15, 2000, "Temperature of the device."},
+    [POINT_DC_POWER] = {"dcPower", "W", POWER_W,
+                        "Power on the DC side; import is positive, export is negative."},
+    [POINT_DC_VOLTAGE] = {"dcVoltage", "V", VOLTAGE_V, "Voltage of the DC side."},
+    [POINT_STATE] = {"state", "", 0, STATE_COUNT - 1, "What the device is doing."},
+    [POINT_ACTIVE_PHASES] = {"activePhases", "", 0, 3, "Phases that carry current now."},
+    [POINT_RATED_POWER] = {"ratedPower", "W", 0, 1e9,
+                           "Most that the device may produce or take, without a sign."},
+    [POINT_MAX_CHARGE_POWER] = {"maxChargePower", "W", 0, 1e9,
+                                "Most that a battery may take now, without a sign."},
+    [POINT_MAX_DISCHARGE_POWER] = {"maxDischargePower", "W", 0, 1e9,
+                                   "Most that a battery may give now, without a sign."},
+    [POINT_MIN_CURRENT] = {"minCurrent", "A", 0, 100000,
+                           "Least current per phase with which a charging station can charge."},
+    [POINT_MAX_CURRENT] = {"maxCurrent", "A", 0, 100000,
+                           "Most current per phase that the device may take."},
+    [POINT_PHASES] = {"phases", "", 0, 3, "Phases that the device may use."},
+    [POINT_CURRENT_LIMIT] = {"currentLimit", "A", 0, 100000,
+                             "Limit of the current per phase that the device applies now."},
+    [POINT_MANUFACTURER] = {"manufacturer", "", 0, 0, "Who made the device."},
+    [POINT_MODEL] = {"model", "", 0, 0, "What its maker calls it."},
+    [POINT_SERIAL_NUMBER] = {"serialNumber", "", 0, 0, "Its serial number."},
+    [POINT_FIRMWARE_VERSION] = {"firmwareVersion", "", 0, 0, "Version of its firmware."},
+};
+
+/* A value in a unit is value * numerator / denominator in the first unit of its kind. Two whole
+ * numbers keep factors exact to the last bit. A share and a percentage are two kinds on purpose:
+ * a device that reports 0.5 for 50 % needs a scale in its driver, where a reader sees it. */
+static const struct unit {
+    const char *name;
+    const char *base;
+    double numerator, denominator;
+} units[] = {
+    {"W", "W", 1, 1},      {"kW", "W", 1e3, 1},     {"MW", "W", 1e6, 1},     {"mW", "W", 1, 1e3},
+    {"var", "var", 1, 1},  {"kvar", "var", 1e3, 1}, {"VA", "VA", 1, 1},      {"kVA", "VA", 1e3, 1},
+    {"Wh", "Wh", 1, 1},    {"kWh", "Wh", 1e3, 1},   {"MWh", "Wh", 1e6, 1},   {"J", "Wh", 1, 3600},
+    {"Ws", "Wh", 1, 3600}, {"kJ", "Wh", 1e3, 3600}, {"MJ", "Wh", 1e6, 3600}, {"V", "V", 1, 1},
+    {"mV", "V", 1, 1e3},   {"kV", "V", 1e3, 1},     {"A", "A", 1, 1},        {"mA", "A", 1, 1e3},
+    {"Hz", "Hz", 1, 1},    {"mHz", "Hz", 1, 1e3},   {"%", "%", 1, 1},        {"s", "s", 1, 1},
+    {"ms", "s", 1, 1e3},   {"min", "s", 60, 1},     {"h", "s", 3600, 1},     {"degC", "degC", 1, 1},
+    {"°C", "degC", 1, 1},  {"", "", 1, 1},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+_Static_assert(COUNT_OF(device_types) == DEVICE_TYPE_COUNT, "each device type has a word");
+_Static_assert(COUNT_OF(device_states) == STATE_COUNT, "each state has a word");
+_Static_assert(COUNT_OF(connections) == CONNECTION_COUNT, "each connection has a word");
+_Static_assert(COUNT_OF(command_states) == COMMAND_DIVERGING + 1, "each command state has a word");
+_Static_assert(COUNT_OF(points) == POINT_COUNT, "each point has a word");
+
+static bool word_find(const struct word *words, size_t count, const char *name, size_t *index) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i].name, name) == 0) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *device_type_name(enum device_type type) {
+    return device_types[type].name;
+}
+
+bool device_type_parse(const char *name, enum device_type *type) {
+    size_t index;
+    if (!word_find(device_types, DEVICE_TYPE_COUNT, name, &index))
+        return false;
+    *type = (enum device_type)index;
+    return true;
+}
+
+const char *device_state_name(enum device_state state) {
+    return device_states[state].name;
+}
+
+bool device_state_parse(const char *name, enum device_state *state) {
+    size_t index;
+    if (!word_find(device_states, STATE_COUNT, name, &index))
+        return false;
+    *state = (enum device_state)index;
+    return true;
+}
+
+const char *connection_name(enum connection connection) {
+    return connections[connection].name;
+}
+
+const struct point_word *point_word(enum point_id id) {
+    return &points[id];
+}
+
+bool point_word_parse(const char *name, enum point_id *id) {
+    for (size_t i = 0; i < POINT_COUNT; i++) {
+        if (strcmp(points[i].name, name) == 0) {
+            *id = (enum point_id)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct unit *unit_find(const char *name) {
+    for (size_t i = 0; i < COUNT_OF(units); i++)
+        if (strcmp(units[i].name, name) == 0)
+            return &units[i];
+    return NULL;
+}
+
+bool unit_factor(const char *from, const char *to, double *factor) {
+    const struct unit *a = unit_find(from);
+    const struct unit *b = unit_find(to);
+    if (!a || !b || strcmp(a->base, b->base) != 0)
+        return false;
+    *factor = (a->numerator * b->denominator) / (a->denominator * b->numerator);
+    return true;
+}
+
+static void write_words(struct buf *json, const char *list, const struct word *words,
+                        size_t count) {
+    buf_format(json, "\"%s\":[", list);
+    for (size_t i = 0; i < count; i++)
+        buf_format(json, "%s{\"name\":\"%s\",\"meaning\":\"%s\"}", i ? "," : "", words[i].name,
+                   words[i].meaning);
+    buf_text(json, "],");
+}
+
+static void write_point(struct buf *json, size_t id) {
+    const struct point_word *word = &points[id];
+    const char *type = id >= POINT_TEXT_FIRST ? "text" : id == POINT_STATE ? "state" : "number";
+    buf_format(json, "{\"name\":\"%s\",\"unit\":\"%s\",\"type\":\"%s\",", word->name, word->unit,
+               type);
+    if (strcmp(type, "number") == 0)
+        buf_format(json, "\"minimum\":%.17g,\"maximum\":%.17g,", word->minimum, word->maximum);
+    else
+        buf_text(json, "\"minimum\":null,\"maximum\":null,");
+    buf_format(json, "\"meaning\":\"%s\"}", word->meaning);
+}
+
+/* No text of the tables above holds a character that JSON would escape. */
+void vocabulary_write(struct buf *json) {
+    struct word commands[COUNT_OF(command_states)];
+    for (size_t i = 0; i < COUNT_OF(command_states); i++)
+        commands[i] =
+            (struct word){command_state_name((enum command_state)i), command_states[i].meaning};
+    buf_char(json, '{');
+    write_words(json, "deviceTypes", device_types, DEVICE_TYPE_COUNT);
+    write_words(json, "states", device_states, STATE_COUNT);
+    write_words(json, "connections", connections, CONNECTION_COUNT);
+    write_words(json, "commandStates", commands, COUNT_OF(commands));
+    buf_text(json, "\"points\":[");
+    for (size_t i = 0; i < POINT_COUNT; i++) {
+        if (i)
+            buf_char(json, ',');
+        write_point(json, i);
+    }
+    buf_text(json, "],\"units\":[");
+    for (size_t i = 0; i < COUNT_OF(units); i++)
+        buf_format(json, "%s{\"name\":\"%s\",\"base\":\"%s\",\"factor\":%.17g}", i ? "," : "",
+                   units[i].name, units[i].base, units[i].numerator / units[i].denominator);
+    buf_text(json, "],\"sign\":\"Import is positive, export is negative, for every device type. "
+                   "Energy has no sign.\"}");
+}
+
+/* The lists are spelled out so that they are constant data; a test holds them against the tables.
+ */
+const char *const *device_type_names(void) {
+    static const char *const names[] = {"meter",           "inverter", "battery",
+                                        "chargingStation", "heatPump", NULL};
+    _Static_assert(COUNT_OF(names) == DEVICE_TYPE_COUNT + 1, "complete");
+    return names;
+}
+
+const char *const *device_state_names(void) {
+    static const char *const names[] = {
+        "unknown",   "off",     "starting",  "ready",     "unplugged", "charging", "discharging",
+        "producing", "running", "suspended", "throttled", "standby",   "error",    NULL};
+    _Static_assert(COUNT_OF(names) == STATE_COUNT + 1, "complete");
+    return names;
+}
+
+const char *const *point_names(void) {
+    static const char *const names[] = {"activePower",   "activePowerL1",   "activePowerL2",
+                                        "activePowerL3", "reactivePower",   "apparentPower",
+                                        "voltageL1",     "voltageL2",       "voltageL3",
+                                        "currentL1",     "currentL2",       "currentL3",
+                                        "frequency",     "powerFactor",     "energyImport",
+                                        "energyExport",  "stateOfCharge",   "stateOfHealth",
+                                        "capacity",      "temperature",     "dcPower",
+                                        "dcVoltage",     "state",           "activePhases",
+                                        "ratedPower",    "maxChargePower",  "maxDischargePower",
+                                        "minCurrent",    "maxCurrent",      "phases",
+                                        "currentLimit",  "manufacturer",    "model",
+                                        "serialNumber",  "firmwareVersion", NULL};
+    _Static_assert(COUNT_OF(names) == POINT_COUNT + 1, "complete");
+    return names;
+}
