@@ -1,0 +1,162 @@
+#include "directory.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void directory_slot_init(struct directory_slot *slot) {
+    pthread_mutex_init(&slot->lock, NULL);
+    slot->newest = NULL;
+}
+
+void directory_slot_free(struct directory_slot *slot) {
+    directory_release(slot->newest);
+    slot->newest = NULL;
+    pthread_mutex_destroy(&slot->lock);
+}
+
+void directory_publish(struct directory_slot *slot, struct directory *directory) {
+    pthread_mutex_lock(&slot->lock);
+    struct directory *before = slot->newest;
+    slot->newest = directory;
+    pthread_mutex_unlock(&slot->lock);
+    directory_release(before); /* outside the lock: it may be the last and free much */
+}
+
+struct directory *directory_hold(struct directory_slot *slot) {
+    pthread_mutex_lock(&slot->lock);
+    struct directory *directory = slot->newest;
+    if (directory)
+        atomic_fetch_add_explicit(&directory->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&slot->lock);
+    return directory;
+}
+
+/* True for the one who gave back the last reference, with everything others did before visible. */
+static bool drop_reference(atomic_uint *references) {
+    return atomic_fetch_sub_explicit(references, 1, memory_order_acq_rel) == 1;
+}
+
+void directory_release(struct directory *directory) {
+    if (!directory || !drop_reference(&directory->references))
+        return;
+    for (size_t i = 0; i < directory->device_count; i++)
+        device_card_release(directory->devices[i]);
+    for (size_t i = 0; i < directory->script_count; i++)
+        free(directory->scripts[i].json);
+    free(directory->clusters);
+    free(directory->devices);
+    free(directory->scripts);
+    free(directory->site_problems);
+    free(directory);
+}
+
+struct device_card *device_card_new(void) {
+    struct device_card *card = calloc(1, sizeof *card);
+    struct decided *decided = decided_new(0);
+    if (!card || !decided) {
+        free(card);
+        decided_release(decided);
+        return NULL;
+    }
+    atomic_init(&card->references, 1);
+    live_init(&card->live);
+    pthread_mutex_init(&card->lock, NULL);
+    card->decided = decided;
+    return card;
+}
+
+struct device_card *device_card_hold(struct device_card *card) {
+    atomic_fetch_add_explicit(&card->references, 1, memory_order_relaxed);
+    return card;
+}
+
+void device_card_release(struct device_card *card) {
+    if (!card || !drop_reference(&card->references))
+        return;
+    decided_release(card->decided);
+    pthread_mutex_destroy(&card->lock);
+    free(card);
+}
+
+void device_card_decide(struct device_card *card, struct decided *decided) {
+    pthread_mutex_lock(&card->lock);
+    struct decided *before = card->decided;
+    card->decided = decided;
+    pthread_mutex_unlock(&card->lock);
+    decided_release(before);
+}
+
+struct decided *device_card_decided(struct device_card *card) {
+    pthread_mutex_lock(&card->lock);
+    struct decided *decided = card->decided;
+    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&card->lock);
+    return decided;
+}
+
+struct decided *decided_new(size_t count) {
+    struct decided *decided = calloc(1, sizeof *decided);
+    struct decided_item *items = count ? calloc(count, sizeof *items) : NULL;
+    if (!decided || (count && !items)) {
+        free(decided);
+        free(items);
+        return NULL;
+    }
+    atomic_init(&decided->references, 1);
+    decided->count = count;
+    decided->items = items;
+    return decided;
+}
+
+void decided_release(struct decided *decided) {
+    if (!decided || !drop_reference(&decided->references))
+        return;
+    for (size_t i = 0; i < decided->count; i++)
+        constraint_release(decided->items[i].constraint);
+    free(decided->items);
+    free(decided);
+}
+
+static bool is_uuid(const char *text) {
+    for (size_t i = 0; i < ID_SIZE - 1; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+    }
+    return text[ID_SIZE - 1] == '\0';
+}
+
+static bool is_called(const char *which, bool by_id, const char *id, const char *key) {
+    return by_id ? strcasecmp(which, id) == 0 : strcmp(which, key) == 0;
+}
+
+const struct cluster_card *directory_cluster(const struct directory *directory, const char *which) {
+    bool by_id = is_uuid(which);
+    for (size_t i = 0; i < directory->cluster_count; i++)
+        if (is_called(which, by_id, directory->clusters[i].id, directory->clusters[i].key))
+            return &directory->clusters[i];
+    return NULL;
+}
+
+struct device_card *directory_device(const struct directory *directory,
+                                     const struct cluster_card *cluster, const char *which) {
+    bool by_id = is_uuid(which);
+    for (size_t i = 0; i < cluster->device_count; i++) {
+        struct device_card *card = directory->devices[cluster->first_device + i];
+        if (is_called(which, by_id, card->id, card->key))
+            return card;
+    }
+    return NULL;
+}
+
+const struct script_card *directory_script(const struct directory *directory, enum script_kind kind,
+                                           const char *name) {
+    for (size_t i = 0; i < directory->script_count; i++) {
+        const struct script_card *script = &directory->scripts[i];
+        if (script->kind == kind && strcmp(script->name, name) == 0)
+            return script;
+    }
+    return NULL;
+}
