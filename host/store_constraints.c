@@ -1,0 +1,283 @@
+/* Constraints in the store: one row each, keyed by id. What has no opinion is NULL, never 0.
+ * The columns account and cluster_id wait for constraints on clusters and are NULL today. */
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store_internal.h"
+
+/* Longest time that a bound may outlast its end: while the clock cannot be trusted, what was in
+ * force stays in force for 25 h. */
+#define PRUNE_AFTER_MS (INT64_C(25) * 3600 * 1000)
+
+/* --- put ------------------------------------------------------------------------------------- */
+
+struct put_job {
+    struct store_job job;
+    char device_id[ID_SIZE];
+    char id[ID_SIZE];
+    struct wish wish;
+    int64_t valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms;
+    char created_by[CREATOR_SIZE];
+    char reason[REASON_SIZE];
+};
+
+static int bind_text(sqlite3_stmt *statement, int column, const char *text) {
+    return sqlite3_bind_text(statement, column, text, -1, SQLITE_STATIC);
+}
+
+/* Left out: NULL. */
+static int bind_power(sqlite3_stmt *statement, int column, bool has, int32_t power_w) {
+    return has ? sqlite3_bind_int(statement, column, power_w) : SQLITE_OK;
+}
+
+static int bind_soc(sqlite3_stmt *statement, int column, bool has, double soc) {
+    return has ? sqlite3_bind_double(statement, column, soc) : SQLITE_OK;
+}
+
+static enum err rank_keep(struct store *store, uint64_t rank) {
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_RANK_PUT,
+                        "INSERT INTO counters (name, value) VALUES ('rank', ?1)"
+                        " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement,
+                               sqlite3_bind_int64(statement, 1, (sqlite3_int64)rank));
+}
+
+static enum err put_run(struct store *store, struct store_job *job) {
+    const struct put_job *put = (const struct put_job *)job;
+    const struct wish *wish = &put->wish;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CONSTRAINT_PUT,
+        "INSERT OR REPLACE INTO constraints (id, device_id, priority, rank, active_power,"
+        " min_active_power, max_active_power, min_state_of_charge, max_state_of_charge,"
+        " on_conflict, exclusive, valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms,"
+        " created_by, reason)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
+    if (!statement)
+        return ERR_IO;
+    const char *on_conflict = wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
+    int bound = bind_text(statement, 1, put->id);
+    bound |= bind_text(statement, 2, put->device_id);
+    bound |= sqlite3_bind_int(statement, 3, wish->priority);
+    bound |= sqlite3_bind_int64(statement, 4, (sqlite3_int64)wish->rank);
+    bound |= bind_power(statement, 5, wish->has_set, wish->set);
+    bound |= bind_power(statement, 6, wish->has_min, wish->min);
+    bound |= bind_power(statement, 7, wish->has_max, wish->max);
+    bound |= bind_soc(statement, 8, wish->has_min_soc, wish->min_soc);
+    bound |= bind_soc(statement, 9, wish->has_max_soc, wish->max_soc);
+    bound |= bind_text(statement, 10, on_conflict);
+    bound |= sqlite3_bind_int(statement, 11, wish->exclusive);
+    bound |= sqlite3_bind_int64(statement, 12, put->valid_at_ms);
+    bound |= sqlite3_bind_int64(statement, 13, put->invalid_at_ms);
+    bound |= sqlite3_bind_int64(statement, 14, put->valid_for_ms);
+    bound |= sqlite3_bind_int64(statement, 15, put->created_at_ms);
+    bound |= bind_text(statement, 16, put->created_by);
+    bound |= bind_text(statement, 17, put->reason);
+    enum err result = store_statement_run(store, statement, bound);
+    return result == ERR_OK ? rank_keep(store, wish->rank) : result;
+}
+
+static void rank_raise(struct store *store, uint64_t rank) {
+    uint64_t known = atomic_load(&store->last_rank);
+    while (rank > known && !atomic_compare_exchange_weak(&store->last_rank, &known, rank)) {
+    }
+}
+
+enum err store_put_constraint(struct store *store, const char *device_id,
+                              const struct constraint *constraint, store_done *done,
+                              void *context) {
+    static const struct store_job_type type = {.run = put_run};
+    const struct wish *wish = &constraint->wish;
+    if (constraint->policy_key[0])
+        return ERR_REFUSED;
+    if (strlen(device_id) >= ID_SIZE || wish->rank > INT64_MAX ||
+        (wish->has_min_soc && !isfinite(wish->min_soc)) ||
+        (wish->has_max_soc && !isfinite(wish->max_soc)))
+        return ERR_RANGE;
+    struct put_job *put = store_job_new(&type, sizeof *put, done, context);
+    if (!put)
+        return ERR_MEMORY;
+    /* Field by field: the reference count beside them moves in other threads. */
+    memcpy(put->device_id, device_id, strlen(device_id));
+    memcpy(put->id, constraint->id, sizeof put->id);
+    put->wish = *wish;
+    put->valid_at_ms = constraint->valid_at.ms;
+    put->invalid_at_ms = constraint->invalid_at.ms;
+    put->valid_for_ms = constraint->valid_for_ms;
+    put->created_at_ms = constraint->created_at.ms;
+    memcpy(put->created_by, constraint->created_by, sizeof put->created_by);
+    memcpy(put->reason, constraint->reason, sizeof put->reason);
+    uint64_t rank = wish->rank;
+    enum err result = store_submit(store, &put->job);
+    if (result == ERR_OK)
+        rank_raise(store, rank);
+    return result;
+}
+
+/* --- remove, prune --------------------------------------------------------------------------- */
+
+struct remove_job {
+    struct store_job job;
+    char id[ID_SIZE];
+};
+
+static enum err remove_run(struct store *store, struct store_job *job) {
+    const struct remove_job *removal = (const struct remove_job *)job;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_REMOVE,
+                                              "DELETE FROM constraints WHERE id = ?1");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement, bind_text(statement, 1, removal->id));
+}
+
+enum err store_remove_constraint(struct store *store, const char *constraint_id, store_done *done,
+                                 void *context) {
+    static const struct store_job_type type = {.run = remove_run};
+    size_t length = strlen(constraint_id);
+    if (length >= ID_SIZE)
+        return ERR_RANGE;
+    struct remove_job *removal = store_job_new(&type, sizeof *removal, done, context);
+    if (!removal)
+        return ERR_MEMORY;
+    memcpy(removal->id, constraint_id, length);
+    return store_submit(store, &removal->job);
+}
+
+struct prune_job {
+    struct store_job job;
+    int64_t before_ms;
+};
+
+static enum err prune_run(struct store *store, struct store_job *job) {
+    const struct prune_job *prune = (const struct prune_job *)job;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_PRUNE,
+                                              "DELETE FROM constraints WHERE invalid_at_ms < ?1");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement,
+                               sqlite3_bind_int64(statement, 1, prune->before_ms));
+}
+
+enum err store_prune_constraints(struct store *store, struct now now, store_done *done,
+                                 void *context) {
+    static const struct store_job_type type = {.run = prune_run};
+    if (!now.trusted)
+        return ERR_REFUSED;
+    struct prune_job *prune = store_job_new(&type, sizeof *prune, done, context);
+    if (!prune)
+        return ERR_MEMORY;
+    prune->before_ms = now.wall.ms - PRUNE_AFTER_MS;
+    return store_submit(store, &prune->job);
+}
+
+/* --- load ------------------------------------------------------------------------------------ */
+
+struct load_job {
+    struct store_job job;
+    store_constraint_row *row;
+    void *row_context;
+};
+
+/* False: the text is longer than its field. */
+static bool column_text(sqlite3_stmt *statement, int column, char *text, size_t size) {
+    const char *value = (const char *)sqlite3_column_text(statement, column);
+    size_t length = (size_t)sqlite3_column_bytes(statement, column);
+    if (!value || length >= size)
+        return false;
+    memcpy(text, value, length + 1);
+    return true;
+}
+
+static bool column_power(sqlite3_stmt *statement, int column, int32_t *power_w) {
+    *power_w = sqlite3_column_int(statement, column);
+    return sqlite3_column_type(statement, column) != SQLITE_NULL;
+}
+
+static bool column_soc(sqlite3_stmt *statement, int column, double *soc) {
+    bool has = sqlite3_column_type(statement, column) != SQLITE_NULL;
+    *soc = has ? sqlite3_column_double(statement, column) : (double)NAN;
+    return has;
+}
+
+static bool row_read(sqlite3_stmt *statement, char device_id[ID_SIZE],
+                     struct constraint *constraint) {
+    struct wish *wish = &constraint->wish;
+    memset(constraint, 0, sizeof *constraint);
+    wish->priority = sqlite3_column_int(statement, 2);
+    wish->rank = (uint64_t)sqlite3_column_int64(statement, 3);
+    wish->has_set = column_power(statement, 4, &wish->set);
+    wish->has_min = column_power(statement, 5, &wish->min);
+    wish->has_max = column_power(statement, 6, &wish->max);
+    wish->has_min_soc = column_soc(statement, 7, &wish->min_soc);
+    wish->has_max_soc = column_soc(statement, 8, &wish->max_soc);
+    const char *on_conflict = (const char *)sqlite3_column_text(statement, 9);
+    wish->on_conflict =
+        on_conflict && strcmp(on_conflict, "clamp") == 0 ? ON_CONFLICT_CLAMP : ON_CONFLICT_DISCARD;
+    wish->exclusive = sqlite3_column_int(statement, 10) != 0;
+    constraint->valid_at.ms = sqlite3_column_int64(statement, 11);
+    constraint->invalid_at.ms = sqlite3_column_int64(statement, 12);
+    constraint->valid_for_ms = sqlite3_column_int64(statement, 13);
+    constraint->created_at.ms = sqlite3_column_int64(statement, 14);
+    constraint->durable = true;
+    return column_text(statement, 0, constraint->id, sizeof constraint->id) &&
+           column_text(statement, 1, device_id, ID_SIZE) &&
+           column_text(statement, 15, constraint->created_by, sizeof constraint->created_by) &&
+           column_text(statement, 16, constraint->reason, sizeof constraint->reason);
+}
+
+static enum err load_run(struct store *store, struct store_job *job) {
+    const struct load_job *load = (const struct load_job *)job;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CONSTRAINT_LOAD,
+        "SELECT id, device_id, priority, rank, active_power, min_active_power, max_active_power,"
+        " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
+        " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason"
+        " FROM constraints WHERE device_id IS NOT NULL ORDER BY rank, id");
+    if (!statement)
+        return ERR_IO;
+    int code;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct constraint constraint;
+        char device_id[ID_SIZE];
+        if (row_read(statement, device_id, &constraint))
+            load->row(load->row_context, device_id, &constraint);
+        else
+            log_error("store",
+                      "the constraint %s in the file has a text that is too long, it is "
+                      "left out",
+                      constraint.id);
+    }
+    enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
+    sqlite3_reset(statement);
+    return result;
+}
+
+enum err store_load_constraints(struct store *store, store_constraint_row *row, void *context) {
+    static const struct store_job_type type = {.run = load_run, .reads = true};
+    struct load_job load = {
+        .job = {.type = &type, .bytes = sizeof load}, .row = row, .row_context = context};
+    enum err result = store_run(store, &load.job);
+    if (result == ERR_IO)
+        log_error("store", "the constraints could not be read");
+    return result;
+}
+
+enum err store_rank_open(struct store *store) {
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_RANK_GET,
+                        "SELECT max(ifnull((SELECT value FROM counters WHERE name = 'rank'), 0),"
+                        " ifnull((SELECT max(rank) FROM constraints), 0))");
+    if (!statement)
+        return ERR_IO;
+    if (sqlite3_step(statement) != SQLITE_ROW) {
+        enum err result = store_fault(store);
+        sqlite3_reset(statement);
+        return result;
+    }
+    atomic_store(&store->last_rank, (uint64_t)sqlite3_column_int64(statement, 0));
+    sqlite3_reset(statement);
+    return ERR_OK;
+}
