@@ -46,7 +46,7 @@ must_check enum err store_put_constraint(struct store *store, const char *device
 /* ERR_OK also when there was none. */
 must_check enum err store_remove_constraint(struct store *store, const char *constraint_id,
                                             store_done *done, void *context);
-/* Removes those that ended more than 25 h ago, whoever's they are. ERR_REFUSED: the clock cannot be
+/* Removes those that ended more than 25 h ago, whoever made them. ERR_REFUSED: the clock cannot be
  * trusted, so nothing can be said about their end. */
 must_check enum err store_prune_constraints(struct store *store, struct now now, store_done *done,
                                             void *context);
