@@ -250,7 +250,11 @@ static enum err load_run(struct store *store, struct store_job *job) {
                       "left out",
                       constraint.id);
     }
-    enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
+    enum err result = ERR_OK;
+    if (code != SQLITE_DONE) {
+        result = store_fault(store);
+        log_error("store", "the constraints could not be read: %s", store->fault_text);
+    }
     sqlite3_reset(statement);
     return result;
 }
@@ -259,10 +263,7 @@ enum err store_load_constraints(struct store *store, store_constraint_row *row, 
     static const struct store_job_type type = {.run = load_run, .reads = true};
     struct load_job load = {
         .job = {.type = &type, .bytes = sizeof load}, .row = row, .row_context = context};
-    enum err result = store_run(store, &load.job);
-    if (result == ERR_IO)
-        log_error("store", "the constraints could not be read");
-    return result;
+    return store_run(store, &load.job);
 }
 
 enum err store_rank_open(struct store *store) {
