@@ -34,13 +34,17 @@ struct modbus_request {
 };
 
 struct modbus_answer {
-    uint8_t exception;                     /* 0, or the exception code 1..11 */
+    uint8_t exception;                     /* 0, or the exception code (1..11 have names) */
     uint16_t count;                        /* words that follow */
     uint16_t words[MODBUS_MAX_READ_WORDS]; /* of reads; coils and discrete inputs: one 0/1 each */
 };
 
-/* The frame into `frame` (MBAP_MAXIMUM bytes); its length into *length. ERR_RANGE: no such
- * function, or a count outside what the function allows (bits: at most 125 here). */
+/* True when the function is one of the above, the count within what it allows (bits: at most 125
+ * to read, 123 to write here) and the last register at most 65535. */
+bool modbus_request_valid(const struct modbus_request *request);
+
+/* The frame into `frame` (MBAP_MAXIMUM bytes); its length into *length. ERR_RANGE: not
+ * modbus_request_valid(). */
 must_check enum err mbap_encode(uint16_t transaction_id, const struct modbus_request *request,
                                 uint8_t *frame, size_t *length);
 
@@ -53,10 +57,14 @@ enum mbap_verdict {
 
 /* Looks at the first frame in `data`. Transaction id, protocol id, length, unit, function, byte
  * count and (for writes) the echoed address and value are all checked. A frame of another
- * transaction id is FOREIGN; one of ours with anything else wrong is MALFORMED. */
+ * transaction id is FOREIGN, and so is every one while `request` is NULL (nothing is expected); one
+ * of ours with anything else wrong is MALFORMED. */
 enum mbap_verdict mbap_decode(const uint8_t *data, size_t length, uint16_t transaction_id,
                               const struct modbus_request *request, struct modbus_answer *answer,
                               size_t *consumed);
+
+/* The transaction id at the start of `data`, or false while its two bytes are not there yet. */
+bool mbap_transaction_id(const uint8_t *data, size_t length, uint16_t *transaction_id);
 
 const char *modbus_exception_name(uint8_t exception); /* "illegal data address" */
 
