@@ -45,13 +45,15 @@ struct block_plan {
     size_t item_count;
 };
 
-/* `items`: the points in use with their wire addresses, any order; copied. */
+/* `items`: the points in use with their wire addresses, any order; copied. ERR_RANGE: a point is
+ * larger than max_words or ends beyond register 65535; ERR_CONFLICT: one lies in a hole. The plan
+ * is empty then. */
 must_check enum err block_plan_make(struct block_plan *plan, const struct point *points,
                                     const struct block_item *items, size_t item_count,
                                     const struct block_limits *limits);
 void block_plan_free(struct block_plan *plan);
 /* Block `index` was refused: split it between two items, or mark it refused when it has one.
- * Blocks after it move up by one; `items` keeps its order. */
+ * Blocks after it move up by one; `items` keeps its order. ERR_RANGE: no such block. */
 must_check enum err block_plan_split(struct block_plan *plan, size_t index,
                                      const struct point *points);
 
