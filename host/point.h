@@ -35,6 +35,7 @@ enum encoding {
 #define POINT_MAX_MARKERS 4
 #define POINT_MAX_VALUES  32
 #define POINT_NONE        (-1)
+#define POINT_NEVER       (-1) /* as a period: a register that is only written, or read back */
 
 struct point_value_name { /* raw -> state */
     int64_t raw;
@@ -62,7 +63,7 @@ struct point {
     int marker_count;
     struct point_value_name values[POINT_MAX_VALUES]; /* for `state` */
     int value_count;
-    int64_t period_ms; /* 0: once per connection */
+    int64_t period_ms; /* 0: once per connection; POINT_NEVER: not polled */
     bool writable;
     double write_minimum, write_maximum; /* in the point's unit */
     uint8_t write_function;              /* 5, 6, 15 or 16 */
