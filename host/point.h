@@ -42,7 +42,8 @@ struct point_value_name { /* raw -> state */
     enum device_state state;
 };
 
-struct point {
+/* In the order of a driver's row; a machine has at most a few hundred of them. */
+struct point {                  /* NOLINT(clang-analyzer-optin.performance.Padding): see above */
     char name[POINT_NAME_SIZE]; /* vocabulary name, or "_own" for the driver's own */
     int id;                     /* enum point_id, or POINT_NONE for the driver's own */
     int part;                   /* index of the part it belongs to, or POINT_NONE: of all */
