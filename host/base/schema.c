@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PATH_MAXIMUM   900 /* of a place; what would go beyond is named by its parent */
-#define PHRASE_MAXIMUM 700 /* of "expected ..." and "got ..." together with what to do */
+#define PHRASE_MAXIMUM 950 /* of "expected ..." and "got ..." together with what to do */
 #define LIST_MAXIMUM   450 /* of a list of names within it */
 #define QUOTE_MAXIMUM  48  /* bytes shown of somebody's text */
 #define NAME_MAXIMUM   63  /* longer names are not compared */

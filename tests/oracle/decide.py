@@ -21,11 +21,11 @@ Where the text leaves a choice, this is how it is read:
  7. A clamped range is a' = min(max(a, lo), hi), b' = max(min(b, hi), lo); with a set point t taken,
     a' = min(a', t) and b' = max(b', t). It narrows also when the set point is overridden.
     Overridden wins over clamped as the outcome.
- 8. Who is conflicted with: the owner of the taken set point when the set point conflicts with it;
-    else the owner of the bound when the range misses [lo, hi]; else the owner of the taken set
-    point when the range leaves it out; else the owner of the bound beyond which the set point lies.
-    A bound belongs to the first who set it to its value. This may be the constraint itself, when
-    its own gate is in its way.
+ 8. Who is conflicted with (the text names no order; this one is that of host/arbiter.h): the
+    owner of the taken set point when the set point or the range conflicts with it; else the owner
+    of the bound that the range misses, or beyond which the set point lies. A bound belongs to the
+    first who set it to its value. This may be the constraint itself, when its own gate is in its
+    way.
  9. No constraint moves the set point of another: a taken one always lies inside [lo, hi].
 10. The minimum and maximum decided are the hull of what is allowed inside [lo, hi].
 11. Unmet: the allowed value of least magnitude (of two, the positive one) is set point, minimum
@@ -91,14 +91,12 @@ class Walk:
     def conflict(self, a, b, s):
         """The index of whom [a, b] and s conflict with, or None."""
         taken = self.set
-        if s is not None and taken is not None and s != taken:
+        if taken is not None and (not a <= taken <= b or (s is not None and s != taken)):
             return self.set_by
         if a > self.hi:
             return self.hi_by
         if b < self.lo:
             return self.lo_by
-        if taken is not None and not a <= taken <= b:
-            return self.set_by
         if s is not None and s < max(self.lo, a):
             return self.lo_by
         if s is not None and s > min(self.hi, b):
