@@ -54,6 +54,9 @@ enum script_outcome script_call(struct script *script, const char *path, script_
                                 script_take *take, void *context, char error[SCRIPT_ERROR_SIZE]);
 bool script_spoiled(const struct script *script);
 size_t script_memory(const struct script *script);
+/* Makes text of a script fit for messages and JSON: one line of valid UTF-8, cut at a whole
+ * character. In place, never longer. */
+void script_text_clean(char *text);
 /* Every global name and library member of the sandbox ("string.format"), NULL-terminated, sorted:
  * the allow list that the host, the linter and the tests share. */
 const char *const *script_sandbox_names(void);
