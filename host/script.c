@@ -201,7 +201,8 @@ static bool have_timer(struct script *script) {
     if (script->has_timer && script->timer_thread == thread)
         return true;
     drop_timer(script);
-    struct sigaction action = {.sa_sigaction = on_budget_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_budget_signal,
+                               .sa_flags = SA_SIGINFO | SA_RESTART};
     sigset_t budget;
     sigemptyset(&action.sa_mask);
     sigemptyset(&budget);
@@ -318,8 +319,7 @@ static void warn_when_near(struct script *script, const char *what, int64_t used
 /* Runs `body` protected and inside a budget; `context` is its light userdata argument. `what` is
  * what messages call it. Nothing stays on the stack. */
 static enum script_outcome run(struct script *script, lua_CFunction body, void *context,
-                               int64_t budget_us, const char *what,
-                               char error[SCRIPT_ERROR_SIZE]) {
+                               int64_t budget_us, const char *what, char error[SCRIPT_ERROR_SIZE]) {
     lua_State *L = script->L;
     error[0] = '\0';
     lua_settop(L, 0);
@@ -345,6 +345,12 @@ static enum script_outcome run(struct script *script, lua_CFunction body, void *
 /* print(...) of scripts: a line of the log, a few per call. */
 static int print(lua_State *L) {
     struct script *script = script_of(L);
+    script->prints++;
+    if (script->prints == PRINTS_PER_CALL + 1)
+        log_info(script->name, "more than %d lines in one call: the rest is left out",
+                 PRINTS_PER_CALL);
+    if (script->prints > PRINTS_PER_CALL)
+        return 0;
     char line[400];
     size_t length = 0;
     line[0] = '\0';
@@ -356,12 +362,7 @@ static int print(lua_State *L) {
         lua_pop(L, 1);
     }
     script_text_clean(line);
-    script->prints++;
-    if (script->prints <= PRINTS_PER_CALL)
-        log_info(script->name, "%s", line);
-    else if (script->prints == PRINTS_PER_CALL + 1)
-        log_info(script->name, "more than %d lines in one call: the rest is left out",
-                 PRINTS_PER_CALL);
+    log_info(script->name, "%s", line);
     return 0;
 }
 
@@ -475,7 +476,8 @@ struct call {
     bool no_such;
 };
 
-/* [-0, +1] What stands at "a.b" in the script's table, without metamethods; nil when nothing does. */
+/* [-0, +1] What stands at "a.b" in the script's table, without metamethods; nil when nothing does.
+ */
 static void push_at_path(lua_State *L, const struct script *script, const char *path) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, script->table);
     while (*path) {
@@ -512,8 +514,7 @@ static int call_function(lua_State *L) {
 }
 
 enum script_outcome script_call(struct script *script, const char *path, script_push *push,
-                                script_take *take, void *context,
-                                char error[SCRIPT_ERROR_SIZE]) {
+                                script_take *take, void *context, char error[SCRIPT_ERROR_SIZE]) {
     struct call call = {script, path, push, take, context, false};
     enum script_outcome outcome =
         run(script, call_function, &call, script->limits.call_cpu_us, path, error);

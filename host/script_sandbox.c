@@ -10,22 +10,78 @@
 #include "script.h"
 
 /* Sorted. A name without a dot whose members follow is a library. */
-static const char *const names[] = {
-    "assert",       "error",          "getmetatable",    "ipairs",          "math",
-    "math.abs",     "math.acos",      "math.asin",       "math.atan",       "math.ceil",
-    "math.cos",     "math.deg",       "math.exp",        "math.floor",      "math.fmod",
-    "math.huge",    "math.log",       "math.max",        "math.maxinteger", "math.min",
-    "math.mininteger", "math.modf",   "math.pi",         "math.rad",        "math.random",
-    "math.sin",     "math.sqrt",      "math.tan",        "math.tointeger",  "math.type",
-    "math.ult",     "next",           "pairs",           "pcall",           "print",
-    "rawequal",     "rawget",         "rawlen",          "select",          "setmetatable",
-    "string",       "string.byte",    "string.char",     "string.format",   "string.len",
-    "string.lower", "string.pack",    "string.packsize", "string.rep",      "string.reverse",
-    "string.sub",   "string.unpack",  "string.upper",    "table",           "table.concat",
-    "table.insert", "table.move",     "table.pack",      "table.remove",    "table.sort",
-    "table.unpack", "tonumber",       "tostring",        "type",            "utf8",
-    "utf8.char",    "utf8.charpattern", "utf8.codepoint", "utf8.codes",     "utf8.len",
-    "utf8.offset",  "xpcall",         NULL};
+static const char *const names[] = {"assert",
+                                    "error",
+                                    "getmetatable",
+                                    "ipairs",
+                                    "math",
+                                    "math.abs",
+                                    "math.acos",
+                                    "math.asin",
+                                    "math.atan",
+                                    "math.ceil",
+                                    "math.cos",
+                                    "math.deg",
+                                    "math.exp",
+                                    "math.floor",
+                                    "math.fmod",
+                                    "math.huge",
+                                    "math.log",
+                                    "math.max",
+                                    "math.maxinteger",
+                                    "math.min",
+                                    "math.mininteger",
+                                    "math.modf",
+                                    "math.pi",
+                                    "math.rad",
+                                    "math.random",
+                                    "math.sin",
+                                    "math.sqrt",
+                                    "math.tan",
+                                    "math.tointeger",
+                                    "math.type",
+                                    "math.ult",
+                                    "next",
+                                    "pairs",
+                                    "pcall",
+                                    "print",
+                                    "rawequal",
+                                    "rawget",
+                                    "rawlen",
+                                    "select",
+                                    "setmetatable",
+                                    "string",
+                                    "string.byte",
+                                    "string.char",
+                                    "string.format",
+                                    "string.len",
+                                    "string.lower",
+                                    "string.pack",
+                                    "string.packsize",
+                                    "string.rep",
+                                    "string.reverse",
+                                    "string.sub",
+                                    "string.unpack",
+                                    "string.upper",
+                                    "table",
+                                    "table.concat",
+                                    "table.insert",
+                                    "table.move",
+                                    "table.pack",
+                                    "table.remove",
+                                    "table.sort",
+                                    "table.unpack",
+                                    "tonumber",
+                                    "tostring",
+                                    "type",
+                                    "utf8",
+                                    "utf8.char",
+                                    "utf8.charpattern",
+                                    "utf8.codepoint",
+                                    "utf8.codes",
+                                    "utf8.len",
+                                    "utf8.offset",
+                                    NULL};
 
 const char *const *script_sandbox_names(void) {
     return names;
@@ -169,9 +225,9 @@ static void copy_names(lua_State *L, int whole, lua_CFunction print) {
         if (dot) {
             lua_pushlstring(L, *name, (size_t)(dot - *name));
             lua_pushvalue(L, -1);
-            lua_rawget(L, whole);        /* library, as Lua has it */
+            lua_rawget(L, whole); /* library, as Lua has it */
             lua_insert(L, -2);
-            lua_rawget(L, copy);         /* library, as scripts see it */
+            lua_rawget(L, copy); /* library, as scripts see it */
             lua_getfield(L, -2, dot + 1);
             guard(L, *name);
             lua_setfield(L, -2, dot + 1);

@@ -1,0 +1,683 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "script.h"
+
+#define NAME "test.lua"
+
+/* Memory and time of these tests: small enough to be reached soon. */
+static struct script_limits small(void) {
+    return (struct script_limits){
+        .memory_bytes = (size_t)2 << 20, .load_cpu_us = 100000, .call_cpu_us = 20000};
+}
+
+static struct script *open_or_fail(const char *text) {
+    struct script_limits limits = small();
+    struct report report;
+    report_init(&report);
+    struct script *script = script_open(NAME, text, strlen(text), &limits, &report);
+    for (size_t i = 0; i < report.count; i++)
+        print_message("%s: %s\n", report.items[i].where, report.items[i].text);
+    assert_non_null(script);
+    report_free(&report);
+    return script;
+}
+
+/* The first mistake of a text that must not load, as "where: text". */
+static void refused(const char *text, size_t length, char mistake[SCRIPT_ERROR_SIZE]) {
+    struct script_limits limits = small();
+    struct report report;
+    report_init(&report);
+    assert_null(script_open(NAME, text, length, &limits, &report));
+    assert_true(report.count >= 1);
+    snprintf(mistake, SCRIPT_ERROR_SIZE, "%s: %s", report.items[0].where, report.items[0].text);
+    report_free(&report);
+}
+
+static void assert_contains(const char *text, const char *part) {
+    if (!strstr(text, part))
+        fail_msg("'%s' does not contain '%s'", text, part);
+}
+
+static void take_number(lua_State *L, int first, int last, void *context) {
+    *(double *)context = last >= first ? lua_tonumber(L, first) : NAN;
+}
+
+/* Whether the script still does what it should after a call went wrong. */
+static void assert_usable(struct script *script) {
+    char error[SCRIPT_ERROR_SIZE];
+    double result = 0;
+    assert_int_equal(script_call(script, "fine", NULL, take_number, &result, error), SCRIPT_OK);
+    assert_true(result == 42);
+    assert_false(script_spoiled(script));
+}
+
+#define FINE "fine = function() return 42 end "
+
+static enum script_outcome call(struct script *script, const char *path,
+                                char error[SCRIPT_ERROR_SIZE]) {
+    return script_call(script, path, NULL, NULL, NULL, error);
+}
+
+/* Runs `body` as the function bad(), expects the outcome, and that the script goes on. */
+static void expect(const char *body, enum script_outcome outcome, const char *part) {
+    char text[2000];
+    char error[SCRIPT_ERROR_SIZE];
+    snprintf(text, sizeof text, "return { " FINE ",\nbad = function(...)\n%s\nend }", body);
+    struct script *script = open_or_fail(text);
+    assert_int_equal(call(script, "bad", error), outcome);
+    if (part)
+        assert_contains(error, part);
+    assert_usable(script);
+    script_close(script);
+}
+
+/* ---- calls ---- */
+
+static int push_sum(lua_State *L, void *context) {
+    (void)context;
+    lua_pushinteger(L, 20);
+    lua_pushinteger(L, 22);
+    return 2;
+}
+
+static void a_function_gets_its_arguments_and_gives_its_results(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("return { hooks = { sum = function(a, b) return a + b end } }");
+    char error[SCRIPT_ERROR_SIZE];
+    double result = 0;
+    assert_int_equal(script_call(script, "hooks.sum", push_sum, take_number, &result, error),
+                     SCRIPT_OK);
+    assert_true(result == 42);
+    assert_string_equal(error, "");
+    script_close(script);
+}
+
+static void a_function_that_is_not_there_is_told_by_its_path(void **state) {
+    (void)state;
+    struct script *script = open_or_fail("return { hooks = { x = 1 } }");
+    static const char *const paths[] = {"run", "hooks.y", "hooks.x", "hooks.x.y", "run.x"};
+    char error[SCRIPT_ERROR_SIZE];
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        assert_int_equal(call(script, paths[i], error), SCRIPT_NO_SUCH);
+        assert_contains(error, paths[i]);
+    }
+    script_close(script);
+}
+
+static void state_of_a_script_lasts_from_call_to_call(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("local n = 0 return { count = function() n = n + 1 return n end }");
+    char error[SCRIPT_ERROR_SIZE];
+    double result = 0;
+    for (int i = 0; i < 3; i++)
+        script_call(script, "count", NULL, take_number, &result, error);
+    assert_true(result == 3);
+    script_close(script);
+}
+
+static void a_nan_result_arrives_as_nan(void **state) {
+    (void)state;
+    struct script *script = open_or_fail("return { f = function() return 0/0 end, " FINE "}");
+    char error[SCRIPT_ERROR_SIZE];
+    double result = 0;
+    assert_int_equal(script_call(script, "f", NULL, take_number, &result, error), SCRIPT_OK);
+    assert_true(isnan(result));
+    assert_usable(script);
+    script_close(script);
+}
+
+static int push_raises(lua_State *L, void *context) {
+    (void)context;
+    return luaL_error(L, "no such device");
+}
+
+static void an_error_of_the_host_inside_a_call_is_an_error_of_the_call(void **state) {
+    (void)state;
+    struct script *script = open_or_fail("return { " FINE "}");
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(script_call(script, "fine", push_raises, NULL, NULL, error), SCRIPT_RAISED);
+    assert_contains(error, "no such device");
+    assert_usable(script);
+    script_close(script);
+}
+
+static void the_table_becomes_a_tree_with_functions_as_true(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("return { api = 1, list = { 'a', 'b' }, run = function() end }");
+    struct report report;
+    report_init(&report);
+    json_t *tree = script_tree(script, &report);
+    assert_non_null(tree);
+    assert_int_equal(json_integer_value(json_object_get(tree, "api")), 1);
+    assert_int_equal(json_array_size(json_object_get(tree, "list")), 2);
+    assert_true(json_is_true(json_object_get(tree, "run")));
+    json_decref(tree);
+    report_free(&report);
+    script_close(script);
+}
+
+/* ---- errors ---- */
+
+static void an_error_names_file_and_line(void **state) {
+    (void)state;
+    expect("local x = nil\nreturn x.y", SCRIPT_RAISED, "test.lua:4: attempt to index a nil value");
+    expect("error('the sky is green')", SCRIPT_RAISED, "test.lua:3: the sky is green");
+    expect("error('no place given', 0)", SCRIPT_RAISED, "test.lua:3: no place given");
+    expect("string.rep('x')", SCRIPT_RAISED, "test.lua:3: bad argument #2 to 'rep'");
+}
+
+static void an_error_that_is_not_a_sentence_is_told_with_its_line(void **state) {
+    (void)state;
+    expect("error({})", SCRIPT_RAISED, "test.lua:3: error() was called with a table");
+    expect("error()", SCRIPT_RAISED, "test.lua:3: error() was called with a nil");
+    expect("error(12)", SCRIPT_RAISED, "test.lua:3: 12");
+    expect("error(setmetatable({}, { __tostring = function() error({}) end }))", SCRIPT_RAISED,
+           "test.lua:3: ");
+}
+
+static void an_error_text_becomes_one_line_of_utf_8(void **state) {
+    (void)state;
+    expect("error('a\\nb\\0c')", SCRIPT_RAISED, "test.lua:3: a b");
+    expect("error('\\xff\\xc3\\xa4\\xed\\xa0\\x80')", SCRIPT_RAISED, "test.lua:3: ?\xc3\xa4???");
+    char text[] = "ab\xe2\x82"; /* cut inside a character */
+    script_text_clean(text);
+    assert_string_equal(text, "ab");
+}
+
+static void a_long_error_is_cut_and_stays_valid(void **state) {
+    (void)state;
+    char error[SCRIPT_ERROR_SIZE];
+    struct script *script =
+        open_or_fail("return { bad = function() error(string.rep('\\u{20ac}', 1000)) end }");
+    assert_int_equal(call(script, "bad", error), SCRIPT_RAISED);
+    assert_true(strlen(error) > SCRIPT_ERROR_SIZE - 5 && strlen(error) < SCRIPT_ERROR_SIZE);
+    json_t *json = json_string(error);
+    assert_non_null(json);
+    json_decref(json);
+    script_close(script);
+}
+
+/* ---- what does not load ---- */
+
+static void a_text_that_is_not_lua_is_refused_with_its_line(void **state) {
+    (void)state;
+    static const char text[] = "local a = 1\nlocal b = = 2\nreturn {}";
+    char mistake[SCRIPT_ERROR_SIZE];
+    refused(text, strlen(text), mistake);
+    assert_contains(mistake, "test.lua:2: unexpected symbol");
+}
+
+static int write_chunk(lua_State *L, const void *data, size_t size, void *context) {
+    (void)L;
+    luaL_addlstring(context, data, size);
+    return 0;
+}
+
+static void compiled_lua_is_refused(void **state) {
+    (void)state;
+    lua_State *L = luaL_newstate();
+    assert_int_equal(luaL_loadstring(L, "return { api = 1 }"), LUA_OK);
+    luaL_Buffer buffer;
+    lua_State *other = luaL_newstate();
+    luaL_buffinit(other, &buffer);
+    lua_dump(L, write_chunk, &buffer, 0);
+    luaL_pushresult(&buffer);
+    size_t length;
+    const char *code = lua_tolstring(other, -1, &length);
+    char mistake[SCRIPT_ERROR_SIZE];
+    refused(code, length, mistake);
+    assert_contains(mistake, "compiled Lua");
+    lua_close(other);
+    lua_close(L);
+}
+
+static void a_chunk_that_returns_no_table_is_refused(void **state) {
+    (void)state;
+    char mistake[SCRIPT_ERROR_SIZE];
+    refused("return 5", 8, mistake);
+    assert_contains(mistake, "must end with 'return { ... }'");
+    refused("", 0, mistake);
+    assert_contains(mistake, "returned a nil");
+}
+
+static void a_chunk_that_never_ends_is_refused(void **state) {
+    (void)state;
+    static const char text[] = "local n = 0\nwhile true do n = n + 1 end";
+    char mistake[SCRIPT_ERROR_SIZE];
+    refused(text, strlen(text), mistake);
+    assert_contains(mistake, "test.lua:2: loading was stopped");
+}
+
+static void a_byte_order_mark_does_no_harm(void **state) {
+    (void)state;
+    script_close(open_or_fail("\xEF\xBB\xBFreturn { " FINE "}"));
+}
+
+/* ---- the sandbox ---- */
+
+struct walk {
+    size_t found;
+    const char *unknown;
+    char text[64];
+};
+
+static bool is_listed(const char *name) {
+    for (const char *const *at = script_sandbox_names(); *at; at++) {
+        if (strcmp(*at, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_name(struct walk *walk, const char *library, const char *name) {
+    char full[64];
+    snprintf(full, sizeof full, "%s%s%s", library, library[0] ? "." : "", name);
+    walk->found++;
+    if (is_listed(full))
+        return;
+    memcpy(walk->text, full, sizeof full);
+    walk->unknown = walk->text;
+}
+
+/* Walks what scripts can reach: _ENV is empty, and its __index holds the names. */
+static int walk_globals(lua_State *L, void *context) {
+    struct walk *walk = context;
+    lua_pushglobaltable(L);
+    lua_pushnil(L);
+    if (lua_next(L, -2))
+        walk->unknown = "something in _ENV itself";
+    lua_pushglobaltable(L);
+    lua_getmetatable(L, -1);
+    lua_pushliteral(L, "__index");
+    lua_rawget(L, -2);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        char name[64];
+        snprintf(name, sizeof name, "%s", lua_tostring(L, -2));
+        check_name(walk, "", name);
+        if (lua_istable(L, -1)) {
+            lua_pushnil(L);
+            while (lua_next(L, -2)) {
+                check_name(walk, name, lua_tostring(L, -2));
+                lua_pop(L, 1);
+            }
+        }
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 1);
+    return 0;
+}
+
+static void the_globals_are_exactly_the_allow_list(void **state) {
+    (void)state;
+    struct script *script = open_or_fail("return { " FINE "}");
+    struct walk walk = {0};
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(script_call(script, "fine", walk_globals, NULL, &walk, error), SCRIPT_OK);
+    if (walk.unknown)
+        fail_msg("scripts see %s", walk.unknown);
+    size_t listed = 0;
+    for (const char *const *at = script_sandbox_names(); *at; at++, listed++)
+        assert_true(listed == 0 || strcmp(at[-1], *at) < 0);
+    assert_int_equal(walk.found, listed);
+    script_close(script);
+}
+
+/* Adds "a" and "a.b" of the linter's read_globals (names in the array part, libraries by key). */
+static size_t count_linter_names(lua_State *L, const char **unknown, char text[64]) {
+    struct walk walk = {0};
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_type(L, -2) == LUA_TNUMBER) {
+            check_name(&walk, "", lua_tostring(L, -1));
+        } else {
+            const char *library = lua_tostring(L, -2);
+            check_name(&walk, "", library);
+            lua_getfield(L, -1, "fields");
+            lua_pushnil(L);
+            while (lua_next(L, -2)) {
+                check_name(&walk, library, lua_tostring(L, -2));
+                lua_pop(L, 1);
+            }
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    memcpy(text, walk.text, sizeof walk.text);
+    *unknown = walk.unknown ? text : NULL;
+    return walk.found;
+}
+
+static void the_linter_knows_the_same_names(void **state) {
+    (void)state;
+    lua_State *L = luaL_newstate();
+    luaL_requiref(L, "_G", luaopen_base, 1);
+    luaL_requiref(L, "string", luaopen_string, 1);
+    assert_int_equal(luaL_loadfile(L, DERD_SOURCE_DIR "/.luacheckrc"), LUA_OK);
+    lua_newtable(L); /* its _ENV: the options, with the libraries behind */
+    lua_newtable(L);
+    lua_pushglobaltable(L);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_newtable(L);
+    lua_setfield(L, -2, "stds");
+    lua_newtable(L);
+    lua_setfield(L, -2, "files");
+    lua_pushvalue(L, -1);
+    lua_insert(L, 1);
+    assert_string_equal(lua_setupvalue(L, -2, 1), "_ENV");
+    assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_OK);
+    lua_getfield(L, 1, "stds");
+    lua_getfield(L, -1, "sandbox");
+    lua_getfield(L, -1, "read_globals");
+    const char *unknown;
+    char text[64];
+    size_t found = count_linter_names(L, &unknown, text);
+    if (unknown)
+        fail_msg(".luacheckrc allows %s", unknown);
+    size_t listed = 0;
+    while (script_sandbox_names()[listed])
+        listed++;
+    assert_int_equal(found, listed);
+    lua_close(L);
+}
+
+static void what_reaches_outside_does_not_exist(void **state) {
+    (void)state;
+    static const char *const names[] = {
+        "io",     "os",     "debug",    "package",        "require",
+        "load",   "dofile", "loadfile", "collectgarbage", "coroutine",
+        "rawset", "_G",     "xpcall"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char body[100];
+        char part[100];
+        snprintf(body, sizeof body, "return %s", names[i]);
+        snprintf(part, sizeof part, "test.lua:3: there is no global named '%s'", names[i]);
+        expect(body, SCRIPT_RAISED, part);
+    }
+    expect("return ('x').dump.y", SCRIPT_RAISED, "test.lua:3: ");
+    expect("return ('x'):find('x')", SCRIPT_RAISED, "test.lua:3: ");
+    expect("return string.gsub('x', 'x', 'y')", SCRIPT_RAISED, "test.lua:3: ");
+}
+
+static void a_global_cannot_be_written(void **state) {
+    (void)state;
+    expect("counter = 1", SCRIPT_RAISED, "test.lua:3: the global 'counter' cannot be set");
+    expect("print = nil", SCRIPT_RAISED, "test.lua:3: the global 'print' cannot be set");
+    expect("_ENV.x = 1", SCRIPT_RAISED, "write 'local x' where it starts");
+    expect("setmetatable(_ENV, {})", SCRIPT_RAISED, "cannot change a protected metatable");
+    expect("table.insert(_ENV, 1)", SCRIPT_RAISED, "test.lua:3: ");
+    expect("assert(getmetatable(_ENV) == false)", SCRIPT_OK, NULL);
+}
+
+static void a_chunk_cannot_write_globals_either(void **state) {
+    (void)state;
+    static const char text[] = "function decode() end\nreturn {}";
+    char mistake[SCRIPT_ERROR_SIZE];
+    refused(text, strlen(text), mistake);
+    assert_contains(mistake, "test.lua:1: the global 'decode' cannot be set: write 'local decode'");
+}
+
+static void finalizers_are_refused(void **state) {
+    (void)state;
+    expect("setmetatable({}, { __gc = function() end })", SCRIPT_RAISED,
+           "test.lua:3: a metatable in a script cannot have __gc");
+    /* Through a metatable's own metatable, and with a protected one. */
+    expect("setmetatable({}, setmetatable({ __metatable = 1, __gc = 1 }, { __index = {} }))",
+           SCRIPT_RAISED, "__gc");
+}
+
+static void a_finalizer_that_is_added_later_never_runs(void **state) {
+    (void)state;
+    struct script *script = open_or_fail("local ran = 0\n"
+                                         "return { f = function()\n"
+                                         "  local meta = {}\n"
+                                         "  setmetatable({}, meta)\n"
+                                         "  meta.__gc = function() ran = ran + 1 end\n"
+                                         "  for i = 1, 1000 do local garbage = { i } end\n"
+                                         "end, ran = function() return ran end }");
+    char error[SCRIPT_ERROR_SIZE];
+    double ran = -1;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(call(script, "f", error), SCRIPT_OK);
+    script_call(script, "ran", NULL, take_number, &ran, error);
+    script_close(script);
+    assert_true(ran == 0);
+}
+
+static void metatables_work_otherwise(void **state) {
+    (void)state;
+    expect("local t = setmetatable({}, { __index = function(_, k) return k .. '!' end })\n"
+           "assert(t.x == 'x!')",
+           SCRIPT_OK, NULL);
+}
+
+static void the_metatable_of_strings_is_out_of_reach(void **state) {
+    (void)state;
+    expect("assert(getmetatable('') == false)", SCRIPT_OK, NULL);
+    expect("getmetatable('').__index = {}", SCRIPT_RAISED, "test.lua:3: ");
+    expect("assert(('ab'):rep(2) == 'abab' and ('ab'):len() == 2 and '10' + 1 == 11)", SCRIPT_OK,
+           NULL);
+}
+
+static void lists_sort_with_and_without_a_comparison(void **state) {
+    (void)state;
+    expect("local t = { 3, 1, 2 } table.sort(t) assert(table.concat(t) == '123')\n"
+           "table.sort(t, function(a, b) return a > b end) assert(table.concat(t) == '321')",
+           SCRIPT_OK, NULL);
+}
+
+/* ---- limits ---- */
+
+static void an_endless_loop_is_stopped_with_limit_and_line(void **state) {
+    (void)state;
+    expect("local n = 0\nwhile true do n = n + 1 end", SCRIPT_OVERTIME,
+           "test.lua:4: bad was stopped: it may use ");
+    expect("while true do end", SCRIPT_OVERTIME, "ms of CPU time and had used ");
+    expect("goto a ::a:: goto a", SCRIPT_OVERTIME, NULL);
+    expect("for i = 1, math.huge do end", SCRIPT_OVERTIME, NULL);
+}
+
+static void no_pcall_swallows_the_end_of_the_budget(void **state) {
+    (void)state;
+    expect("while true do pcall(function() while true do end end) end", SCRIPT_OVERTIME,
+           "test.lua");
+    expect("local function f() while true do pcall(f) end end f()", SCRIPT_OVERTIME, NULL);
+    expect("while true do local x <close> = setmetatable({}, { __close = function()\n"
+           "while true do end end }) pcall(error) end",
+           SCRIPT_OVERTIME, NULL);
+}
+
+static void c_functions_do_not_hide_from_the_budget(void **state) {
+    (void)state;
+    expect("while true do string.rep('x', 1000) end", SCRIPT_OVERTIME, NULL);
+    expect("table.sort({ 3, 2, 1 }, function() while true do end end)", SCRIPT_OVERTIME, NULL);
+    expect("string.rep('', 1 << 60)", SCRIPT_RAISED, "at most 1000000 repetitions");
+    expect("table.concat({}, '', 1, 1 << 60)", SCRIPT_RAISED, "at most 1000000 items");
+    expect("table.concat({}, '', math.mininteger, math.maxinteger)", SCRIPT_RAISED,
+           "at most 1000000 items");
+    expect("table.unpack({}, 1, 1 << 30)", SCRIPT_RAISED, "at most 1000000 items");
+    expect("table.move({}, 1, 1 << 60, 2)", SCRIPT_RAISED, "at most 1000000 items");
+    expect("table.insert(setmetatable({}, { __len = function() return 1 << 60 end }), 1, 1)",
+           SCRIPT_RAISED, "__len");
+    /* The length of a table with holes at every power of two is one of them. */
+    expect("local t = {} for i = 0, 40 do t[1 << i] = 1 t[(1 << i) + 1] = 1 end\n"
+           "table.insert(t, 1, 1)",
+           SCRIPT_RAISED, "at most 1000000 items");
+    expect("local t, s = {}, string.rep('x', 100000)\n"
+           "for i = 1, 1000 do t[i] = s end while true do table.sort(t) end",
+           SCRIPT_OVERTIME, NULL);
+}
+
+/* Ends in SCRIPT_MEMORY with the script spoiled; nothing else happens to the process. */
+static void bomb(const char *body, const char *part) {
+    char text[1000];
+    char error[SCRIPT_ERROR_SIZE];
+    snprintf(text, sizeof text, "return { " FINE ",\nbad = function()\n%s\nend }", body);
+    struct script *script = open_or_fail(text);
+    assert_int_equal(call(script, "bad", error), SCRIPT_MEMORY);
+    assert_contains(error, part);
+    assert_true(script_spoiled(script));
+    assert_true(script_memory(script) <= small().memory_bytes);
+    script_close(script);
+}
+
+static void a_memory_bomb_spoils_the_script_only(void **state) {
+    (void)state;
+    bomb("local s = 'x'\nwhile true do s = s .. s end",
+         "test.lua:4: bad ran out of memory: a script may use 2048 KiB");
+    bomb("local t = {}\nfor i = 1, 1e9 do t[i] = { i } end", "test.lua:4: ");
+    bomb("return string.rep('x', 1000000, 'yyyyyyyyyy')", "test.lua:3: ");
+    bomb("return string.format('%s', string.rep('x', 1000000)):rep(3)", "test.lua:3: ");
+}
+
+static void endless_recursion_ends_in_an_error(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("local function f() return 1 + f() end return { f = f, " FINE "}");
+    char error[SCRIPT_ERROR_SIZE];
+    enum script_outcome outcome = call(script, "f", error);
+    assert_true(outcome == SCRIPT_MEMORY || outcome == SCRIPT_RAISED);
+    assert_contains(error, "test.lua:1: ");
+    script_close(script);
+    expect(
+        "local function f() return pcall(f) end f()\n"
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(_, k) return t[k] end\n"
+        "return t.x",
+        SCRIPT_RAISED, "test.lua");
+}
+
+static void memory_caught_by_the_script_does_no_harm(void **state) {
+    (void)state;
+    expect("local ok, why = pcall(function() local s = 'x' while true do s = s .. s end end)\n"
+           "assert(not ok and why == 'not enough memory')",
+           SCRIPT_OK, NULL);
+}
+
+/* Opens and calls under every cap from nothing upwards: each allocation fails once. */
+static void an_allocation_that_fails_anywhere_never_aborts(void **state) {
+    (void)state;
+    static const char text[] =
+        "local t = {} for i = 1, 50 do t[i] = { i .. 'x' } end\n"
+        "return { f = function(a) return string.format('%s', a), { a } end }";
+    bool opened = false;
+    bool called = false;
+    for (size_t cap = 0; cap < 64 << 10; cap += 96) {
+        struct script_limits limits = small();
+        limits.memory_bytes = cap;
+        struct report report;
+        report_init(&report);
+        struct script *script = script_open(NAME, text, strlen(text), &limits, &report);
+        if (!script) {
+            assert_false(opened);
+            assert_true(report.count > 0);
+            report_free(&report);
+            continue;
+        }
+        opened = true;
+        char error[SCRIPT_ERROR_SIZE];
+        enum script_outcome outcome = script_call(script, "f", push_sum, NULL, NULL, error);
+        assert_true(outcome == SCRIPT_OK || outcome == SCRIPT_MEMORY);
+        called = called || outcome == SCRIPT_OK;
+        script_close(script);
+        report_free(&report);
+    }
+    assert_true(called);
+}
+
+static void printing_is_bounded(void **state) {
+    (void)state;
+    expect("local y = string.rep('y', 10000)\nfor i = 1, 100 do print(i, nil, true, y, {}) end",
+           SCRIPT_OK, NULL);
+    expect("print(setmetatable({}, { __tostring = function() return {} end }))", SCRIPT_RAISED,
+           "test.lua:3: ");
+}
+
+static void *call_in_thread(void *context) {
+    char error[SCRIPT_ERROR_SIZE];
+    return (void *)(intptr_t)call(context, "bad", error);
+}
+
+static void budgets_follow_the_calling_thread(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("return { " FINE ", bad = function() while true do end end }");
+    pthread_t thread;
+    void *outcome;
+    assert_int_equal(pthread_create(&thread, NULL, call_in_thread, script), 0);
+    assert_int_equal(pthread_join(thread, &outcome), 0);
+    assert_int_equal((intptr_t)outcome, SCRIPT_OVERTIME);
+    assert_usable(script);
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(call(script, "bad", error), SCRIPT_OVERTIME);
+    script_close(script);
+}
+
+static void many_scripts_have_budgets_of_their_own(void **state) {
+    (void)state;
+    struct script *scripts[50];
+    char error[SCRIPT_ERROR_SIZE];
+    for (int i = 0; i < 50; i++)
+        scripts[i] = open_or_fail("return { " FINE ", bad = function() while true do end end }");
+    assert_int_equal(call(scripts[7], "bad", error), SCRIPT_OVERTIME);
+    for (int i = 0; i < 50; i++) {
+        assert_usable(scripts[i]);
+        script_close(scripts[i]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_function_gets_its_arguments_and_gives_its_results),
+        cmocka_unit_test(a_function_that_is_not_there_is_told_by_its_path),
+        cmocka_unit_test(state_of_a_script_lasts_from_call_to_call),
+        cmocka_unit_test(a_nan_result_arrives_as_nan),
+        cmocka_unit_test(an_error_of_the_host_inside_a_call_is_an_error_of_the_call),
+        cmocka_unit_test(the_table_becomes_a_tree_with_functions_as_true),
+        cmocka_unit_test(an_error_names_file_and_line),
+        cmocka_unit_test(an_error_that_is_not_a_sentence_is_told_with_its_line),
+        cmocka_unit_test(an_error_text_becomes_one_line_of_utf_8),
+        cmocka_unit_test(a_long_error_is_cut_and_stays_valid),
+        cmocka_unit_test(a_text_that_is_not_lua_is_refused_with_its_line),
+        cmocka_unit_test(compiled_lua_is_refused),
+        cmocka_unit_test(a_chunk_that_returns_no_table_is_refused),
+        cmocka_unit_test(a_chunk_that_never_ends_is_refused),
+        cmocka_unit_test(a_byte_order_mark_does_no_harm),
+        cmocka_unit_test(the_globals_are_exactly_the_allow_list),
+        cmocka_unit_test(the_linter_knows_the_same_names),
+        cmocka_unit_test(what_reaches_outside_does_not_exist),
+        cmocka_unit_test(a_global_cannot_be_written),
+        cmocka_unit_test(a_chunk_cannot_write_globals_either),
+        cmocka_unit_test(finalizers_are_refused),
+        cmocka_unit_test(a_finalizer_that_is_added_later_never_runs),
+        cmocka_unit_test(metatables_work_otherwise),
+        cmocka_unit_test(the_metatable_of_strings_is_out_of_reach),
+        cmocka_unit_test(lists_sort_with_and_without_a_comparison),
+        cmocka_unit_test(an_endless_loop_is_stopped_with_limit_and_line),
+        cmocka_unit_test(no_pcall_swallows_the_end_of_the_budget),
+        cmocka_unit_test(c_functions_do_not_hide_from_the_budget),
+        cmocka_unit_test(a_memory_bomb_spoils_the_script_only),
+        cmocka_unit_test(endless_recursion_ends_in_an_error),
+        cmocka_unit_test(memory_caught_by_the_script_does_no_harm),
+        cmocka_unit_test(an_allocation_that_fails_anywhere_never_aborts),
+        cmocka_unit_test(printing_is_bounded),
+        cmocka_unit_test(budgets_follow_the_calling_thread),
+        cmocka_unit_test(many_scripts_have_budgets_of_their_own)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
