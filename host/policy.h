@@ -25,6 +25,8 @@
 #define POLICY_PRIORITY_MAXIMUM 999
 #define POLICY_MAX_PROPOSALS    64
 #define POLICY_STATE_MAXIMUM    16384 /* bytes of JSON */
+#define POLICY_MAX_PARAMETERS   32
+#define POLICY_MAX_DEVICES      64 /* in one list */
 
 enum policy_parameter_type {
     POLICY_NUMBER,
@@ -39,10 +41,13 @@ struct policy_parameter {
     enum policy_parameter_type type;
     bool has_device_type;
     enum device_type device_type;
-    double minimum, maximum;
+    char unit[8];
+    double minimum, maximum; /* of a POLICY_NUMBER */
     bool required;
     json_t *fallback; /* default, or NULL */
 };
+/* "number", "string", "boolean", "device", "devices": as policy files say it. */
+const char *policy_parameter_type_name(enum policy_parameter_type type);
 
 struct policy {
     char name[DRIVER_NAME_SIZE];
@@ -88,9 +93,12 @@ struct policy_result {
 /* Calls run(). In the snapshot: `now` (s since 1970), `elapsed` (s since the last tick of this
  * instance, 0 at the first), `devices[key]` with `type`, `connection`, `state`, each number of the
  * vocabulary by its name (nil when unknown or past its trust), `at[name]` and `age[name]` in s,
- * `minActivePower`, `maxActivePower` (what the device can do) and `stale`. A device that is not
- * listed in `devices` does not exist for the policy; proposals for one are mistakes. `state` may be
- * NULL (empty). SCRIPT_RAISED also when what it returned is not a table of proposals; nothing is
+ * `allowedRanges` ({{0, 0}, {1380, 11040}}: what the device can do, W), their ends as
+ * `minActivePower` and `maxActivePower` and the lowest step above 0 as `leastActivePower` (nil when
+ * there is none), and `stale`. A device
+ * that is not listed in `devices` does not exist for the policy; proposals for one are mistakes.
+ * Powers are rounded toward 0 to whole watts; proposals come out sorted by key. `state` may be NULL
+ * (empty). SCRIPT_RAISED also when what it returned is not a table of proposals; nothing is
  * half taken. */
 enum script_outcome policy_run(const struct policy *policy, struct script *script,
                                const json_t *parameters, const json_t *state, struct now now,
