@@ -1,8 +1,8 @@
 /* The sandbox of a script: its globals, made by copying the names of one allow list out of Lua's
  * own libraries. What is not in the list does not exist for a script: no io, os, debug, package,
  * coroutine, load, require, collectgarbage, rawset, and (backtracking cannot be interrupted) no
- * pattern functions. No xpcall either: a message handler called for an error that a hook raised runs
- * with hooks switched off, so a loop in it would never end.
+ * pattern functions. No xpcall either: a message handler called for an error that a hook raised
+ * runs with hooks switched off, so a loop in it would never end.
  *
  * A count hook never fires inside a C function, so every C function in the list ends by itself in
  * bounded time: lists and ranges that `table` walks have at most SANDBOX_MAX_ITEMS items, and
