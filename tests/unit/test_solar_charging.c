@@ -107,7 +107,7 @@ static void tick(struct home *home) {
         home->house_w + *power_of(home, FIRST) + *power_of(home, SECOND) + *power_of(home, BATTERY);
     struct policy_result result;
     char error[SCRIPT_ERROR_SIZE];
-    home->now.wall.ms += TICK_S * 1000;
+    home->now.wall.ms += TICK_S * INT64_C(1000);
     enum script_outcome outcome =
         policy_run(home->policy, home->script, home->parameters, home->state, home->now, TICK_S,
                    home->devices, DEVICES, &result, error);
