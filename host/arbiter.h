@@ -16,14 +16,15 @@
 
 enum on_conflict { ON_CONFLICT_DISCARD, ON_CONFLICT_CLAMP };
 
-/* What one constraint asks. The has_* flags say which fields have an opinion. */
+/* What one constraint asks. The has_* flags say which fields have an opinion. min <= max and set
+ * between them is the door's work; a range the wrong way round can only be discarded here. */
 struct wish {
-    int32_t priority; /* 0..PRIORITY_MAXIMUM; the fallback: PRIORITY_FALLBACK */
-    uint64_t rank;    /* order of first acceptance; among equals the greater goes first */
-    bool has_set, has_min, has_max, has_min_soc, has_max_soc;
-    int32_t set, min, max;   /* activePower, minActivePower, maxActivePower, W */
+    uint64_t rank;           /* order of first acceptance; among equals the greater goes first */
     double min_soc, max_soc; /* % */
+    int32_t priority;        /* 0..PRIORITY_MAXIMUM; the fallback: PRIORITY_FALLBACK */
+    int32_t set, min, max;   /* activePower, minActivePower, maxActivePower, W */
     enum on_conflict on_conflict;
+    bool has_set, has_min, has_max, has_min_soc, has_max_soc;
     bool exclusive;
     bool min_gate_closed, max_gate_closed; /* in: as last decided; out: as decided now */
 };
@@ -41,11 +42,11 @@ enum outcome {
 
 struct verdict { /* of one wish, same index */
     enum outcome outcome;
-    int against;             /* index of the wish it gave way to, or BY_NOBODY */
+    int against;    /* index of the wish it gave way to, or BY_NOBODY; its own: its closed gate */
+    int32_t lo, hi; /* interval after it was walked */
+    int32_t set;    /* its set point as taken */
+    bool has_set;   /* it holds (it may repeat that of another) */
     bool gate_min, gate_max; /* its state-of-charge gates are closed and were walked */
-    int32_t lo, hi;          /* interval after it was walked */
-    bool has_set;            /* set point it brought in, as taken */
-    int32_t set;
 };
 
 struct decision {
@@ -56,8 +57,9 @@ struct decision {
     int set_by, min_by, max_by; /* wish index, BY_DEVICE or BY_NOBODY (no set point) */
     bool limited; /* the device could not take the set point as walked: see `walked_set` */
     int32_t walked_set;
-    bool unmet;                     /* the walk left nothing of what the device can do */
-    int32_t walked_min, walked_max; /* interval after the walk; +-POWER_UNBOUNDED: open */
+    bool unmet;                       /* the walk left nothing of what the device can do */
+    int32_t walked_min, walked_max;   /* interval after the walk; +-POWER_UNBOUNDED: open */
+    int walked_min_by, walked_max_by; /* wish index or BY_NOBODY: the other side of an `unmet` */
 };
 
 struct decide_input {
@@ -73,11 +75,21 @@ struct decide_input {
 /* <0: a goes before b. Priority down, then rank down. */
 int arbiter_order(const struct wish *a, const struct wish *b);
 
-/* `verdicts`: wish_count of them, out. */
+/* `verdicts`: wish_count of them, out. What the text leaves open, as read here:
+ * - The fallback (priority below 0) is walked below an exclusive wish too. An exclusive wish that
+ *   was itself discarded excludes nobody. Gates of excluded wishes are not considered and keep
+ *   their state.
+ * - A gate is walked just before its carrier, min before max. Unknown state of charge closes it.
+ * - A set point that repeats the taken one is no conflict.
+ * - `against` is the owner of the taken set point if it conflicts with that, else the owner of the
+ *   bound it hits. Who asks for the bound that holds already does not become its owner.
+ * - min_by and max_by: the wish whose bound is at or inside the device's own, else BY_DEVICE.
+ * - Unmet: set = min = max = the allowed value of least magnitude, by BY_DEVICE; not `limited`. */
 void decide(const struct decide_input *input, struct decision *decision, struct verdict *verdicts);
 
-/* Plain words for one verdict, e.g. "4200 W by grid operator, priority 3000, until 18:00". `label`
- * gives the name of a wish for such texts and is the caller's. */
+/* Plain words for one verdict, e.g. "discarded: 11000 W against at most 4200 W by grid operator,
+ * priority 3000, until 18:00". `label` gives the name of a wish for such texts ("grid operator,
+ * priority 3000, until 18:00") and is the caller's. */
 typedef const char *wish_label(const void *context, int wish);
 struct buf;
 void verdict_explain(const struct wish *wishes, const struct verdict *verdicts, int index,

@@ -1,0 +1,96 @@
+/* Constraints of one device over time: the book. It knows which are in force (ARBITRATION section
+ * 1), keeps their order, and says when that changes next. Pure: every call gets `now`. Engine
+ * thread.
+ *
+ * What "the two clocks say" of a constraint given with invalidAt: the wall clock says invalid_at;
+ * the monotonic one says what the wall clock would say without the steps (more than 2 s between two
+ * calls) since the constraint started. So a small drift of the system's clock is followed by both,
+ * and the ends are invalid_at, moved by the steps for the later (bounds) or the earlier (set
+ * points). What has started is not taken back by a step; what the wall clock steps over whole never
+ * runs.
+ *
+ * A constraint given with validFor ends on the monotonic clock alone. It starts at valid_at by the
+ * wall clock and then runs for what is left until invalid_at (= valid_at + validFor): after a
+ * restart its time is what the wall clock leaves of it. Its bounds wait for a successor that starts
+ * at or before its invalid_at and is late because the wall clock stepped back, at most 25 h.
+ *
+ * While the clock is not trusted, now.wall is a lower bound of the true time: right to start by,
+ * right to end set points by, but bounds stay, at most 25 h, until it is trusted. What runs on the
+ * monotonic clock is not concerned. A validFor loaded at start is: its end is known by the wall
+ * clock only, and is put on the monotonic one when trust comes.
+ *
+ * Limit: a drift is told from a step by the calls, so the clock must be shown to the book at least
+ * every few minutes (each sample of the device does). */
+#ifndef DERD_BOOK_H
+#define DERD_BOOK_H
+
+#include "constraint.h"
+
+/* API constraints and proposals together; the rest is room for the fallback. */
+#define BOOK_MAXIMUM (ARBITER_WISHES - 1)
+
+struct book_entry {
+    struct constraint *constraint; /* one reference */
+    bool running;
+    bool set_dropped; /* its set point ended before its bounds (a step, or a stale measurement) */
+    bool min_gate_closed, max_gate_closed;
+    /* The book's: */
+    struct wish wish;     /* a copy: walking the book touches no other memory */
+    bool over;            /* to be removed in this advance */
+    bool by_mono;         /* ends at mono_end, else by the wall clock and the steps since start */
+    bool guessed;         /* started by a clock that was not trusted, which has not come back */
+    struct mono mono_end; /* by_mono */
+    int64_t steps_ms;     /* the book's when it started */
+};
+
+struct book {
+    struct book_entry *entries; /* in the order of arbiter_order() */
+    size_t count, capacity;
+    bool started;      /* advanced once; what was put before came from the store */
+    bool touched;      /* put or removed since the last advance */
+    int64_t offset_ms; /* wall - mono when last seen */
+    int64_t steps_ms;  /* sum of the wall clock's steps */
+    bool trusted;
+    struct mono untrusted_since;
+    struct wall next_wall; /* nothing is due before both of these */
+    struct mono next_mono;
+};
+
+void book_init(struct book *book);
+void book_free(struct book *book);
+/* Puts a constraint in, or in place of the one with its id (which then gives its rank on: renewing
+ * changes no winner; gates are given on too). The caller has set wish.rank for a new one. A rank
+ * given on is written into `constraint`, which therefore must not be seen by other threads yet
+ * unless it has that rank already. Takes a reference of its own. In force at once when it is due
+ * (before the first advance: by that); the next advance returns true. ERR_FULL at BOOK_MAXIMUM. */
+must_check enum err book_put(struct book *book, struct constraint *constraint, struct now now);
+/* ERR_NOT_FOUND. The next advance returns true. */
+must_check enum err book_remove(struct book *book, const char *id);
+/* Valid until the book changes. */
+struct book_entry *book_find(const struct book *book, const char *id);
+/* The door as far as it needs the book (ARBITRATION section 9); for the API's constraints, other
+ * ones always pass. ERR_OK: may be put, once *makes_way (unless NULL) is removed. ERR_LIMIT: its
+ * creator holds CONSTRAINTS_PER_CREATOR. ERR_FULL: CONSTRAINTS_PER_DEVICE, and nothing scheduled of
+ * the same creator could make way. */
+must_check enum err book_admit(const struct book *book, const struct constraint *constraint,
+                               const struct constraint **makes_way);
+/* Starts and ends what is due. True when what is in force or in the book changed. A step of the
+ * wall clock by more than 2 s and a change of trust are noticed here. Ended ones are removed and
+ * given to `ended` (may be NULL), which must not call the book. Constant time when nothing is due.
+ */
+typedef void book_ended(void *context, const struct constraint *constraint);
+bool book_advance(struct book *book, struct now now, book_ended *ended, void *context);
+/* The next moment at which book_advance() may find something, now at the earliest; INT64_MAX: none.
+ */
+struct mono book_next(const struct book *book, struct now now);
+/* Drops the set points of one creator's constraints until they are replaced (a stale meter). What
+ * has nothing else to say is then not in force, exclusive or not. True when one was in force. */
+bool book_drop_sets(struct book *book, const char *created_by);
+/* Wishes in force at the last advance into `wishes`, `index[i]` = entry. Both have room for
+ * ARBITER_WISHES, so that the fallback always finds its place after them. */
+size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index);
+/* Gate states after decide() back into the entries. */
+void book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
+                     size_t count);
+
+#endif
