@@ -54,7 +54,7 @@ struct link {
     bool dispatching;   /* callers' code runs: nothing is sent and no timer set until it is done */
     bool announce_down; /* listeners are still to be told */
     bool untold;        /* some listener does not know yet that the link is up */
-    bool silent;        /* the failure was logged; further attempts are not */
+    bool silent;        /* a failure was logged; until the next answer nothing more is */
     struct link_listener *listeners;
     struct link_listener *cursor; /* the next one to be told, while telling */
     struct queue queues[2];       /* by enum link_class */
@@ -369,8 +369,8 @@ void link_wire_up(struct link *link) {
     link->unanswered = 0;
     link->untold = true;
     link->send_ms = 0;
-    link->silent = false;
-    log_info(link->url, "connected");
+    if (!link->silent)
+        log_info(link->url, "connected");
     link_arm(link);
 }
 
@@ -390,6 +390,9 @@ void link_wire_answer(struct link *link, uint16_t id, const struct modbus_answer
     struct transaction *transaction = slot_release(link, slot_find(link, id));
     link_heard(link);
     link->backoff_ms = link->settings.backoff_min_ms;
+    if (link->silent)
+        log_info(link->url, "answers again");
+    link->silent = false;
     link->dispatching = true;
     transaction_finish(transaction, ERR_OK, answer);
     link->dispatching = false;
