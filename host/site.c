@@ -1,0 +1,399 @@
+#include "site.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/luadata.h"
+#include "base/schema.h"
+#include "link.h"
+
+#define DEFAULT_LISTEN        "127.0.0.1:8080"
+#define DEFAULT_HORIZON_HOURS 25
+#define POWER_SENSIBLE        1e9
+
+static const char *const modes[] = {"control", "observe", NULL};
+
+static const struct schema limits_fields[] = {
+    {.key = "minActivePower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = -POWER_SENSIBLE,
+     .maximum = 0,
+     .help = "W: at most this much may be given (0 or negative)"},
+    {.key = "maxActivePower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 0,
+     .maximum = POWER_SENSIBLE,
+     .help = "W: at most this much may be taken"},
+    {.key = "maxCurrent",
+     .kind = SCHEMA_NUMBER,
+     .minimum = 0,
+     .maximum = 10000,
+     .help = "A per phase: the fuse"},
+    {0},
+};
+
+static const struct schema fallback_fields[] = {
+    {.key = "activePower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = -POWER_SENSIBLE,
+     .maximum = POWER_SENSIBLE,
+     .help = "W"},
+    {.key = "minActivePower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = -POWER_SENSIBLE,
+     .maximum = POWER_SENSIBLE,
+     .help = "W"},
+    {.key = "maxActivePower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = -POWER_SENSIBLE,
+     .maximum = POWER_SENSIBLE,
+     .help = "W"},
+    {0},
+};
+
+static const struct schema any_item = {.kind = SCHEMA_ANY};
+
+static const struct schema device_fields[] = {
+    {.key = "key",
+     .kind = SCHEMA_STRING,
+     .required = true,
+     .minimum = 1,
+     .maximum = KEY_SIZE - 1,
+     .help = "its name in URLs, unique in the cluster"},
+    {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
+    {.key = "driver",
+     .kind = SCHEMA_STRING,
+     .required = true,
+     .minimum = 1,
+     .maximum = DRIVER_NAME_SIZE - 1,
+     .help = "the name of a file in drivers/, without .lua"},
+    {.key = "link",
+     .kind = SCHEMA_STRING,
+     .required = true,
+     .minimum = 1,
+     .maximum = 159,
+     .help = "tcp://address:port"},
+    {.key = "unit",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 0,
+     .maximum = 255,
+     .help = "Modbus unit, 0..255; 1 when left out"},
+    {.key = "as",
+     .kind = SCHEMA_STRING,
+     .minimum = 1,
+     .maximum = POINT_NAME_SIZE - 1,
+     .help = "which part of the machine"},
+    {.key = "role", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
+    {.key = "serialNumber",
+     .kind = SCHEMA_STRING,
+     .minimum = 1,
+     .maximum = IDENTITY_SIZE - 1,
+     .help = "the one device that may answer here"},
+    {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
+    {.key = "phases", .kind = SCHEMA_INTEGER, .minimum = 1, .maximum = 3},
+    {.key = "shareRank", .kind = SCHEMA_INTEGER, .minimum = 0, .maximum = 1000},
+    {.key = "limits", .kind = SCHEMA_OBJECT, .fields = limits_fields},
+    {.key = "fallback", .kind = SCHEMA_OBJECT, .fields = fallback_fields},
+    {.key = "parameters",
+     .kind = SCHEMA_MAP,
+     .item = &any_item,
+     .help = "as its driver declares them"},
+    {0},
+};
+static const struct schema device_item = {.kind = SCHEMA_OBJECT, .fields = device_fields};
+static const struct schema policy_item = {.kind = SCHEMA_MAP, .item = &any_item};
+
+static const struct schema cluster_fields[] = {
+    {.key = "key", .kind = SCHEMA_STRING, .required = true, .minimum = 1, .maximum = KEY_SIZE - 1},
+    {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 128},
+    {.key = "account", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
+    {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
+    {.key = "limits", .kind = SCHEMA_ANY},
+    {.key = "devices", .kind = SCHEMA_ARRAY, .item = &device_item},
+    {.key = "policies", .kind = SCHEMA_ARRAY, .item = &policy_item},
+    {0},
+};
+static const struct schema cluster_item = {.kind = SCHEMA_OBJECT, .fields = cluster_fields};
+
+static const struct schema http_fields[] = {
+    {.key = "listen",
+     .kind = SCHEMA_STRING,
+     .minimum = 1,
+     .maximum = 79,
+     .help = "address:port, 127.0.0.1:8080 when left out"},
+    {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
+    {0},
+};
+static const struct schema store_fields[] = {
+    {.key = "directory",
+     .kind = SCHEMA_STRING,
+     .required = true,
+     .minimum = 1,
+     .maximum = 400,
+     .help = "folder of the database"},
+    {0},
+};
+static const struct schema constraints_fields[] = {
+    {.key = "maxAhead",
+     .kind = SCHEMA_NUMBER,
+     .minimum = 1,
+     .maximum = 8784,
+     .help = "h: how far ahead a constraint may end, 25 when left out"},
+    {0},
+};
+static const struct schema site_fields[] = {
+    {.key = "http", .kind = SCHEMA_OBJECT, .fields = http_fields},
+    {.key = "store", .kind = SCHEMA_OBJECT, .required = true, .fields = store_fields},
+    {.key = "constraints", .kind = SCHEMA_OBJECT, .fields = constraints_fields},
+    {.key = "clusters", .kind = SCHEMA_ARRAY, .required = true, .item = &cluster_item},
+    {0},
+};
+static const struct schema site_schema = {.kind = SCHEMA_OBJECT, .fields = site_fields};
+
+static void copy_text(char *to, size_t size, const char *from) {
+    snprintf(to, size, "%s", from);
+}
+
+/* Keys stand in URLs and in paths of the store. */
+static bool key_valid(const char *key) {
+    for (const char *at = key; *at; at++)
+        if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+              (*at >= '0' && *at <= '9') || *at == '_' || *at == '-' || *at == '.'))
+            return false;
+    return key[0] && key[0] != '.';
+}
+
+static void check_key(const char *key, const char *where, struct report *report) {
+    if (!key_valid(key)) {
+        char place[96];
+        snprintf(place, sizeof place, "%s.key", where);
+        report_add(report, place,
+                   "\"%s\" cannot stand in a URL: use letters, digits, \"_\", \"-\" and \".\"",
+                   key);
+    }
+}
+
+static void read_limits(const json_t *entry, struct site_limits *limits) {
+    const json_t *given = json_object_get(entry, "limits");
+    limits->min_active_power = tree_number(given, "minActivePower", NAN);
+    limits->max_active_power = tree_number(given, "maxActivePower", NAN);
+    limits->max_current = tree_number(given, "maxCurrent", NAN);
+}
+
+static void read_fallback(const json_t *entry, struct site_device *device, struct report *report) {
+    const json_t *given = json_object_get(entry, "fallback");
+    struct wish_fallback *fallback = &device->fallback;
+    device->has_fallback = given != NULL;
+    fallback->has_set = json_object_get(given, "activePower") != NULL;
+    fallback->has_min = json_object_get(given, "minActivePower") != NULL;
+    fallback->has_max = json_object_get(given, "maxActivePower") != NULL;
+    fallback->set = (int32_t)tree_integer(given, "activePower", 0);
+    fallback->min = (int32_t)tree_integer(given, "minActivePower", 0);
+    fallback->max = (int32_t)tree_integer(given, "maxActivePower", 0);
+    if (fallback->has_min && fallback->has_max && fallback->min > fallback->max) {
+        char place[96];
+        snprintf(place, sizeof place, "%s.fallback", device->where);
+        report_add(report, place, "minActivePower %d is above maxActivePower %d", fallback->min,
+                   fallback->max);
+    }
+}
+
+static void read_device(const json_t *entry, const struct site_cluster *cluster,
+                        struct site_device *device, struct report *report) {
+    copy_text(device->key, sizeof device->key, tree_string(entry, "key", ""));
+    snprintf(device->path, sizeof device->path, "%s/%s", cluster->key, device->key);
+    copy_text(device->name, sizeof device->name, tree_string(entry, "name", device->key));
+    copy_text(device->driver, sizeof device->driver, tree_string(entry, "driver", ""));
+    copy_text(device->link, sizeof device->link, tree_string(entry, "link", ""));
+    copy_text(device->as, sizeof device->as, tree_string(entry, "as", ""));
+    copy_text(device->role, sizeof device->role, tree_string(entry, "role", ""));
+    copy_text(device->serial_number, sizeof device->serial_number,
+              tree_string(entry, "serialNumber", ""));
+    device->unit = (int)tree_integer(entry, "unit", 1);
+    device->phases = (int)tree_integer(entry, "phases", 0);
+    device->observe =
+        cluster->observe || strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
+    device->parameters = json_object_get(entry, "parameters");
+    device->entry = entry;
+    check_key(device->key, device->where, report);
+    char why[160];
+    if (!link_url_valid(device->link, why, sizeof why)) {
+        char place[96];
+        snprintf(place, sizeof place, "%s.link", device->where);
+        report_add(report, place, "%s", why);
+    }
+    read_limits(entry, &device->limits);
+    read_fallback(entry, device, report);
+}
+
+static void read_policy(const json_t *entry, const struct site_cluster *cluster,
+                        struct site_policy *policy, struct report *report) {
+    static const struct schema fields[] = {
+        {.key = "key",
+         .kind = SCHEMA_STRING,
+         .required = true,
+         .minimum = 1,
+         .maximum = KEY_SIZE - 1},
+        {.key = "policy",
+         .kind = SCHEMA_STRING,
+         .required = true,
+         .minimum = 1,
+         .maximum = DRIVER_NAME_SIZE - 1,
+         .help = "the name of a file in policies/, without .lua"},
+        {.key = "priority",
+         .kind = SCHEMA_INTEGER,
+         .required = true,
+         .minimum = 0,
+         .maximum = 999,
+         .help = "policies have 0..999"},
+        {0},
+    };
+    static const struct schema known = {.kind = SCHEMA_OBJECT, .fields = fields};
+    json_t *own = json_object();
+    for (const struct schema *field = fields; own && field->key; field++)
+        if (json_object_get(entry, field->key))
+            json_object_set(own, field->key, json_object_get(entry, field->key));
+    if (schema_check(&known, own, policy->where, PATH_LUA, report)) {
+        copy_text(policy->key, sizeof policy->key, tree_string(own, "key", ""));
+        copy_text(policy->policy, sizeof policy->policy, tree_string(own, "policy", ""));
+        policy->priority = (int)tree_integer(own, "priority", 0);
+        check_key(policy->key, policy->where, report);
+    }
+    snprintf(policy->path, sizeof policy->path, "%s/%s", cluster->key, policy->key);
+    policy->entry = entry;
+    json_decref(own);
+}
+
+/* Two parts of one machine, or two devices of one name, in one cluster. */
+static void check_twins(const struct site_cluster *cluster, struct report *report) {
+    for (size_t i = 0; i < cluster->device_count; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct site_device *a = &cluster->devices[j];
+            const struct site_device *b = &cluster->devices[i];
+            if (strcmp(a->key, b->key) == 0)
+                report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
+            else if (strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
+                     (strcmp(a->driver, b->driver) != 0 || strcmp(a->as, b->as) == 0))
+                report_add(report, b->where,
+                           "%s is already at %s unit %d: one machine has one driver, and each of "
+                           "its parts (as = ...) is taken once",
+                           a->key, a->link, a->unit);
+        }
+    for (size_t i = 0; i < cluster->policy_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(cluster->policies[i].key, cluster->policies[j].key) == 0)
+                report_add(report, cluster->policies[i].where, "the key \"%s\" is taken by %s",
+                           cluster->policies[i].key, cluster->policies[j].where);
+}
+
+static void read_cluster(const json_t *entry, struct site_cluster *cluster, size_t index,
+                         struct report *report) {
+    char where[64];
+    snprintf(where, sizeof where, "clusters[%zu]", index + 1);
+    copy_text(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
+    copy_text(cluster->name, sizeof cluster->name, tree_string(entry, "name", cluster->key));
+    copy_text(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));
+    cluster->observe = strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
+    check_key(cluster->key, where, report);
+    if (json_object_get(entry, "limits")) {
+        char place[96];
+        snprintf(place, sizeof place, "%s.limits", where);
+        report_add(report, place,
+                   "limits of a whole cluster cannot be kept by this version; set limits on its "
+                   "devices instead (nothing is better than a limit that is not kept)");
+    }
+    const json_t *devices = json_object_get(entry, "devices");
+    const json_t *policies = json_object_get(entry, "policies");
+    cluster->devices = calloc(json_array_size(devices) + 1, sizeof *cluster->devices);
+    cluster->policies = calloc(json_array_size(policies) + 1, sizeof *cluster->policies);
+    if (!cluster->devices || !cluster->policies)
+        return;
+    cluster->device_count = json_array_size(devices);
+    cluster->policy_count = json_array_size(policies);
+    for (size_t i = 0; i < cluster->device_count; i++) {
+        snprintf(cluster->devices[i].where, sizeof cluster->devices[i].where, "%s.devices[%zu]",
+                 where, i + 1);
+        read_device(json_array_get(devices, i), cluster, &cluster->devices[i], report);
+    }
+    for (size_t i = 0; i < cluster->policy_count; i++) {
+        snprintf(cluster->policies[i].where, sizeof cluster->policies[i].where, "%s.policies[%zu]",
+                 where, i + 1);
+        read_policy(json_array_get(policies, i), cluster, &cluster->policies[i], report);
+    }
+    check_twins(cluster, report);
+}
+
+static void read_head(struct site *site, const char *folder) {
+    const json_t *http = json_object_get(site->tree, "http");
+    copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
+    site->threads = (int)tree_integer(http, "threads", 64);
+    copy_text(site->folder, sizeof site->folder, folder);
+    const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
+    if (directory[0] == '/')
+        copy_text(site->store_directory, sizeof site->store_directory, directory);
+    else
+        snprintf(site->store_directory, sizeof site->store_directory, "%.100s/%.400s", folder,
+                 directory);
+    double hours =
+        tree_number(json_object_get(site->tree, "constraints"), "maxAhead", DEFAULT_HORIZON_HOURS);
+    site->horizon_ms = (int64_t)(hours * 3600e3);
+}
+
+struct site *site_parse(json_t *tree, const char *folder, struct report *report) {
+    struct site *site = calloc(1, sizeof *site);
+    size_t before = report->total;
+    if (!site || !schema_check(&site_schema, tree, "", PATH_LUA, report)) {
+        json_decref(tree);
+        free(site);
+        return NULL;
+    }
+    site->tree = tree;
+    read_head(site, folder);
+    const json_t *clusters = json_object_get(tree, "clusters");
+    site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
+    site->cluster_count = site->clusters ? json_array_size(clusters) : 0;
+    for (size_t i = 0; i < site->cluster_count; i++) {
+        read_cluster(json_array_get(clusters, i), &site->clusters[i], i, report);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(site->clusters[i].key, site->clusters[j].key) == 0) {
+                char where[64];
+                snprintf(where, sizeof where, "clusters[%zu].key", i + 1);
+                report_add(report, where, "the key \"%s\" is taken by clusters[%zu]",
+                           site->clusters[i].key, j + 1);
+            }
+    }
+    if (report->total != before) {
+        site_free(site);
+        return NULL;
+    }
+    return site;
+}
+
+struct site *site_load(const char *path, struct report *report) {
+    size_t length = 0;
+    char *text = file_read(path, SITE_FILE_MAXIMUM, &length, report);
+    if (!text)
+        return NULL;
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    const char *slash = strrchr(path, '/');
+    json_t *tree = luadata_load(slash ? slash + 1 : path, text, length, report);
+    free(text);
+    return tree ? site_parse(tree, dirname(copy), report) : NULL;
+}
+
+void site_free(struct site *site) {
+    if (!site)
+        return;
+    for (size_t i = 0; i < site->cluster_count; i++) {
+        free(site->clusters[i].devices);
+        free(site->clusters[i].policies);
+    }
+    free(site->clusters);
+    json_decref(site->tree);
+    free(site);
+}
