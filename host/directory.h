@@ -42,7 +42,6 @@ struct decided { /* immutable once published */
     struct wish fallback;           /* as walked; has_* all false when there is none */
     size_t count;
     struct decided_item *items; /* every unexpired constraint in arbiter_order(), fallback last */
-    char command_text[160]; /* why a command is unsupported, rejected, unreachable; "" otherwise */
 };
 
 struct device_card {
@@ -65,6 +64,7 @@ struct device_card {
     struct decided *decided; /* one reference; never NULL */
     char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE]; /* manufacturer, model, ... */
     char connection_text[160]; /* why it is offline, wrong, not configured */
+    char command_text[160];    /* why a command is unsupported, rejected, diverging; "" otherwise */
 };
 
 struct cluster_card {

@@ -1,0 +1,105 @@
+/* The engine: one thread, one loop, that owns every link, machine, device, script and policy, and
+ * never blocks. Written as shard 0 of N, though N is 1: a device belongs to one engine, a cluster's
+ * devices to the same one, and nothing here is global.
+ *
+ *   link -> machine (polls, commands) -> device (flexibility, constraints, decision) -> directory
+ *                                            ^                                             |
+ *                          instance (policy) -+        ask (REST) -> inbox -> device      API reads
+ */
+#ifndef DERD_ENGINE_H
+#define DERD_ENGINE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/report.h"
+#include "directory.h"
+#include "inbox.h"
+#include "library.h"
+#include "link.h"
+#include "site.h"
+#include "store.h"
+
+/* After this long without a first tick of the policies that name a device, its fallback is sent. */
+#define ENGINE_GRACE_MS 15000
+
+struct machine;
+struct device;
+struct instance;
+
+struct wire { /* a link in use, by its URL */
+    struct wire *next;
+    struct link *link;
+    unsigned users;
+    char url[160];
+};
+
+struct stashed { /* constraints of a device that is not (or not yet) in the site */
+    struct stashed *next;
+    char device_id[ID_SIZE];
+    struct constraint *constraint;
+};
+
+struct engine_settings {
+    const char *site_path;
+    const char *shared_folder; /* where the installed drivers/, policies/ and web/ stand */
+    int64_t clock_shift_ms;
+};
+
+struct engine {
+    uv_loop_t loop;
+    struct clock clock;
+    struct store *store;
+    struct library *library;
+    struct directory_slot directory;
+    struct inbox inbox;
+    struct site *site; /* in force */
+    char site_path[512];
+    struct report site_problems; /* of the newest site file, when it could not be taken */
+    struct wire *wires;
+    struct machine *machines;
+    struct device *devices; /* in the site file's order, cluster by cluster */
+    struct instance *instances;
+    struct stashed *stash;
+    uint64_t last_rank;
+    struct mono started;
+    int64_t wall_offset_ms; /* wall - mono at the last second: a step shows */
+    uv_timer_t second;
+    unsigned seconds;
+    uv_fs_event_t site_watch;
+    uv_timer_t site_settle;
+    bool stopping;
+};
+
+/* Opens the store and library, loads constraints, applies the site. NULL with mistakes. */
+struct engine *engine_open(const struct engine_settings *settings, struct report *report);
+/* Runs until engine_stop(). */
+void engine_run(struct engine *engine);
+void engine_stop(struct engine *engine); /* from the loop's thread */
+/* After engine_run() has returned and the API has stopped. */
+void engine_close(struct engine *engine);
+
+/* apply.c. Takes a site: what is new starts, what changed is built anew, what is gone stops, all
+ * else is left alone. Takes ownership. False with mistakes. */
+bool engine_apply(struct engine *engine, struct site *site, struct report *report);
+/* Devices and policies whose scripts were missing until now. */
+void engine_take_up(struct engine *engine);
+void engine_take_policies(struct engine *engine);
+/* Whether all devices of a machine can go on with this generation of their driver: fills in their
+ * parameters if so. */
+bool engine_driver_fits(struct machine *machine, struct generation *generation,
+                        struct report *report);
+void engine_watch_site(struct engine *engine);
+void engine_unwatch_site(struct engine *engine);
+/* Makes and publishes a new directory from what is. */
+void engine_publish_directory(struct engine *engine);
+
+struct device *engine_device(struct engine *engine, const char *cluster_key, const char *key);
+struct device *engine_device_by_id(struct engine *engine, const char *id);
+struct wire *engine_wire(struct engine *engine,
+                         const char *url); /* one more user, NULL: no memory */
+void engine_wire_release(struct engine *engine, struct wire *wire);
+
+#endif

@@ -1,0 +1,407 @@
+#include "machine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/log.h"
+#include "device.h"
+
+static void arrival_next(struct machine *machine);
+
+const struct driver *machine_driver(const struct machine *machine) {
+    return machine->generation->driver;
+}
+
+bool modbus_unit_absent(uint8_t exception) {
+    return exception == 10 || exception == 11; /* Modbus Application Protocol V1.1b3, section 7 */
+}
+
+/* The path of its first device: what log lines call the machine. */
+static const char *machine_name(const struct machine *machine) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            return machine->parts[i]->site.path;
+    return machine->wire->url;
+}
+
+static void connect_devices(struct machine *machine, enum connection connection, const char *text) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            device_connect(machine->parts[i], connection, text);
+}
+
+static void machine_leave(struct machine *machine) {
+    if (machine->arrival.submitted)
+        link_cancel(&machine->arrival);
+    uv_timer_stop(&machine->retry);
+    poll_stop(machine);
+    command_stop(machine);
+}
+
+/* --- arriving ------------------------------------------------------------------------------------
+ */
+
+static void retry_due(uv_timer_t *timer);
+
+static void retry_later(struct machine *machine) {
+    int64_t wait = machine->backoff_ms;
+    wait += wait * ((int64_t)randombytes_uniform(50) - 25) / 100;
+    machine->backoff_ms = machine->backoff_ms * 2 > MACHINE_BACKOFF_MAX_MS
+                              ? MACHINE_BACKOFF_MAX_MS
+                              : machine->backoff_ms * 2;
+    uv_timer_start(&machine->retry, retry_due, (uint64_t)wait, 0);
+}
+
+static void machine_away(struct machine *machine, const char *why) {
+    if (machine->state != MACHINE_AWAY)
+        log_warning(machine_name(machine), "offline: %s (%s unit %d)", why, machine->wire->url,
+                    machine->unit);
+    machine_leave(machine);
+    machine->state = MACHINE_AWAY;
+    snprintf(machine->why, sizeof machine->why, "%s", why);
+    connect_devices(machine, CONNECTION_OFFLINE, why);
+    retry_later(machine);
+}
+
+static void machine_wrong(struct machine *machine, const char *why) {
+    if (machine->state != MACHINE_WRONG || strcmp(machine->why, why) != 0)
+        log_error(machine_name(machine), "wrong device: %s; nothing is written to it", why);
+    machine_leave(machine);
+    machine->state = MACHINE_WRONG;
+    snprintf(machine->why, sizeof machine->why, "%s", why);
+    connect_devices(machine, CONNECTION_WRONG_DEVICE, why);
+    retry_later(machine);
+}
+
+void machine_answered(struct machine *machine) {
+    machine->failures = 0;
+}
+
+void machine_failed(struct machine *machine, enum err result) {
+    if (machine->state != MACHINE_UP && machine->state != MACHINE_ARRIVING)
+        return;
+    machine->failures++;
+    if (result == ERR_CLOSED || machine->failures < MACHINE_AWAY_AFTER)
+        return; /* a closed link tells its listeners itself */
+    machine_away(machine,
+                 result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it");
+}
+
+static void arrival_failed(struct machine *machine, enum err result) {
+    machine->failures++;
+    if (result == ERR_CLOSED)
+        return;
+    if (machine->failures >= MACHINE_AWAY_AFTER)
+        machine_away(machine,
+                     result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it");
+    else
+        arrival_next(machine);
+}
+
+static bool arrival_submit(struct machine *machine, transaction_done *done, uint8_t function,
+                           uint16_t address, uint16_t count) {
+    machine->arrival = (struct transaction){
+        .request = {.unit = (uint8_t)machine->unit,
+                    .function = function,
+                    .address = address,
+                    .count = count},
+        .timeout_ms = machine_driver(machine)->timeout_ms,
+        .done = done,
+        .owner = machine,
+    };
+    return link_submit(machine->wire->link, &machine->arrival, LINK_COMMAND) == ERR_OK;
+}
+
+static void walk_done(struct transaction *transaction, enum err result,
+                      const struct modbus_answer *answer) {
+    struct machine *machine = transaction->owner;
+    if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
+        arrival_failed(machine, result);
+        return;
+    }
+    machine_answered(machine);
+    sunspec_take(&machine->walk, answer->exception ? NULL : answer->words);
+    arrival_next(machine);
+}
+
+static void once_done(struct transaction *transaction, enum err result,
+                      const struct modbus_answer *answer) {
+    struct machine *machine = transaction->owner;
+    if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
+        arrival_failed(machine, result);
+        return;
+    }
+    machine_answered(machine);
+    const struct block *block = &machine->plan.blocks[machine->arrival_block];
+    if (!answer->exception) {
+        poll_take(machine, block, answer->words);
+        machine->arrival_block++;
+    } else if (answer->exception <= 3) {
+        if (block_plan_split(&machine->plan, machine->arrival_block,
+                             machine_driver(machine)->points) != ERR_OK) {
+            machine_away(machine, "out of memory");
+            return;
+        }
+    } else {
+        machine->arrival_block++; /* it cannot now; what depends on it stays unknown */
+    }
+    arrival_next(machine);
+}
+
+/* Remembers what is seen first at this place. */
+static void identity_keep(struct device *device) {
+    json_t *seen = json_object();
+    for (int i = POINT_TEXT_FIRST; i < POINT_COUNT; i++)
+        if (i != POINT_FIRMWARE_VERSION && device->identity[i - POINT_TEXT_FIRST][0])
+            json_object_set_new(seen, point_word((enum point_id)i)->name,
+                                json_string(device->identity[i - POINT_TEXT_FIRST]));
+    if (json_equal(seen, device->identity_seen)) {
+        json_decref(seen);
+        return;
+    }
+    char *text = json_dumps(seen, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text || store_put_text(device->engine->store, "identity", device->id, text, NULL, NULL))
+        log_warning(device->site.path, "its identity could not be stored");
+    free(text);
+    json_decref(device->identity_seen);
+    device->identity_seen = seen;
+}
+
+/* True when the device is the one seen first (or the first); else `why` says what differs. */
+static bool identity_right(struct device *device, char *why, size_t why_size) {
+    const char *serial = device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST];
+    const char *due = device->site.serial_number;
+    if (due[0] && strcmp(due, serial) != 0) {
+        snprintf(why, why_size, "serialNumber is \"%.60s\", the site file expects \"%.60s\"",
+                 serial, due);
+        return false;
+    }
+    for (int i = POINT_TEXT_FIRST; i < POINT_COUNT && !due[0]; i++) {
+        const char *name = point_word((enum point_id)i)->name;
+        const char *before = json_string_value(json_object_get(device->identity_seen, name));
+        const char *now = device->identity[i - POINT_TEXT_FIRST];
+        if (before && strcmp(before, now) != 0) {
+            snprintf(
+                why, why_size,
+                "%s is \"%.40s\", first seen was \"%.40s\"; if it was replaced on purpose, set "
+                "serialNumber in the site file",
+                name, now, before);
+            return false;
+        }
+    }
+    if (due[0] || !device->identity_seen)
+        identity_keep(device);
+    return true;
+}
+
+static void machine_arrived(struct machine *machine) {
+    char why[240];
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i] && !identity_right(machine->parts[i], why, sizeof why)) {
+            machine_wrong(machine, why);
+            return;
+        }
+    log_info(machine_name(machine), "online at %s unit %d", machine->wire->url, machine->unit);
+    machine->state = MACHINE_UP;
+    machine->failures = 0;
+    machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
+    connect_devices(machine, CONNECTION_ONLINE, "");
+    poll_start(machine); /* commands of device_connect() stand before these reads */
+}
+
+static void arrival_next(struct machine *machine) {
+    const struct driver *driver = machine_driver(machine);
+    struct sunspec_read read;
+    if (driver->sunspec && sunspec_next(&machine->walk, &read)) {
+        if (!arrival_submit(machine, walk_done, MODBUS_READ_HOLDING, read.address, read.count))
+            machine_away(machine, "the link's queue is full");
+        return;
+    }
+    if (driver->sunspec && machine->walk.model_count == 0) {
+        machine_away(machine, "it answers, but has no SunSpec models");
+        return;
+    }
+    if (!machine->planned && poll_plan(machine) != ERR_OK) {
+        machine_away(machine, "out of memory");
+        return;
+    }
+    while (machine->arrival_block < machine->plan.block_count) {
+        const struct block *block = &machine->plan.blocks[machine->arrival_block];
+        if (block->period_ms > 0 || block->refused) {
+            machine->arrival_block++;
+            continue;
+        }
+        if (!arrival_submit(machine, once_done, poll_function(block->kind), block->address,
+                            block->words))
+            machine_away(machine, "the link's queue is full");
+        return;
+    }
+    machine_arrived(machine);
+}
+
+static void machine_arrive(struct machine *machine) {
+    machine_leave(machine);
+    machine->state = MACHINE_ARRIVING;
+    machine->failures = 0;
+    poll_forget(machine); /* what a device refuses may be different on the next connection */
+    machine->arrival_block = 0;
+    const struct driver *driver = machine_driver(machine);
+    if (driver->sunspec)
+        sunspec_start(&machine->walk, driver->sunspec_bases, (size_t)driver->sunspec_base_count);
+    arrival_next(machine);
+}
+
+static void retry_due(uv_timer_t *timer) {
+    struct machine *machine = timer->data;
+    if (link_is_up(machine->wire->link))
+        machine_arrive(machine);
+}
+
+/* --- the link ------------------------------------------------------------------------------------
+ */
+
+static void link_came(struct link_listener *listener) {
+    machine_arrive(listener->owner);
+}
+
+static void link_went(struct link_listener *listener, const char *reason) {
+    struct machine *machine = listener->owner;
+    if (machine->state != MACHINE_WAITING || strcmp(machine->why, reason) != 0)
+        log_warning(machine_name(machine), "offline: %s (%s)", reason, machine->wire->url);
+    machine_leave(machine);
+    machine->state = MACHINE_WAITING;
+    machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
+    snprintf(machine->why, sizeof machine->why, "%s", reason);
+    connect_devices(machine, CONNECTION_OFFLINE, reason);
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static enum err machine_size(struct machine *machine) {
+    size_t count = (size_t)machine_driver(machine)->point_count;
+    double *values = calloc(count + 1, sizeof *values);
+    struct now *value_at = calloc(count + 1, sizeof *value_at);
+    if (!values || !value_at) {
+        free(values);
+        free(value_at);
+        return ERR_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++)
+        values[i] = NAN;
+    free(machine->values);
+    free(machine->value_at);
+    machine->values = values;
+    machine->value_at = value_at;
+    return ERR_OK;
+}
+
+static void settle_link(struct machine *machine) {
+    const struct driver *driver = machine_driver(machine);
+    struct link_settings settings = {.pause_ms = driver->pause_ms, .in_flight = driver->in_flight};
+    link_settle(machine->wire->link, &settings);
+}
+
+struct machine *machine_find(struct engine *engine, const char *url, int unit) {
+    for (struct machine *machine = engine->machines; machine; machine = machine->next)
+        if (!machine->closing && machine->unit == unit && strcmp(machine->wire->url, url) == 0)
+            return machine;
+    return NULL;
+}
+
+struct machine *machine_open(struct engine *engine, const char *url, int unit,
+                             struct generation *generation) {
+    struct machine *machine = calloc(1, sizeof *machine);
+    struct wire *wire = machine ? engine_wire(engine, url) : NULL;
+    if (!wire) {
+        free(machine);
+        return NULL;
+    }
+    machine->engine = engine;
+    machine->wire = wire;
+    machine->unit = unit;
+    machine->generation = generation_hold(generation);
+    machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
+    machine->number = engine->machines ? engine->machines->number + 1 : 0;
+    machine->listener =
+        (struct link_listener){.up = link_came, .down = link_went, .owner = machine};
+    if (machine_size(machine) != ERR_OK) {
+        generation_release(machine->generation);
+        engine_wire_release(engine, wire);
+        free(machine);
+        return NULL;
+    }
+    uv_timer_init(&engine->loop, &machine->retry);
+    machine->retry.data = machine;
+    settle_link(machine);
+    machine->next = engine->machines;
+    engine->machines = machine;
+    return machine;
+}
+
+void machine_attach(struct machine *machine, struct device *device) {
+    bool first = true;
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        first = first && !machine->parts[i];
+    machine->parts[device->part] = device;
+    device->machine = machine;
+    if (first)
+        link_listen(machine->wire->link, &machine->listener);
+    if (link_is_up(machine->wire->link))
+        machine_arrive(machine); /* also when others are attached: its points belong to the plan */
+}
+
+static void machine_closed(uv_handle_t *handle) {
+    struct machine *machine = handle->data;
+    generation_release(machine->generation);
+    free(machine->values);
+    free(machine->value_at);
+    free(machine);
+}
+
+void machine_detach(struct machine *machine, struct device *device) {
+    machine->parts[device->part] = NULL;
+    device->machine = NULL;
+    if (machine->runner.device == device)
+        command_stop(machine);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            return;
+    machine_leave(machine);
+    poll_forget(machine);
+    machine->closing = true;
+    link_unlisten(machine->wire->link, &machine->listener);
+    engine_wire_release(machine->engine, machine->wire);
+    struct machine **at = &machine->engine->machines;
+    while (*at != machine)
+        at = &(*at)->next;
+    *at = machine->next;
+    uv_close((uv_handle_t *)&machine->retry, machine_closed);
+}
+
+void machine_renew(struct machine *machine, struct generation *generation) {
+    machine_leave(machine);
+    poll_forget(machine);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            device_forget_told(machine->parts[i]);
+    struct generation *old = machine->generation;
+    machine->generation = generation_hold(generation);
+    if (machine_size(machine) != ERR_OK) {
+        log_error(machine_name(machine), "no memory for the new generation of its driver");
+        generation_release(machine->generation);
+        machine->generation = old;
+    } else {
+        generation_release(old);
+    }
+    settle_link(machine);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            device_renew_card(machine->parts[i]);
+    if (link_is_up(machine->wire->link))
+        machine_arrive(machine);
+}
