@@ -1,0 +1,176 @@
+/* Commands on their way: one at a time per machine, in the order of its parts, before any read. A
+ * plan is written write by write and then read back; when what is wanted changes in the middle, the
+ * new plan starts from its beginning after the transaction in flight, so that a device always ends
+ * with one whole plan. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "device.h"
+#include "machine.h"
+
+#define BUSY_RETRY_MS    2000
+#define REFUSED_RETRY_MS 30000
+
+static void runner_next(struct machine *machine);
+
+static void runner_idle(struct machine *machine) {
+    machine->runner.device = NULL;
+    machine->runner.busy = false;
+}
+
+static void runner_refused(struct machine *machine, const char *text, int64_t retry_ms) {
+    struct device *device = machine->runner.device;
+    runner_idle(machine);
+    device->command.due = device->command.verify = false;
+    device->command.has_sent = true; /* as far as it took it; retry_at sends it whole again */
+    device->command.sent = device->command.wanted;
+    device->command.retry_at.ms = clock_mono().ms + retry_ms;
+    device_told(device, COMMAND_REJECTED, text);
+    device_decide(device);
+    device_publish(device);
+}
+
+static const char *point_name(const struct machine *machine, int point) {
+    return machine_driver(machine)->points[point].name;
+}
+
+static void step_done(struct transaction *transaction, enum err result,
+                      const struct modbus_answer *answer) {
+    struct machine *machine = transaction->owner;
+    struct device *device = machine->runner.device;
+    machine->runner.busy = false;
+    if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
+        runner_idle(machine);
+        device_told(device, COMMAND_UNREACHABLE, "no answer to the command; it is kept");
+        machine_failed(machine, result); /* still due: the next sample or arrival tries again */
+        return;
+    }
+    machine_answered(machine);
+    if (machine->runner.version != device->command.version) {
+        runner_next(machine);
+        return;
+    }
+    const struct plan_write *write = &device->command.wanted.writes[machine->runner.step];
+    char text[160];
+    if (answer->exception) {
+        snprintf(text, sizeof text, "%s of %s: the device says %s",
+                 machine->runner.reading_back ? "reading back" : "writing",
+                 point_name(machine, write->point), modbus_exception_name(answer->exception));
+        bool busy = answer->exception == 5 || answer->exception == 6;
+        runner_refused(machine, text, busy ? BUSY_RETRY_MS : REFUSED_RETRY_MS);
+        return;
+    }
+    if (machine->runner.reading_back &&
+        memcmp(answer->words, write->words, (size_t)write->count * sizeof *write->words) != 0) {
+        snprintf(text, sizeof text, "%s was set to %u (register value), reads back %u",
+                 point_name(machine, write->point), write->words[write->count - 1],
+                 answer->words[write->count - 1]);
+        if (device->command.verify) {
+            log_warning(device->site.path, "%s: it is sent again", text);
+            device->command.verify = false;
+            machine->runner.step = 0;
+            machine->runner.reading_back = false;
+            runner_next(machine);
+        } else {
+            runner_refused(machine, text, REFUSED_RETRY_MS);
+        }
+        return;
+    }
+    machine->runner.step++;
+    runner_next(machine);
+}
+
+static bool submit(struct machine *machine, const struct plan_write *write, bool read) {
+    const struct point *point = &machine_driver(machine)->points[write->point];
+    uint16_t address;
+    if (!poll_address(machine, write->point, &address))
+        return false;
+    struct transaction *transaction = &machine->runner.transaction;
+    *transaction = (struct transaction){
+        .request = {.unit = (uint8_t)machine->unit,
+                    .function = read ? (uint8_t)poll_function(point->kind) : point->write_function,
+                    .address = address,
+                    .count = (uint16_t)write->count},
+        .timeout_ms = machine_driver(machine)->timeout_ms,
+        .done = step_done,
+        .owner = machine,
+    };
+    memcpy(transaction->request.words, write->words, (size_t)write->count * sizeof *write->words);
+    machine->runner.busy = link_submit(machine->wire->link, transaction, LINK_COMMAND) == ERR_OK;
+    return true;
+}
+
+/* Moves `step` to the next write that can be read back. */
+static bool next_read_back(struct machine *machine, const struct plan *plan) {
+    const struct point *points = machine_driver(machine)->points;
+    while (machine->runner.step < plan->write_count &&
+           !points[plan->writes[machine->runner.step].point].read_back)
+        machine->runner.step++;
+    return machine->runner.step < plan->write_count;
+}
+
+static bool any_read_back(const struct machine *machine, const struct plan *plan) {
+    const struct point *points = machine_driver(machine)->points;
+    for (int i = 0; i < plan->write_count; i++)
+        if (points[plan->writes[i].point].read_back)
+            return true;
+    return false;
+}
+
+static void runner_next(struct machine *machine) {
+    struct device *device = machine->runner.device;
+    struct command *command = &device->command;
+    const struct plan *plan = &command->wanted;
+    if (!command->due) { /* taken back meanwhile */
+        runner_idle(machine);
+        command_run(machine);
+        return;
+    }
+    if (machine->runner.version != command->version) {
+        machine->runner.version = command->version;
+        machine->runner.step = 0;
+        machine->runner.reading_back = command->verify;
+    }
+    if (!machine->runner.reading_back && machine->runner.step >= plan->write_count) {
+        device_told(device, COMMAND_SENT, "");
+        machine->runner.reading_back = true;
+        machine->runner.step = 0;
+    }
+    bool done = machine->runner.reading_back && !next_read_back(machine, plan);
+    if (done) {
+        bool confirmed = any_read_back(machine, plan);
+        runner_idle(machine);
+        device_written(device, confirmed);
+        command_run(machine);
+        return;
+    }
+    if (!submit(machine, &plan->writes[machine->runner.step], machine->runner.reading_back)) {
+        char text[160];
+        snprintf(text, sizeof text, "the device has no %s",
+                 point_name(machine, plan->writes[machine->runner.step].point));
+        runner_refused(machine, text, REFUSED_RETRY_MS);
+    } else if (!machine->runner.busy) {
+        runner_idle(machine); /* the link went: still due */
+    }
+}
+
+void command_run(struct machine *machine) {
+    if (machine->runner.device || machine->state != MACHINE_UP)
+        return;
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++) {
+        struct device *device = machine->parts[i];
+        if (!device || !device->command.due)
+            continue;
+        machine->runner.device = device;
+        machine->runner.version = device->command.version - 1; /* begins anew */
+        runner_next(machine);
+        return;
+    }
+}
+
+void command_stop(struct machine *machine) {
+    if (machine->runner.transaction.submitted)
+        link_cancel(&machine->runner.transaction);
+    runner_idle(machine);
+}

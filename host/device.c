@@ -1,0 +1,493 @@
+#include "device.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "instance.h"
+#include "machine.h"
+
+#define STALE_PERIODS 3 /* a value is trusted for this many of its periods and one time-out */
+
+const struct driver_part *device_part(const struct device *device) {
+    return device->machine ? &machine_driver(device->machine)->parts[device->part] : NULL;
+}
+
+bool device_controllable(const struct device *device) {
+    const struct driver_part *part = device_part(device);
+    return part && part->control.present;
+}
+
+bool device_has_soc(const struct device *device) {
+    if (!device->machine)
+        return false;
+    const struct driver *driver = machine_driver(device->machine);
+    for (int i = 0; i < driver->point_count; i++)
+        if (driver->points[i].id == POINT_STATE_OF_CHARGE &&
+            (driver->points[i].part == POINT_NONE || driver->points[i].part == device->part))
+            return true;
+    return false;
+}
+
+int64_t device_trust_ms(int64_t period_ms, int64_t timeout_ms) {
+    return period_ms * STALE_PERIODS + timeout_ms;
+}
+
+/* --- what is known -------------------------------------------------------------------------------
+ */
+
+static bool value_fresh(const struct device *device, enum point_id id, struct mono now) {
+    if (isnan(device->values[id]))
+        return false;
+    int64_t valid_ms = device->value_valid_ms[id];
+    return valid_ms == INT64_MAX || now.ms - device->value_at[id].mono.ms < valid_ms;
+}
+
+static double quantity_at(const struct device *device, enum point_id id, struct mono now) {
+    if (value_fresh(device, id, now))
+        return device->values[id];
+    if (id == POINT_PHASES && device->site.phases)
+        return device->site.phases;
+    const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
+    for (int i = 0; driver && i < driver->parameter_count; i++)
+        if (driver->parameters[i].id == (int)id)
+            return device->parameters[i];
+    return NAN;
+}
+
+double device_quantity(const struct device *device, enum point_id id) {
+    return quantity_at(device, id, clock_mono());
+}
+
+void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]) {
+    struct mono now = clock_mono();
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        quantities[i] = quantity_at(device, (enum point_id)i, now);
+}
+
+/* This device's values out of its machine's: of a part's own and the shared points. */
+static void take_values(struct device *device) {
+    const struct machine *machine = device->machine;
+    const struct driver *driver = machine_driver(machine);
+    bool seen[POINT_NUMBER_COUNT] = {false};
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        bool ours = point->part == POINT_NONE || point->part == device->part;
+        if (!ours || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
+            machine->value_at[i].mono.ms == 0)
+            continue;
+        /* Of several points of one name only the one in the plan was ever read. */
+        if (seen[point->id] && isnan(machine->values[i]))
+            continue;
+        seen[point->id] = true;
+        device->values[point->id] = machine->values[i];
+        device->value_at[point->id] = machine->value_at[i];
+        device->value_valid_ms[point->id] =
+            point->period_ms > 0 ? device_trust_ms(point->period_ms, driver->timeout_ms)
+                                 : INT64_MAX;
+    }
+}
+
+/* Which value says how old the device's picture is. */
+static enum point_id lead_point(const struct device *device) {
+    enum point_id lead = POINT_ACTIVE_POWER;
+    if (device->value_at[lead].mono.ms == 0)
+        for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+            if (device->value_at[i].mono.ms > device->value_at[lead].mono.ms)
+                lead = (enum point_id)i;
+    return lead;
+}
+
+void device_publish(struct device *device) {
+    struct flexibility flexibility = {
+        .connection = device->connection,
+        .allowed = device->allowed,
+        .command = device->command.state,
+        .following = device->command.following,
+        .command_since = device->command.since,
+        .bound_min = device->has_decision ? device->decision.min : -POWER_UNBOUNDED,
+        .bound_max = device->has_decision ? device->decision.max : POWER_UNBOUNDED,
+        .has_set_point = device->has_decision && device->decision.has_set,
+        .set_point = device->decision.set,
+    };
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        flexibility.values[i] = device->values[i];
+        flexibility.updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
+    }
+    enum point_id lead = lead_point(device);
+    if (device->value_at[lead].mono.ms) {
+        flexibility.updated_at = device->value_at[lead].wall;
+        flexibility.invalid_at = flexibility.updated_at;
+        if (device->value_valid_ms[lead] != INT64_MAX)
+            flexibility.invalid_at.ms += device->value_valid_ms[lead];
+    }
+    live_publish(&device->card->live, &flexibility);
+}
+
+static void publish_texts(struct device *device) {
+    pthread_mutex_lock(&device->card->lock);
+    memcpy(device->card->identity, device->identity, sizeof device->identity);
+    snprintf(device->card->connection_text, sizeof device->card->connection_text, "%s",
+             device->connection_text);
+    pthread_mutex_unlock(&device->card->lock);
+}
+
+void device_connect(struct device *device, enum connection connection, const char *text) {
+    device->connection = connection;
+    snprintf(device->connection_text, sizeof device->connection_text, "%s", text);
+    publish_texts(device);
+    if (connection == CONNECTION_ONLINE)
+        take_values(device);
+    else
+        device_forget_told(device);
+    device_decide(device);
+    device_publish(device);
+}
+
+/* --- deciding ------------------------------------------------------------------------------------
+ */
+
+static void store_gates(struct device *device) {
+    json_t *gates = json_object();
+    for (size_t i = 0; i < device->book.count; i++) {
+        const struct book_entry *entry = &device->book.entries[i];
+        if (entry->min_gate_closed || entry->max_gate_closed)
+            json_object_set_new(gates, entry->constraint->id,
+                                json_integer(entry->min_gate_closed + 2 * entry->max_gate_closed));
+    }
+    char *text = json_dumps(gates, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text || store_put_text(device->engine->store, "gates", device->id, text, NULL, NULL))
+        log_warning(device->site.path, "the state of its charge gates could not be stored");
+    free(text);
+    json_decref(gates);
+}
+
+/* Gates as decided go back into the book, and to disk when one moved. */
+static void keep_gates(struct device *device, const struct wish *wishes, const size_t *index,
+                       size_t count) {
+    bool moved = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct book_entry *entry = &device->book.entries[index[i]];
+        moved = moved || entry->min_gate_closed != wishes[i].min_gate_closed ||
+                entry->max_gate_closed != wishes[i].max_gate_closed;
+    }
+    book_keep_gates(&device->book, wishes, index, count);
+    if (moved)
+        store_gates(device);
+}
+
+static struct wish fallback_wish(const struct device *device) {
+    struct wish wish = {.priority = PRIORITY_FALLBACK, .on_conflict = ON_CONFLICT_CLAMP};
+    const struct driver_part *part = device_part(device);
+    const struct wish_fallback *fallback = NULL;
+    if (device->site.has_fallback)
+        fallback = &device->site.fallback;
+    else if (part && part->has_fallback)
+        fallback = &part->fallback;
+    if (fallback) {
+        wish.has_set = fallback->has_set;
+        wish.has_min = fallback->has_min;
+        wish.has_max = fallback->has_max;
+        wish.set = fallback->set;
+        wish.min = fallback->min;
+        wish.max = fallback->max;
+    }
+    return wish;
+}
+
+/* Index of a wish, as an index into the published items. */
+static int item_of(int wish, const size_t *index, size_t wish_count, size_t fallback_item) {
+    if (wish < 0)
+        return wish;
+    return (size_t)wish + 1 == wish_count ? (int)fallback_item : (int)index[wish];
+}
+
+static void publish_decided(struct device *device, const size_t *index, size_t wish_count,
+                            const struct verdict *verdicts, struct now now) {
+    const struct book *book = &device->book;
+    struct decided *decided = decided_new(book->count + 1);
+    if (!decided)
+        return;
+    const struct driver_part *part = device_part(device);
+    decided->at = now;
+    decided->has_decision = device->has_decision;
+    decided->decision = device->decision;
+    decided->allowed = device->allowed;
+    decided->soc = device->soc;
+    decided->type = device->type;
+    decided->no_set_point = part ? part->control.no_set_point : NO_SET_OWN_CONTROL;
+    decided->fallback = fallback_wish(device);
+    for (size_t i = 0; i < book->count; i++) {
+        const struct book_entry *entry = &book->entries[i];
+        decided->items[i].constraint = constraint_hold(entry->constraint);
+        decided->items[i].set_in_force = entry->running && !entry->set_dropped;
+        decided->items[i].min_gate_closed = entry->min_gate_closed;
+        decided->items[i].max_gate_closed = entry->max_gate_closed;
+    }
+    for (size_t i = 0; i < wish_count; i++) {
+        size_t item = i + 1 == wish_count ? book->count : index[i];
+        decided->items[item].in_force = true;
+        decided->items[item].verdict = verdicts[i];
+        decided->items[item].verdict.against =
+            item_of(verdicts[i].against, index, wish_count, book->count);
+    }
+    struct decision *decision = &decided->decision;
+    decision->set_by = item_of(decision->set_by, index, wish_count, book->count);
+    decision->min_by = item_of(decision->min_by, index, wish_count, book->count);
+    decision->max_by = item_of(decision->max_by, index, wish_count, book->count);
+    decision->walked_min_by = item_of(decision->walked_min_by, index, wish_count, book->count);
+    decision->walked_max_by = item_of(decision->walked_max_by, index, wish_count, book->count);
+    device_card_decide(device->card, decided);
+}
+
+static void say_ended(void *context, const struct constraint *constraint) {
+    struct device *device = context;
+    if (!constraint->policy_key[0]) {
+        log_info(device->site.path, "constraint %s by %s has ended", constraint->id,
+                 constraint->created_by);
+        if (store_remove_constraint(device->engine->store, constraint->id, NULL, NULL))
+            log_warning(device->site.path, "an ended constraint stays in the store for now");
+    }
+}
+
+static void wake_due(uv_timer_t *timer);
+
+/* The timer for whatever comes first: a boundary, the end of trust, a command's next turn. */
+static void schedule_wake(struct device *device, struct now now) {
+    int64_t due = book_next(&device->book, now).ms;
+    int64_t tell = device_tell_next(device).ms;
+    if (tell < due)
+        due = tell;
+    if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
+        device->value_valid_ms[POINT_ACTIVE_POWER] != INT64_MAX) {
+        int64_t end = device->value_at[POINT_ACTIVE_POWER].mono.ms +
+                      device->value_valid_ms[POINT_ACTIVE_POWER];
+        if (end < due)
+            due = end;
+    }
+    if (due == INT64_MAX) {
+        uv_timer_stop(&device->wake);
+        return;
+    }
+    uv_update_time(&device->engine->loop);
+    int64_t wait = due - now.mono.ms;
+    uv_timer_start(&device->wake, wake_due, wait > 0 ? (uint64_t)wait : 0, 0);
+}
+
+static bool decision_equal(const struct decision *a, const struct decision *b) {
+    return a->has_set == b->has_set && (!a->has_set || a->set == b->set) && a->min == b->min &&
+           a->max == b->max && a->set_by == b->set_by && a->min_by == b->min_by &&
+           a->max_by == b->max_by && a->limited == b->limited && a->unmet == b->unmet;
+}
+
+/* Anything that decide() depends on, beside the book. True when it is not as it was. */
+static bool take_inputs(struct device *device) {
+    struct ranges allowed = {0};
+    if (device_controllable(device)) {
+        double quantities[POINT_NUMBER_COUNT];
+        device_quantities(device, quantities);
+        allowed = control_allowed(device->type, quantities, &device->site.limits);
+    }
+    double soc = device_has_soc(device) ? device_quantity(device, POINT_STATE_OF_CHARGE) : NAN;
+    bool same = memcmp(&allowed, &device->allowed, sizeof allowed) == 0 &&
+                (soc == device->soc || (isnan(soc) && isnan(device->soc)));
+    device->allowed = allowed;
+    device->soc = soc;
+    return !same;
+}
+
+static void walk_wishes(struct device *device, bool changed, struct now now) {
+    struct wish wishes[ARBITER_WISHES];
+    struct verdict verdicts[ARBITER_WISHES];
+    size_t index[ARBITER_WISHES];
+    struct decision before = device->decision;
+    bool had = device->has_decision;
+    size_t count = 0;
+    device->has_decision = device->allowed.count > 0;
+    if (device->has_decision) {
+        size_t in_force = book_wishes(&device->book, wishes, index);
+        wishes[in_force] = fallback_wish(device);
+        bool fallback =
+            wishes[in_force].has_set || wishes[in_force].has_min || wishes[in_force].has_max;
+        device->only_fallback = in_force == 0;
+        device->anything_in_force = in_force > 0 || fallback;
+        count = in_force + 1;
+        struct decide_input input = {
+            .allowed = &device->allowed, .wishes = wishes, .wish_count = count, .soc = device->soc};
+        decide(&input, &device->decision, verdicts);
+        keep_gates(device, wishes, index, in_force);
+    }
+    if (changed || had != device->has_decision || !decision_equal(&before, &device->decision))
+        publish_decided(device, index, count, verdicts, now);
+}
+
+static void decide_device(struct device *device, bool changed) {
+    struct now now = clock_now(&device->engine->clock);
+    changed = book_advance(&device->book, now, say_ended, device) || changed;
+    bool moved = take_inputs(device);
+    if (changed || moved || !device->decided_once)
+        walk_wishes(device, changed || !device->decided_once, now);
+    device->decided_once = true;
+    device_tell(device);
+    schedule_wake(device, now);
+}
+
+void device_decide(struct device *device) {
+    decide_device(device, false);
+}
+
+void device_decide_changed(struct device *device) {
+    decide_device(device, true);
+    device_publish(device);
+}
+
+static void wake_due(uv_timer_t *timer) {
+    struct device *device = timer->data;
+    struct mono now = clock_mono();
+    if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
+        !value_fresh(device, POINT_ACTIVE_POWER, now)) {
+        device->stale = true;
+        log_warning(device->site.path, "its measurement is stale");
+        instance_stale(device);
+    }
+    device_decide(device);
+    device_publish(device);
+}
+
+void device_sampled(struct device *device) {
+    take_values(device);
+    hooks_values(device);
+    device->stale = !value_fresh(device, POINT_ACTIVE_POWER, clock_mono());
+    device_decide(device);
+    device_watch(device);
+    device_publish(device);
+    instance_sampled(device);
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static void fill_card(struct device *device) {
+    struct device_card *card = device->card;
+    const struct site_device *site = &device->site;
+    snprintf(card->id, sizeof card->id, "%s", device->id);
+    snprintf(card->key, sizeof card->key, "%s", site->key);
+    snprintf(card->name, sizeof card->name, "%s", site->name);
+    snprintf(card->cluster_id, sizeof card->cluster_id, "%s", device->cluster_id);
+    snprintf(card->driver, sizeof card->driver, "%s", site->driver);
+    snprintf(card->link, sizeof card->link, "%s", site->link);
+    snprintf(card->part, sizeof card->part, "%s", site->as);
+    snprintf(card->role, sizeof card->role, "%s", site->role);
+    card->unit = site->unit;
+    card->observe = site->observe;
+    card->type = device->type;
+    card->controllable = device_controllable(device);
+    card->has_soc = device_has_soc(device);
+}
+
+/* Cards are read by other threads and do not change: what a device turns out to be, once its driver
+ * is known, stands on a new one. */
+void device_renew_card(struct device *device) {
+    struct device_card *card = device_card_new();
+    if (!card) {
+        log_error(device->site.path, "no memory: readers see it as it was");
+        return;
+    }
+    struct device_card *old = device->card;
+    device->card = card;
+    fill_card(device);
+    device_card_decide(card, device_card_decided(old));
+    device_card_release(old);
+    publish_texts(device);
+    device_publish(device);
+}
+
+/* Constraints that were waiting for this device, and the gates as they were. */
+static void take_stash(struct device *device) {
+    struct now now = clock_now(&device->engine->clock);
+    struct stashed **at = &device->engine->stash;
+    while (*at) {
+        struct stashed *stashed = *at;
+        if (strcmp(stashed->device_id, device->id) != 0) {
+            at = &stashed->next;
+            continue;
+        }
+        if (book_put(&device->book, stashed->constraint, now) != ERR_OK)
+            log_error(device->site.path, "no memory for constraint %s: it is NOT in force",
+                      stashed->constraint->id);
+        *at = stashed->next;
+        constraint_release(stashed->constraint);
+        free(stashed);
+    }
+    char *text = store_get_text(device->engine->store, "gates", device->id);
+    json_t *gates = text ? json_loads(text, 0, NULL) : NULL;
+    for (size_t i = 0; i < device->book.count; i++) {
+        struct book_entry *entry = &device->book.entries[i];
+        json_int_t bits = json_integer_value(json_object_get(gates, entry->constraint->id));
+        entry->min_gate_closed = bits & 1;
+        entry->max_gate_closed = bits & 2;
+    }
+    json_decref(gates);
+    free(text);
+}
+
+struct device *device_new(struct engine *engine, const struct site_device *site,
+                          const struct site_cluster *cluster, const char *cluster_id,
+                          const char *device_id) {
+    struct device *device = calloc(1, sizeof *device);
+    if (!device || !(device->card = device_card_new())) {
+        free(device);
+        return NULL;
+    }
+    device->engine = engine;
+    device->site = *site;
+    device->entry = json_incref((json_t *)site->entry);
+    snprintf(device->id, sizeof device->id, "%s", device_id);
+    snprintf(device->cluster_id, sizeof device->cluster_id, "%s", cluster_id);
+    snprintf(device->cluster_key, sizeof device->cluster_key, "%s", cluster->key);
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        device->values[i] = NAN;
+    device->soc = NAN;
+    device_forget_told(device);
+    device->hook_state = json_object();
+    char *told = store_get_text(engine->store, "told", device->id);
+    device->told_before = told != NULL;
+    free(told);
+    char *seen = store_get_text(engine->store, "identity", device->id);
+    device->identity_seen = seen ? json_loads(seen, 0, NULL) : NULL;
+    free(seen);
+    book_init(&device->book);
+    take_stash(device);
+    fill_card(device);
+    uv_timer_init(&engine->loop, &device->wake);
+    device->wake.data = device;
+    return device;
+}
+
+static void device_closed(uv_handle_t *handle) {
+    struct device *device = handle->data;
+    book_free(&device->book);
+    device_card_release(device->card);
+    json_decref(device->entry);
+    json_decref(device->hook_state);
+    json_decref(device->identity_seen);
+    free(device);
+}
+
+void device_close(struct device *device) {
+    for (size_t i = 0; i < device->book.count; i++) {
+        struct constraint *constraint = device->book.entries[i].constraint;
+        struct stashed *stashed = constraint->policy_key[0] ? NULL : calloc(1, sizeof *stashed);
+        if (!stashed)
+            continue;
+        snprintf(stashed->device_id, sizeof stashed->device_id, "%s", device->id);
+        stashed->constraint = constraint_hold(constraint);
+        stashed->next = device->engine->stash;
+        device->engine->stash = stashed;
+    }
+    if (device->machine)
+        machine_detach(device->machine, device);
+    uv_close((uv_handle_t *)&device->wake, device_closed);
+}

@@ -1,0 +1,111 @@
+/* A device: one DER, a part of a machine. It holds what is known of it (quantities), what people
+ * want of it (the book), what was decided, and how far the device has been told. Engine thread;
+ * what others may see is published through its card. */
+#ifndef DERD_DEVICE_H
+#define DERD_DEVICE_H
+
+#include "book.h"
+#include "control.h"
+#include "engine.h"
+
+struct command {
+    enum command_state state;
+    struct wall since;
+    char text[160];
+    enum following following;
+    struct plan wanted;
+    bool has_wanted;
+    struct decision planned_for; /* what `wanted` was made from */
+    double planned_phases;
+    unsigned version; /* of `wanted` */
+    struct plan sent; /* the last one written whole on this connection */
+    bool has_sent;
+    bool due;    /* `wanted` waits for the runner */
+    bool verify; /* the runner only reads back */
+    struct pace pace;
+    struct mono sent_at;       /* of `sent`: written whole */
+    struct mono outside_since; /* of the bounds; ms 0: inside */
+    /* When to look again, INT64_MAX: no need. */
+    struct mono raise_at; /* a raise waits for its pace, or the fallback for its grace */
+    struct mono renew_at; /* the device's watchdog wants a refresh, or a read-back is due */
+    struct mono retry_at; /* after a refusal or while diverging */
+};
+
+struct device {
+    struct device *next;
+    struct engine *engine;
+    struct machine *machine; /* NULL while its driver is missing or does not fit */
+    struct site_device site;
+    json_t *entry; /* one reference: `site` borrows from it */
+    char id[ID_SIZE];
+    char cluster_key[KEY_SIZE];
+    char cluster_id[ID_SIZE];
+    int part;
+    enum device_type type;
+    double parameters[DRIVER_MAX_PARAMETERS];
+    struct device_card *card;
+
+    enum connection connection;
+    char connection_text[160];
+    double values[POINT_NUMBER_COUNT]; /* published ones, NAN unknown */
+    struct now value_at[POINT_NUMBER_COUNT];
+    int64_t
+        value_valid_ms[POINT_NUMBER_COUNT]; /* how long each can be trusted; INT64_MAX: always */
+    char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
+    json_t *identity_seen; /* what was seen first here, NULL: nothing yet */
+    bool stale;            /* activePower is past its trust */
+    json_t *hook_state;
+
+    struct book book;
+    size_t waiting_puts; /* accepted constraints that are not on disk yet */
+    struct ranges allowed;
+    bool has_decision;
+    struct decision decision;
+    bool anything_in_force;
+    bool only_fallback; /* no constraint and no proposal */
+    bool decided_once;
+    bool told_before; /* this host, or the one before it, has written to it */
+    double soc;
+    struct command command;
+    uv_timer_t wake;
+};
+
+struct device *device_new(struct engine *engine, const struct site_device *site,
+                          const struct site_cluster *cluster, const char *cluster_id,
+                          const char *device_id);
+void device_renew_card(struct device *device); /* its driver is known now, or another one */
+/* Its constraints go to the engine's stash; freed at a later loop turn. */
+void device_close(struct device *device);
+const struct driver_part *device_part(const struct device *device); /* NULL without a machine */
+bool device_controllable(const struct device *device);
+bool device_has_soc(const struct device *device);
+
+/* How long a value that is polled with this period can be trusted. */
+int64_t device_trust_ms(int64_t period_ms, int64_t timeout_ms);
+/* New values have come in (all points of the poll are decoded). */
+void device_sampled(struct device *device);
+void device_connect(struct device *device, enum connection connection, const char *text);
+/* Decides anew from what is in force now and tells the device what changed. */
+void device_decide(struct device *device);
+/* The same after its constraints changed: readers must see the new set in any case. */
+void device_decide_changed(struct device *device);
+void device_publish(struct device *device); /* flexibility */
+
+/* A quantity as control and ranges use it: its fresh value, else its parameter. */
+double device_quantity(const struct device *device, enum point_id id);
+void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]);
+
+/* told.c: how far the device has been told. */
+void device_tell(struct device *device);  /* after a decision, and when its time comes */
+void device_watch(struct device *device); /* after a sample: does it follow? */
+void device_told(struct device *device, enum command_state state, const char *text);
+void device_written(struct device *device, bool confirmed); /* the runner has finished */
+/* What the device has been told is unknown from now on (it went away, or its driver changed). */
+void device_forget_told(struct device *device);
+struct mono device_tell_next(const struct device *device);
+
+/* hooks.c */
+void hooks_values(struct device *device);
+bool hooks_command(struct device *device, struct plan *plan);
+
+#endif

@@ -1,0 +1,281 @@
+/* How far a device has been told what was decided: the plan that is wanted, whether now is the time
+ * for it, whether it was sent and confirmed, and whether the device follows. The writing itself is
+ * command.c's. ARBITRATION section 7. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "device.h"
+#include "instance.h"
+#include "machine.h"
+
+#define VERIFY_MS 60000 /* a control register that nobody refreshes is read back this often */
+#define RETRY_MS  30000 /* after a refusal, and while the device does not follow */
+
+static const struct mono never = {INT64_MAX};
+
+void device_told(struct device *device, enum command_state state, const char *text) {
+    struct command *command = &device->command;
+    if (command->state == state && strcmp(command->text, text) == 0)
+        return;
+    bool bad =
+        state == COMMAND_REJECTED || state == COMMAND_UNSUPPORTED || state == COMMAND_DIVERGING;
+    if (bad)
+        log_warning(device->site.path, "command %s: %s", command_state_name(state), text);
+    else
+        log_debug(device->site.path, "command %s", command_state_name(state));
+    command->state = state;
+    command->since = clock_now(&device->engine->clock).wall;
+    snprintf(command->text, sizeof command->text, "%s", text);
+    pthread_mutex_lock(&device->card->lock);
+    snprintf(device->card->command_text, sizeof device->card->command_text, "%s", text);
+    pthread_mutex_unlock(&device->card->lock);
+}
+
+void device_forget_told(struct device *device) {
+    struct command *command = &device->command;
+    command->has_wanted = command->has_sent = command->due = command->verify = false;
+    command->version++;
+    command->outside_since.ms = 0;
+    command->following = FOLLOWING_UNKNOWN;
+    command->pace.sent_before = false;
+    command->raise_at = command->renew_at = command->retry_at = never;
+}
+
+struct mono device_tell_next(const struct device *device) {
+    const struct command *command = &device->command;
+    struct mono next = command->raise_at;
+    if (command->renew_at.ms < next.ms)
+        next = command->renew_at;
+    if (command->retry_at.ms < next.ms)
+        next = command->retry_at;
+    return next;
+}
+
+static void make_plan(struct device *device, const struct decision *decision, struct plan *plan) {
+    double quantities[POINT_NUMBER_COUNT];
+    device_quantities(device, quantities);
+    const struct control_context context = {
+        .driver = machine_driver(device->machine),
+        .part = device->part,
+        .values = device->machine->values,
+        .parameters = device->parameters,
+        .quantities = quantities,
+        .allowed = &device->allowed,
+        .anything_in_force = device->anything_in_force,
+    };
+    control_plan(&context, decision, plan);
+    if (!plan->unsupported)
+        hooks_command(device, plan);
+}
+
+/* A fallback alone is not sent before the policies that may want something else have had their say,
+ * and a device that was never told anything is not told to go on as it does. */
+static bool too_early(struct device *device, struct mono now) {
+    struct command *command = &device->command;
+    if (!device->only_fallback || command->has_sent)
+        return false;
+    if (!device->anything_in_force && !device->told_before)
+        return true;
+    struct mono end = {device->engine->started.ms + ENGINE_GRACE_MS};
+    if (now.ms >= end.ms || !instance_awaited(device))
+        return false;
+    command->raise_at = end;
+    device_told(device, COMMAND_PENDING, "waits for the first word of its policies");
+    return true;
+}
+
+/* Hands a plan to the runner; `verify`: only read it back. */
+static void want(struct device *device, const struct plan *plan, bool verify) {
+    struct command *command = &device->command;
+    if (!command->has_wanted || !plan_equal(&command->wanted, plan))
+        command->version++;
+    command->wanted = *plan;
+    command->has_wanted = true;
+    command->due = true;
+    command->verify = verify;
+    if (!verify && command->state != COMMAND_DIVERGING)
+        device_told(device, COMMAND_PENDING, "");
+    command_run(device->machine);
+}
+
+static bool same_wish(const struct decision *a, const struct decision *b) {
+    return a->has_set == b->has_set && (!a->has_set || a->set == b->set) && a->min == b->min &&
+           a->max == b->max;
+}
+
+/* True when the plan on the device still serves. It is made anew for another decision, other phases
+ * in use, or when the power is outside the bounds (the voltage has moved); not for every volt,
+ * which would wear registers out. A refresh plans anew in any case. */
+static bool still_serves(const struct device *device, struct mono now) {
+    const struct command *command = &device->command;
+    double phases = device_quantity(device, POINT_ACTIVE_PHASES);
+    double power_w = device_quantity(device, POINT_ACTIVE_POWER);
+    return command->has_sent && !command->due && device_tell_next(device).ms > now.ms &&
+           same_wish(&command->planned_for, &device->decision) &&
+           (phases == command->planned_phases ||
+            (isnan(phases) && isnan(command->planned_phases))) &&
+           !(power_w > device->decision.max || power_w < device->decision.min);
+}
+
+/* A decision that is already on the device: refresh its watchdog, or look whether it is still
+ * there.
+ */
+static void renew(struct device *device, const struct plan *plan, struct mono now) {
+    struct command *command = &device->command;
+    if (command->retry_at.ms <= now.ms) {
+        command->retry_at = never;
+        want(device, plan, false);
+    } else if (command->renew_at.ms <= now.ms) {
+        command->renew_at = never;
+        want(device, plan, device_part(device)->control.refresh_ms == 0);
+    }
+}
+
+static void want_at_its_pace(struct device *device, struct plan *plan, struct mono now) {
+    struct command *command = &device->command;
+    int32_t allowed_w;
+    struct mono again;
+    switch (pace_ask(&command->pace, &device_part(device)->control, &device->decision, plan, now,
+                     &allowed_w, &again)) {
+    case PACE_LATER:
+        command->raise_at = again;
+        if (!command->due)
+            device_told(device, COMMAND_PENDING, "a raise waits for its pace");
+        return;
+    case PACE_PARTLY: {
+        struct decision step = device->decision;
+        step.has_set = true;
+        step.set = allowed_w;
+        make_plan(device, &step, plan);
+        command->raise_at = again;
+        break;
+    }
+    case PACE_NOW:
+        break;
+    }
+    if (command->has_sent && plan_equal(plan, &command->sent) && !command->due)
+        return;
+    want(device, plan, false);
+}
+
+void device_tell(struct device *device) {
+    struct command *command = &device->command;
+    struct mono now = clock_mono();
+    if (!device->has_decision) {
+        device_told(device, COMMAND_NONE, "");
+        return;
+    }
+    if (!device->machine || device->connection != CONNECTION_ONLINE) {
+        device_told(device, device->anything_in_force ? COMMAND_UNREACHABLE : COMMAND_NONE,
+                    device->connection_text);
+        return;
+    }
+    if (device->machine->state != MACHINE_UP)
+        return; /* arriving: device_connect() comes back here */
+    if (still_serves(device, now))
+        return;
+    command->raise_at = never;
+    if (too_early(device, now))
+        return;
+    command->planned_for = device->decision;
+    command->planned_phases = device_quantity(device, POINT_ACTIVE_PHASES);
+    struct plan plan;
+    make_plan(device, &device->decision, &plan);
+    if (device->site.observe) {
+        device_told(device, COMMAND_OBSERVED, "mode is observe: decided, never sent");
+        return;
+    }
+    if (plan.unsupported) {
+        device_told(device, COMMAND_UNSUPPORTED, plan.reason);
+        command->due = false;
+        return;
+    }
+    if (command->due && plan_equal(&plan, &command->wanted))
+        return;
+    if (command->has_sent && plan_equal(&plan, &command->sent)) {
+        command->due = false; /* something else was wanted for a moment */
+        if (command->version != 0 && !plan_equal(&command->wanted, &plan)) {
+            command->wanted = plan;
+            command->version++;
+        }
+        renew(device, &plan, now);
+        return;
+    }
+    want_at_its_pace(device, &plan, now);
+}
+
+static void remember_told(struct device *device) {
+    if (device->told_before)
+        return;
+    device->told_before = true;
+    if (store_put_text(device->engine->store, "told", device->id, "1", NULL, NULL))
+        log_warning(device->site.path, "that it was told something could not be stored");
+}
+
+void device_written(struct device *device, bool confirmed) {
+    struct command *command = &device->command;
+    struct mono now = clock_mono();
+    if (!command->verify) {
+        command->sent = command->wanted;
+        command->has_sent = true;
+        command->sent_at = now;
+        pace_sent(&command->pace, &command->sent, now);
+        remember_told(device);
+    }
+    command->due = command->verify = false;
+    command->retry_at = never;
+    const struct control *control = &device_part(device)->control;
+    bool holds = command->sent.control_case != CONTROL_RELEASE;
+    command->renew_at = never;
+    if (holds)
+        command->renew_at.ms = now.ms + (control->refresh_ms ? control->refresh_ms : VERIFY_MS);
+    if (command->state != COMMAND_DIVERGING)
+        device_told(device, confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
+    device_decide(device); /* the world may have moved on meanwhile */
+    device_publish(device);
+}
+
+static enum following follow(const struct device *device, double power_w, int32_t tolerance_w) {
+    if (!device->decision.has_set || !device->anything_in_force)
+        return FOLLOWING_UNKNOWN;
+    double off = power_w - device->decision.set;
+    if (fabs(off) <= tolerance_w)
+        return FOLLOWING_WITHIN;
+    return off < 0 ? FOLLOWING_BELOW : FOLLOWING_ABOVE;
+}
+
+void device_watch(struct device *device) {
+    struct command *command = &device->command;
+    double power_w = device_quantity(device, POINT_ACTIVE_POWER);
+    if (!device->has_decision || !device_part(device) || isnan(power_w)) {
+        command->following = FOLLOWING_UNKNOWN;
+        return;
+    }
+    const struct control *control = &device_part(device)->control;
+    command->following = follow(device, power_w, control->tolerance_w);
+    bool told = command->state == COMMAND_SENT || command->state == COMMAND_CONFIRMED ||
+                command->state == COMMAND_DIVERGING;
+    bool outside = device->anything_in_force &&
+                   (power_w > (double)device->decision.max + control->tolerance_w ||
+                    power_w < (double)device->decision.min - control->tolerance_w);
+    struct mono now = clock_mono();
+    if (!told || !outside) {
+        command->outside_since.ms = 0;
+        if (command->state == COMMAND_DIVERGING && !command->due)
+            device_told(device, COMMAND_CONFIRMED, "");
+        return;
+    }
+    if (command->outside_since.ms == 0 || command->outside_since.ms < command->sent_at.ms)
+        command->outside_since = now;
+    if (now.ms - command->outside_since.ms <= control->lag_ms ||
+        command->state == COMMAND_DIVERGING)
+        return;
+    char text[160];
+    snprintf(text, sizeof text, "measures %.0f W, allowed is %d..%d W, for longer than its lag",
+             power_w, device->decision.min, device->decision.max);
+    device_told(device, COMMAND_DIVERGING, text);
+    command->retry_at.ms = now.ms;
+}
