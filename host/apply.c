@@ -1,0 +1,396 @@
+/* Applying a site: what is new starts, what changed is built anew, what is gone stops, and all else
+ * is left alone, so that an edit of one device costs no other a poll. Constraints belong to a
+ * device's id and outlive its entry. Drivers and policies are checked first, all of them; a driver
+ * that is missing or broken does not stop the rest: its devices are `notConfigured` and say so. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "device.h"
+#include "engine.h"
+#include "instance.h"
+#include "machine.h"
+
+#define SITE_SETTLE_MS 200
+
+/* --- drivers and devices -------------------------------------------------------------------------
+ */
+
+/* The part and parameters of one device against a driver; fills them when they fit. */
+static bool device_fits(const struct site_device *site, const struct driver *driver, int *part,
+                        double *parameters, struct report *report) {
+    char where[96];
+    *part = driver_part_find(driver, site->as);
+    if (*part == POINT_NONE) {
+        char names[160] = "";
+        for (int i = 0; i < driver->part_count; i++) {
+            size_t used = strlen(names);
+            snprintf(names + used, sizeof names - used, "%s\"%s\"", i ? ", " : "",
+                     driver->parts[i].name);
+        }
+        snprintf(where, sizeof where, "%s.as", site->where);
+        if (driver->parts[0].name[0])
+            report_add(report, where, "%s has the parts %s: say which one this device is",
+                       driver->name, names);
+        else
+            report_add(report, where, "%s has no parts: leave `as` out", driver->name);
+        return false;
+    }
+    snprintf(where, sizeof where, "%s.parameters", site->where);
+    return driver_parameters(driver, site->parameters, where, parameters, report);
+}
+
+bool engine_driver_fits(struct machine *machine, struct generation *generation,
+                        struct report *report) {
+    int parts[DRIVER_MAX_PARTS];
+    double parameters[DRIVER_MAX_PARTS][DRIVER_MAX_PARAMETERS];
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++) {
+        const struct device *device = machine->parts[i];
+        if (device &&
+            !device_fits(&device->site, generation->driver, &parts[i], parameters[i], report))
+            return false;
+        if (device && parts[i] != i) {
+            report_add(report, device->site.path,
+                       "its part \"%s\" has another place now; restart "
+                       "the host to take this driver",
+                       device->site.as);
+            return false;
+        }
+    }
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            memcpy(machine->parts[i]->parameters, parameters[i], sizeof parameters[i]);
+    return true;
+}
+
+static void not_configured(struct device *device, struct report *report, const char *text) {
+    char why[160];
+    snprintf(why, sizeof why, "%.150s", report->count ? report->items[0].text : text);
+    for (size_t i = 0; i < report->count; i++)
+        log_error(device->site.path, "%s: %s", report->items[i].where, report->items[i].text);
+    if (!report->count)
+        log_error(device->site.path, "%s", text);
+    report_free(report);
+    device_connect(device, CONNECTION_NOT_CONFIGURED, why);
+}
+
+/* Gives a device its machine, if its driver is there and fits. */
+static void take_up(struct device *device) {
+    struct engine *engine = device->engine;
+    const struct site_device *site = &device->site;
+    struct report report;
+    report_init(&report);
+    struct generation *generation = library_get(engine->library, SCRIPT_DRIVER, site->driver);
+    if (!generation) {
+        char text[160];
+        snprintf(text, sizeof text, "there is no working driver \"%.60s\" in drivers/",
+                 site->driver);
+        not_configured(device, &report, text);
+        return;
+    }
+    if (!device_fits(site, generation->driver, &device->part, device->parameters, &report)) {
+        not_configured(device, &report, "");
+        generation_release(generation);
+        return;
+    }
+    device->type = generation->driver->parts[device->part].type;
+    struct machine *machine = machine_find(engine, site->link, site->unit);
+    if (machine && machine->generation != generation) {
+        if (strcmp(machine->generation->name, generation->name) != 0)
+            report_add(&report, site->where, "%s unit %d is already spoken to by the driver %s",
+                       site->link, site->unit, machine->generation->name);
+        machine = report.count ? NULL : machine;
+    }
+    if (!report.count && !machine)
+        machine = machine_open(engine, site->link, site->unit, generation);
+    generation_release(generation);
+    if (!machine) {
+        not_configured(device, &report, "no memory for its machine");
+        return;
+    }
+    machine_attach(machine, device);
+    device_renew_card(device);
+    report_free(&report);
+}
+
+void engine_take_up(struct engine *engine) {
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (!device->machine)
+            take_up(device);
+    engine_take_policies(engine);
+}
+
+void engine_take_policies(struct engine *engine) {
+    for (struct instance *instance = engine->instances; instance; instance = instance->next) {
+        if (instance->generation)
+            continue;
+        struct report report;
+        report_init(&report);
+        struct generation *generation =
+            library_get(engine->library, SCRIPT_POLICY, instance->site.policy);
+        if (!generation)
+            report_add(&report, instance->site.where,
+                       "there is no working policy \"%s\": put %s.lua into policies/",
+                       instance->site.policy, instance->site.policy);
+        else
+            instance_take(instance, generation, &report);
+        generation_release(generation);
+        for (size_t i = 0; i < report.count; i++)
+            log_error(instance->site.path, "%s: %s", report.items[i].where, report.items[i].text);
+        report_free(&report);
+    }
+}
+
+/* --- the difference ------------------------------------------------------------------------------
+ */
+
+static bool same_device(const struct device *device, const struct site_device *site) {
+    return strcmp(device->site.path, site->path) == 0 && json_equal(device->entry, site->entry) &&
+           device->site.observe == site->observe;
+}
+
+static const struct site_device *find_site_device(const struct site *site,
+                                                  const struct device *device) {
+    for (size_t i = 0; i < site->cluster_count; i++)
+        for (size_t j = 0; j < site->clusters[i].device_count; j++)
+            if (same_device(device, &site->clusters[i].devices[j]))
+                return &site->clusters[i].devices[j];
+    return NULL;
+}
+
+static const struct site_policy *find_site_policy(const struct site *site,
+                                                  const struct instance *instance) {
+    for (size_t i = 0; i < site->cluster_count; i++)
+        for (size_t j = 0; j < site->clusters[i].policy_count; j++) {
+            const struct site_policy *policy = &site->clusters[i].policies[j];
+            if (strcmp(instance->site.path, policy->path) == 0 &&
+                json_equal(instance->entry, policy->entry))
+                return policy;
+        }
+    return NULL;
+}
+
+static void drop_changed(struct engine *engine, const struct site *site) {
+    for (struct instance **at = &engine->instances; *at;) {
+        struct instance *instance = *at;
+        if (find_site_policy(site, instance)) {
+            at = &instance->next;
+            continue;
+        }
+        *at = instance->next;
+        instance_close(instance);
+    }
+    for (struct device **at = &engine->devices; *at;) {
+        struct device *device = *at;
+        if (find_site_device(site, device)) {
+            at = &device->next;
+            continue;
+        }
+        *at = device->next;
+        log_info(device->site.path, "left the site");
+        device_close(device);
+    }
+}
+
+/* An unchanged entry may have moved within the file: its place and the tree it borrows from did. */
+static void keep_device(struct device *device, const struct site_device *site) {
+    json_incref((json_t *)site->entry);
+    json_decref(device->entry);
+    device->entry = (json_t *)site->entry;
+    device->site = *site;
+}
+
+static struct device *find_device(struct engine *engine, const char *path) {
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (strcmp(device->site.path, path) == 0)
+            return device;
+    return NULL;
+}
+
+static struct instance *find_instance(struct engine *engine, const char *path) {
+    for (struct instance *instance = engine->instances; instance; instance = instance->next)
+        if (strcmp(instance->site.path, path) == 0)
+            return instance;
+    return NULL;
+}
+
+static struct device *add_device(struct engine *engine, const struct site_cluster *cluster,
+                                 const struct site_device *site, const char *cluster_id,
+                                 struct report *report) {
+    char id[ID_SIZE];
+    if (store_id(engine->store, "device", site->path, id) != ERR_OK) {
+        report_add(report, site->where, "the store cannot give %s an id", site->path);
+        return NULL;
+    }
+    struct device *device = device_new(engine, site, cluster, cluster_id, id);
+    if (!device)
+        report_add(report, site->where, "no memory for %s", site->path);
+    return device;
+}
+
+/* Puts devices into the order of the file, with new ones in their place. */
+static void order_devices(struct engine *engine, const struct site *site, struct report *report) {
+    struct device *ordered = NULL, **end = &ordered;
+    for (size_t i = 0; i < site->cluster_count; i++) {
+        const struct site_cluster *cluster = &site->clusters[i];
+        char cluster_id[ID_SIZE] = "";
+        if (store_id(engine->store, "cluster", cluster->key, cluster_id) != ERR_OK)
+            report_add(report, cluster->key, "the store cannot give the cluster an id");
+        for (size_t j = 0; j < cluster->device_count; j++) {
+            const struct site_device *entry = &cluster->devices[j];
+            struct device *device = find_device(engine, entry->path);
+            if (device) {
+                struct device **at = &engine->devices;
+                while (*at != device)
+                    at = &(*at)->next;
+                *at = device->next;
+                keep_device(device, entry);
+            } else {
+                device = add_device(engine, cluster, entry, cluster_id, report);
+            }
+            if (!device)
+                continue;
+            device->next = NULL;
+            *end = device;
+            end = &device->next;
+        }
+    }
+    engine->devices = ordered;
+}
+
+static void add_policies(struct engine *engine, const struct site *site) {
+    for (size_t i = 0; i < site->cluster_count; i++)
+        for (size_t j = 0; j < site->clusters[i].policy_count; j++) {
+            const struct site_policy *policy = &site->clusters[i].policies[j];
+            struct instance *instance = find_instance(engine, policy->path);
+            if (instance) {
+                json_incref((json_t *)policy->entry);
+                json_decref(instance->entry);
+                instance->entry = (json_t *)policy->entry;
+                instance->site = *policy;
+                continue;
+            }
+            instance = instance_new(engine, policy, site->clusters[i].key);
+            if (!instance)
+                continue;
+            instance->next = engine->instances;
+            engine->instances = instance;
+        }
+}
+
+bool engine_apply(struct engine *engine, struct site *site, struct report *report) {
+    if (engine->site && (strcmp(engine->site->listen, site->listen) != 0 ||
+                         strcmp(engine->site->store_directory, site->store_directory) != 0))
+        log_warning("site", "http and store are taken at the next start of the host");
+    drop_changed(engine, site);
+    order_devices(engine, site, report);
+    add_policies(engine, site);
+    site_free(engine->site);
+    engine->site = site;
+    engine_take_up(engine);
+    engine_publish_directory(engine);
+    return report_empty(report);
+}
+
+/* --- the site file changes -----------------------------------------------------------------------
+ */
+
+static void site_settled(uv_timer_t *timer) {
+    struct engine *engine = timer->data;
+    struct report report;
+    report_init(&report);
+    struct site *site = site_load(engine->site_path, &report);
+    if (site && engine->site && json_equal(site->tree, engine->site->tree)) {
+        site_free(site);
+    } else if (site) {
+        log_info("site", "the site file has changed: taking it");
+        engine_apply(engine, site, &report);
+    }
+    for (size_t i = 0; i < report.count; i++)
+        log_error("site", "%s: %s; the site stays as it was", report.items[i].where,
+                  report.items[i].text);
+    report_free(&engine->site_problems);
+    engine->site_problems = report;
+    engine_publish_directory(engine);
+}
+
+static void site_touched(uv_fs_event_t *watch, const char *name, int events, int status) {
+    struct engine *engine = watch->data;
+    const char *slash = strrchr(engine->site_path, '/');
+    (void)events;
+    if (status == 0 && (!name || strcmp(name, slash ? slash + 1 : engine->site_path) == 0))
+        uv_timer_start(&engine->site_settle, site_settled, SITE_SETTLE_MS, 0);
+}
+
+void engine_watch_site(struct engine *engine) {
+    uv_timer_init(&engine->loop, &engine->site_settle);
+    uv_fs_event_init(&engine->loop, &engine->site_watch);
+    engine->site_settle.data = engine->site_watch.data = engine;
+    /* The folder, not the file: editors write a new file and rename it over the old one. */
+    if (uv_fs_event_start(&engine->site_watch, site_touched, engine->site->folder, 0))
+        log_warning("site", "changes of the site file are not noticed: it cannot be watched");
+}
+
+void engine_unwatch_site(struct engine *engine) {
+    if (!engine->site_settle.data)
+        return;
+    uv_close((uv_handle_t *)&engine->site_settle, NULL);
+    uv_close((uv_handle_t *)&engine->site_watch, NULL);
+}
+
+/* --- the directory -------------------------------------------------------------------------------
+ */
+
+static char *problems_json(const struct report *report) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < report->count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "where", report->items[i].where, "text",
+                                              report->items[i].text));
+    char *text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    return text;
+}
+
+static void fill_cluster(struct engine *engine, const struct site_cluster *cluster,
+                         struct directory *directory) {
+    struct cluster_card *card = &directory->clusters[directory->cluster_count++];
+    snprintf(card->key, sizeof card->key, "%s", cluster->key);
+    snprintf(card->name, sizeof card->name, "%s", cluster->name);
+    snprintf(card->account, sizeof card->account, "%s", cluster->account);
+    card->observe = cluster->observe;
+    card->first_device = directory->device_count;
+    if (store_id(engine->store, "cluster", cluster->key, card->id) != ERR_OK)
+        card->id[0] = '\0';
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (strcmp(device->cluster_key, cluster->key) == 0) {
+            directory->devices[directory->device_count++] = device_card_hold(device->card);
+            card->device_count++;
+        }
+}
+
+void engine_publish_directory(struct engine *engine) {
+    size_t devices = 0;
+    for (struct device *device = engine->devices; device; device = device->next)
+        devices++;
+    size_t clusters = engine->site ? engine->site->cluster_count : 0;
+    struct directory *directory = calloc(1, sizeof *directory);
+    if (!directory)
+        return;
+    atomic_init(&directory->references, 1);
+    directory->made_at = clock_now(&engine->clock).wall;
+    directory->clusters = calloc(clusters + 1, sizeof *directory->clusters);
+    directory->devices = calloc(devices + 1, sizeof *directory->devices);
+    directory->site_problems = problems_json(&engine->site_problems);
+    if (!directory->clusters || !directory->devices || !directory->site_problems) {
+        directory_release(directory);
+        log_error("engine", "no memory for a new directory: readers see the old one");
+        return;
+    }
+    for (size_t i = 0; i < clusters; i++)
+        fill_cluster(engine, &engine->site->clusters[i], directory);
+    if (engine->library &&
+        library_cards(engine->library, &directory->scripts, &directory->script_count) != ERR_OK)
+        log_warning("engine", "the listing of scripts is incomplete: no memory");
+    directory_publish(&engine->directory, directory);
+}

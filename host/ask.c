@@ -1,0 +1,348 @@
+/* Requests to the engine. One is counted by two owners, the asking thread and the engine, so that
+ * either may leave first: the asker when his patience ends, the engine when the host stops.
+ *
+ * A new constraint takes this way: checked against the door and the book on the loop, put to the
+ * store, and only when it is on disk (or the store has failed and it is a bound) put into the book
+ * and decided. While it waits for the disk it counts towards the device's maximum. */
+#include "ask.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "device.h"
+#include "engine.h"
+
+enum ask_kind { ASK_PUT, ASK_REMOVE };
+
+struct ask {
+    struct inbox_item item; /* first: the inbox gives it back */
+    atomic_int owners;
+    struct engine *engine;
+    enum ask_kind kind;
+    char device_id[ID_SIZE];
+    char constraint_id[ID_SIZE];
+    struct asker asker;
+    struct constraint *constraint; /* the draft, then what was stored */
+    bool replaces;
+    struct ask_answer answer;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool is_done;
+};
+
+void ask_answer_free(struct ask_answer *answer) {
+    report_free(&answer->mistakes);
+    constraint_release(answer->constraint);
+    answer->constraint = NULL;
+}
+
+static void ask_release(struct ask *ask) {
+    if (atomic_fetch_sub(&ask->owners, 1) != 1)
+        return;
+    ask_answer_free(&ask->answer);
+    constraint_release(ask->constraint);
+    pthread_mutex_destroy(&ask->lock);
+    pthread_cond_destroy(&ask->done);
+    free(ask);
+}
+
+static void finish(struct ask *ask, enum ask_result result, const char *detail) {
+    pthread_mutex_lock(&ask->lock);
+    ask->answer.result = result;
+    snprintf(ask->answer.detail, sizeof ask->answer.detail, "%s", detail);
+    ask->is_done = true;
+    pthread_cond_signal(&ask->done);
+    pthread_mutex_unlock(&ask->lock);
+    ask_release(ask);
+}
+
+/* --- on the loop ---------------------------------------------------------------------------------
+ */
+
+static struct device *ask_device(struct ask *ask) {
+    return engine_device_by_id(ask->engine, ask->device_id);
+}
+
+static void remove_now(struct device *device, const char *id) {
+    if (store_remove_constraint(device->engine->store, id, NULL, NULL))
+        log_warning(device->site.path, "constraint %s stays in the store for now", id);
+    if (book_remove(&device->book, id) != ERR_OK)
+        log_warning(device->site.path, "constraint %s had ended already", id);
+}
+
+/* Room in the book, if need be that of a scheduled one of the same creator (ARBITRATION 9). What
+ * still waits for the disk counts. */
+static bool room_for(struct ask *ask, struct device *device) {
+    const struct constraint *victim = NULL;
+    enum err err = book_admit(&device->book, ask->constraint, &victim);
+    if (err == ERR_OK && device->book.count + device->waiting_puts >= CONSTRAINTS_PER_DEVICE)
+        err = victim ? ERR_OK : ERR_FULL;
+    if (err != ERR_OK) {
+        char detail[200];
+        snprintf(detail, sizeof detail,
+                 "at most %d unexpired constraints on a device and %d of one creator; delete one "
+                 "first",
+                 CONSTRAINTS_PER_DEVICE, CONSTRAINTS_PER_CREATOR);
+        finish(ask, ASK_CONFLICT, detail);
+        return false;
+    }
+    if (victim) {
+        char id[ID_SIZE];
+        snprintf(id, sizeof id, "%s", victim->id);
+        log_info(device->site.path, "constraint %s makes way for a new one of %s", id,
+                 ask->asker.created_by);
+        remove_now(device, id);
+    }
+    return true;
+}
+
+/* Whether the asker may touch what is already there under this id. */
+static bool may_touch(struct ask *ask, const struct constraint *there) {
+    char detail[200];
+    if (there->policy_key[0]) {
+        snprintf(detail, sizeof detail,
+                 "it is a proposal of %s and lives by that policy; change the policy instead",
+                 there->created_by);
+        finish(ask, ASK_CONFLICT, detail);
+        return false;
+    }
+    if (there->wish.priority > ask->asker.max_priority) {
+        snprintf(detail, sizeof detail,
+                 "its priority %d is above %d, the highest that this token may set or change",
+                 there->wish.priority, ask->asker.max_priority);
+        finish(ask, ASK_FORBIDDEN, detail);
+        return false;
+    }
+    return true;
+}
+
+static void put_stored(struct ask *ask, enum err result) {
+    struct device *device = ask_device(ask);
+    struct constraint *constraint = ask->constraint;
+    if (device)
+        device->waiting_puts--;
+    bool bound = constraint->wish.has_min || constraint->wish.has_max ||
+                 constraint->wish.has_min_soc || constraint->wish.has_max_soc;
+    if (result != ERR_OK && !bound) {
+        finish(ask, ASK_STORE_FAILED, "it could not be stored and is not applied");
+        return;
+    }
+    if (!device) {
+        finish(ask, ASK_NOT_FOUND, "the device left the site meanwhile");
+        return;
+    }
+    constraint->durable = result == ERR_OK;
+    if (!constraint->durable)
+        log_error(device->site.path,
+                  "constraint %s is applied but NOT stored: it will be lost at a "
+                  "restart",
+                  constraint->id);
+    if (book_put(&device->book, constraint, clock_now(&ask->engine->clock)) != ERR_OK) {
+        finish(ask, ASK_STORE_FAILED, "no memory: it is stored, but not applied before a restart");
+        return;
+    }
+    device_decide_changed(device);
+    ask->answer.constraint = constraint_hold(constraint);
+    finish(ask,
+           !constraint->durable ? ASK_NOT_DURABLE
+           : ask->replaces      ? ASK_REPLACED
+                                : ASK_CREATED,
+           "");
+}
+
+static void remove_stored(struct ask *ask, enum err result) {
+    struct device *device = ask_device(ask);
+    if (result != ERR_OK) {
+        finish(ask, ASK_STORE_FAILED,
+               "it could not be removed from the store and is still in force");
+        return;
+    }
+    if (device && book_remove(&device->book, ask->constraint_id) == ERR_OK)
+        device_decide_changed(device);
+    finish(ask, ASK_REMOVED, "");
+}
+
+struct stored { /* from the store's thread back to the loop */
+    struct inbox_item item;
+    struct ask *ask;
+    enum err result;
+};
+
+static void stored_run(struct inbox_item *item) {
+    struct stored *stored = (struct stored *)item;
+    if (stored->ask->kind == ASK_PUT)
+        put_stored(stored->ask, stored->result);
+    else
+        remove_stored(stored->ask, stored->result);
+    free(stored);
+}
+
+static void stored_done(void *context, enum err result) {
+    struct stored *stored = context;
+    stored->result = result;
+    if (inbox_post(&stored->ask->engine->inbox, &stored->item) != ERR_OK) {
+        finish(stored->ask, ASK_BUSY,
+               "the host is stopping; what is stored is applied at its start");
+        free(stored);
+    }
+}
+
+static void to_store(struct ask *ask) {
+    struct stored *stored = calloc(1, sizeof *stored);
+    enum err err = ERR_MEMORY;
+    if (stored) {
+        stored->ask = ask;
+        stored->item.run = stored_run;
+        err = ask->kind == ASK_PUT ? store_put_constraint(ask->engine->store, ask->device_id,
+                                                          ask->constraint, stored_done, stored)
+                                   : store_remove_constraint(ask->engine->store, ask->constraint_id,
+                                                             stored_done, stored);
+    }
+    if (err == ERR_OK)
+        return;
+    free(stored);
+    if (ask->kind == ASK_PUT)
+        put_stored(ask, err);
+    else
+        remove_stored(ask, err);
+}
+
+static void put_run(struct inbox_item *item) {
+    struct ask *ask = (struct ask *)item;
+    struct device *device = ask_device(ask);
+    struct constraint *constraint = ask->constraint;
+    struct now now = clock_now(&ask->engine->clock);
+    if (!device) {
+        finish(ask, ASK_NOT_FOUND, "there is no such device");
+        return;
+    }
+    const struct door door = {.device_type = (int)device->type,
+                              .has_soc = device_has_soc(device),
+                              .controllable = device_controllable(device),
+                              .horizon_ms = ask->engine->site->horizon_ms};
+    if (!constraint_check(constraint, &door, now, &ask->answer.mistakes)) {
+        finish(ask, ASK_INVALID, "the constraint cannot be accepted");
+        return;
+    }
+    if (constraint->wish.priority > ask->asker.max_priority) {
+        finish(ask, ASK_FORBIDDEN, "its priority is above what this token may set");
+        return;
+    }
+    const struct book_entry *there =
+        constraint->id[0] ? book_find(&device->book, constraint->id) : NULL;
+    ask->replaces = there != NULL;
+    constraint->created_at = there ? there->constraint->created_at : now.wall;
+    snprintf(constraint->created_by, sizeof constraint->created_by, "%s", ask->asker.created_by);
+    if (there && !may_touch(ask, there->constraint))
+        return;
+    if (!there && !room_for(ask, device))
+        return;
+    if (!constraint->id[0])
+        uuid_make(constraint->id);
+    constraint->wish.rank = there ? there->constraint->wish.rank : ++ask->engine->last_rank;
+    snprintf(constraint->created_by, sizeof constraint->created_by, "%s", ask->asker.created_by);
+    device->waiting_puts++;
+    to_store(ask);
+}
+
+static void remove_run(struct inbox_item *item) {
+    struct ask *ask = (struct ask *)item;
+    struct device *device = ask_device(ask);
+    const struct book_entry *there = device ? book_find(&device->book, ask->constraint_id) : NULL;
+    if (!there) {
+        finish(ask, ASK_NOT_FOUND, "there is no such constraint on this device");
+        return;
+    }
+    if (may_touch(ask, there->constraint))
+        to_store(ask);
+}
+
+/* --- on the asking thread ------------------------------------------------------------------------
+ */
+
+static struct ask *ask_new(struct engine *engine, enum ask_kind kind, const char *device_id,
+                           const struct asker *asker) {
+    struct ask *ask = calloc(1, sizeof *ask);
+    if (!ask)
+        return NULL;
+    atomic_init(&ask->owners, 2);
+    ask->engine = engine;
+    ask->kind = kind;
+    ask->asker = *asker;
+    snprintf(ask->device_id, sizeof ask->device_id, "%s", device_id);
+    report_init(&ask->answer.mistakes);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&ask->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&ask->lock, NULL);
+    return ask;
+}
+
+/* Sleeps until done or out of patience, and moves the answer to the caller. */
+static void ask_wait(struct ask *ask, int64_t patience_ms, struct ask_answer *answer) {
+    int64_t until_ms = clock_mono().ms + patience_ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&ask->lock);
+    int late = 0;
+    while (!ask->is_done && !late)
+        late = pthread_cond_timedwait(&ask->done, &ask->lock, &until);
+    if (ask->is_done) {
+        *answer = ask->answer;
+        ask->answer = (struct ask_answer){0};
+    } else {
+        *answer = (struct ask_answer){.result = ASK_BUSY};
+        snprintf(
+            answer->detail, sizeof answer->detail,
+            "the host did not answer in time; it may still be applied: look before you repeat");
+    }
+    pthread_mutex_unlock(&ask->lock);
+}
+
+static void ask_go(struct ask *ask, int64_t patience_ms, struct ask_answer *answer) {
+    enum err err = ask ? inbox_post(&ask->engine->inbox, &ask->item) : ERR_MEMORY;
+    if (err == ERR_OK) {
+        ask_wait(ask, patience_ms, answer);
+        ask_release(ask);
+        return;
+    }
+    *answer = (struct ask_answer){.result = ASK_BUSY};
+    snprintf(answer->detail, sizeof answer->detail, "the host is %s",
+             err == ERR_CLOSED ? "stopping" : "too busy; nothing was changed");
+    if (ask) {
+        atomic_store(&ask->owners, 1);
+        ask_release(ask);
+    }
+}
+
+void ask_put_constraint(struct engine *engine, const char *device_id,
+                        const struct constraint *draft, const struct asker *asker,
+                        int64_t patience_ms, struct ask_answer *answer) {
+    struct ask *ask = ask_new(engine, ASK_PUT, device_id, asker);
+    if (ask) {
+        ask->item.run = put_run;
+        ask->constraint = constraint_new(draft);
+        if (!ask->constraint) {
+            atomic_store(&ask->owners, 1);
+            ask_release(ask);
+            ask = NULL;
+        }
+    }
+    ask_go(ask, patience_ms, answer);
+}
+
+void ask_remove_constraint(struct engine *engine, const char *device_id, const char *constraint_id,
+                           const struct asker *asker, int64_t patience_ms,
+                           struct ask_answer *answer) {
+    struct ask *ask = ask_new(engine, ASK_REMOVE, device_id, asker);
+    if (ask) {
+        ask->item.run = remove_run;
+        snprintf(ask->constraint_id, sizeof ask->constraint_id, "%s", constraint_id);
+    }
+    ask_go(ask, patience_ms, answer);
+}

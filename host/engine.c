@@ -1,0 +1,283 @@
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "device.h"
+#include "instance.h"
+#include "machine.h"
+
+#define CLOCK_STEP_MS 2000 /* ARBITRATION section 1 */
+#define FLOOR_EVERY_S 60
+
+/* --- wires ---------------------------------------------------------------------------------------
+ */
+
+struct wire *engine_wire(struct engine *engine, const char *url) {
+    for (struct wire *wire = engine->wires; wire; wire = wire->next)
+        if (strcmp(wire->url, url) == 0) {
+            wire->users++;
+            return wire;
+        }
+    struct wire *wire = calloc(1, sizeof *wire);
+    char why[160];
+    if (!wire)
+        return NULL;
+    struct link_settings settings = {.in_flight = 0};
+    wire->link = link_open(&engine->loop, url, &settings, why, sizeof why);
+    if (!wire->link) {
+        log_error(url, "%s", why);
+        free(wire);
+        return NULL;
+    }
+    snprintf(wire->url, sizeof wire->url, "%s", url);
+    wire->users = 1;
+    wire->next = engine->wires;
+    engine->wires = wire;
+    return wire;
+}
+
+void engine_wire_release(struct engine *engine, struct wire *wire) {
+    if (--wire->users)
+        return;
+    struct wire **at = &engine->wires;
+    while (*at != wire)
+        at = &(*at)->next;
+    *at = wire->next;
+    link_close(wire->link);
+    free(wire);
+}
+
+/* --- devices -------------------------------------------------------------------------------------
+ */
+
+struct device *engine_device(struct engine *engine, const char *cluster_key, const char *key) {
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (strcmp(device->site.key, key) == 0 && strcmp(device->cluster_key, cluster_key) == 0)
+            return device;
+    return NULL;
+}
+
+struct device *engine_device_by_id(struct engine *engine, const char *id) {
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (strcmp(device->id, id) == 0)
+            return device;
+    return NULL;
+}
+
+/* --- every second --------------------------------------------------------------------------------
+ */
+
+/* A wall time is stored as the floor only while the clock is ahead of the last floor. */
+static void store_floor(struct engine *engine, struct now now) {
+    if (!now.trusted)
+        return;
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)now.wall.ms);
+    if (store_put_text(engine->store, "clock", "floor", text, NULL, NULL))
+        log_warning("clock", "the time could not be stored");
+}
+
+static void second_due(uv_timer_t *timer) {
+    struct engine *engine = timer->data;
+    struct now now = clock_now(&engine->clock);
+    int64_t offset_ms = now.wall.ms - now.mono.ms;
+    int64_t step_ms = offset_ms - engine->wall_offset_ms;
+    engine->wall_offset_ms = offset_ms;
+    if (step_ms > CLOCK_STEP_MS || step_ms < -CLOCK_STEP_MS) {
+        log_warning("clock", "the wall clock stepped by %lld ms: everything is decided again",
+                    (long long)step_ms);
+        for (struct device *device = engine->devices; device; device = device->next)
+            device_decide_changed(device);
+    }
+    if (engine->seconds++ % FLOOR_EVERY_S == 0) {
+        store_floor(engine, now);
+        for (struct instance *instance = engine->instances; instance; instance = instance->next)
+            instance_save(instance);
+    }
+}
+
+/* --- scripts -------------------------------------------------------------------------------------
+ */
+
+static void driver_changed(struct engine *engine, struct generation *generation) {
+    /* Devices that had no working driver until now are taken up with the whole site. */
+    bool missing = false;
+    for (struct device *device = engine->devices; device; device = device->next)
+        missing =
+            missing || (!device->machine && strcmp(device->site.driver, generation->name) == 0);
+    for (struct machine *machine = engine->machines; machine; machine = machine->next) {
+        if (strcmp(machine->generation->name, generation->name) != 0 ||
+            machine->generation == generation)
+            continue;
+        struct report report;
+        report_init(&report);
+        if (engine_driver_fits(machine, generation, &report))
+            machine_renew(machine, generation);
+        for (size_t i = 0; i < report.count; i++)
+            log_error(generation->name, "%s: %s; the devices stay with the generation before",
+                      report.items[i].where, report.items[i].text);
+        report_free(&report);
+    }
+    if (missing)
+        engine_take_up(engine);
+}
+
+static void policy_changed(struct engine *engine, struct generation *generation) {
+    for (struct instance *instance = engine->instances; instance; instance = instance->next) {
+        if (strcmp(instance->site.policy, generation->name) != 0)
+            continue;
+        struct report report;
+        report_init(&report);
+        if (!instance_take(instance, generation, &report))
+            for (size_t i = 0; i < report.count; i++)
+                log_error(instance->site.path, "%s: %s", report.items[i].where,
+                          report.items[i].text);
+        report_free(&report);
+    }
+}
+
+static void script_changed(void *context, enum script_kind kind, const char *name,
+                           struct generation *generation) {
+    struct engine *engine = context;
+    (void)name;
+    if (generation && kind == SCRIPT_DRIVER)
+        driver_changed(engine, generation);
+    else if (generation)
+        policy_changed(engine, generation);
+    engine_publish_directory(engine);
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static void stash_row(void *context, const char *device_id, const struct constraint *constraint) {
+    struct engine *engine = context;
+    struct stashed *stashed = calloc(1, sizeof *stashed);
+    if (stashed)
+        stashed->constraint = constraint_new(constraint);
+    if (!stashed || !stashed->constraint) {
+        log_error("store", "no memory for constraint %s: it is NOT in force", constraint->id);
+        free(stashed);
+        return;
+    }
+    snprintf(stashed->device_id, sizeof stashed->device_id, "%s", device_id);
+    stashed->next = engine->stash;
+    engine->stash = stashed;
+}
+
+static bool load_store(struct engine *engine, const struct engine_settings *settings,
+                       struct report *report) {
+    if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
+        return false;
+    char *floor = store_get_text(engine->store, "clock", "floor");
+    clock_init(&engine->clock, (struct wall){floor ? strtoll(floor, NULL, 10) : 0},
+               settings->clock_shift_ms);
+    free(floor);
+    struct now now = clock_now(&engine->clock);
+    engine->wall_offset_ms = now.wall.ms - now.mono.ms;
+    if (!now.trusted)
+        log_warning("clock", "the clock is behind the last time known to be true: what was in "
+                             "force stays in force until it is right");
+    engine->last_rank = store_last_rank(engine->store);
+    if (now.trusted && store_prune_constraints(engine->store, now, NULL, NULL) != ERR_OK)
+        log_warning("store", "old constraints could not be pruned");
+    if (store_load_constraints(engine->store, stash_row, engine) != ERR_OK) {
+        report_add(report, engine->site->store_directory, "the constraints cannot be read");
+        return false;
+    }
+    return true;
+}
+
+static bool open_library(struct engine *engine, const struct engine_settings *settings) {
+    const char *folders[] = {engine->site->folder, settings->shared_folder};
+    engine->library = library_open(&engine->loop, folders, 2, script_changed, engine);
+    return engine->library != NULL;
+}
+
+struct engine *engine_open(const struct engine_settings *settings, struct report *report) {
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return NULL;
+    report_init(&engine->site_problems);
+    directory_slot_init(&engine->directory);
+    snprintf(engine->site_path, sizeof engine->site_path, "%s", settings->site_path);
+    struct site *site = site_load(settings->site_path, report);
+    engine->site = site;
+    if (!site || uv_loop_init(&engine->loop)) {
+        site_free(site);
+        directory_slot_free(&engine->directory);
+        free(engine);
+        return NULL;
+    }
+    engine->started = clock_mono();
+    uv_timer_init(&engine->loop, &engine->second);
+    engine->second.data = engine;
+    bool ok = inbox_open(&engine->inbox, &engine->loop) == ERR_OK;
+    ok = ok && load_store(engine, settings, report) && open_library(engine, settings);
+    engine->site = NULL;
+    if (ok) {
+        engine_publish_directory(engine);
+        ok = engine_apply(engine, site, report); /* takes the site in any case */
+    } else {
+        site_free(site);
+    }
+    if (!ok) {
+        engine->stopping = true;
+        engine_close(engine);
+        return NULL;
+    }
+    uv_timer_start(&engine->second, second_due, 1000, 1000);
+    engine_watch_site(engine);
+    return engine;
+}
+
+void engine_run(struct engine *engine) {
+    uv_run(&engine->loop, UV_RUN_DEFAULT);
+}
+
+void engine_stop(struct engine *engine) {
+    uv_stop(&engine->loop);
+}
+
+static void close_parts(struct engine *engine) {
+    while (engine->instances) {
+        struct instance *instance = engine->instances;
+        engine->instances = instance->next;
+        instance_close(instance);
+    }
+    while (engine->devices) {
+        struct device *device = engine->devices;
+        engine->devices = device->next;
+        device_close(device);
+    }
+}
+
+void engine_close(struct engine *engine) {
+    engine->stopping = true;
+    close_parts(engine);
+    if (engine->library)
+        library_close(engine->library);
+    inbox_close(&engine->inbox);
+    engine_unwatch_site(engine);
+    uv_close((uv_handle_t *)&engine->second, NULL);
+    uv_run(&engine->loop, UV_RUN_DEFAULT); /* close callbacks */
+    if (engine->store) {
+        store_floor(engine, clock_now(&engine->clock));
+        store_close(engine->store);
+    }
+    if (uv_loop_close(&engine->loop))
+        log_error("engine", "a handle was left open");
+    while (engine->stash) {
+        struct stashed *stashed = engine->stash;
+        engine->stash = stashed->next;
+        constraint_release(stashed->constraint);
+        free(stashed);
+    }
+    directory_slot_free(&engine->directory);
+    site_free(engine->site);
+    report_free(&engine->site_problems);
+    free(engine);
+}
