@@ -350,9 +350,10 @@ void machine_attach(struct machine *machine, struct device *device) {
     machine->parts[device->part] = device;
     device->machine = machine;
     if (first)
-        link_listen(machine->wire->link, &machine->listener);
-    if (link_is_up(machine->wire->link))
-        machine_arrive(machine); /* also when others are attached: its points belong to the plan */
+        link_listen(machine->wire->link,
+                    &machine->listener); /* tells when it is up, also if it is */
+    else if (link_is_up(machine->wire->link))
+        machine_arrive(machine); /* again: this part's points belong to the plan now */
 }
 
 static void machine_closed(uv_handle_t *handle) {
