@@ -380,7 +380,7 @@ void engine_publish_directory(struct engine *engine) {
     atomic_init(&directory->references, 1);
     directory->made_at = clock_now(&engine->clock).wall;
     directory->clusters = calloc(clusters + 1, sizeof *directory->clusters);
-    directory->devices = calloc(devices + 1, sizeof *directory->devices);
+    directory->devices = calloc(devices + 1, sizeof(void *));
     directory->site_problems = problems_json(&engine->site_problems);
     if (!directory->clusters || !directory->devices || !directory->site_problems) {
         directory_release(directory);

@@ -82,8 +82,8 @@ static enum err make_groups(struct machine *machine) {
         int64_t period_ms = machine->plan.blocks[i].period_ms;
         if (period_ms <= 0 || (i > 0 && machine->plan.blocks[i - 1].period_ms == period_ms))
             continue;
-        struct poll_group **groups =
-            realloc(machine->groups, (machine->group_count + 1) * sizeof *groups);
+        size_t size = (machine->group_count + 1) * sizeof(void *);
+        struct poll_group **groups = realloc(machine->groups, size);
         if (!groups)
             return ERR_MEMORY;
         machine->groups = groups;
