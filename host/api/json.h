@@ -1,0 +1,48 @@
+/* A small JSON writer on a bounded text buffer, for the API's answers (0.1 microseconds where a
+ * tree of values would cost many). It places commas by itself; the caller keeps the nesting right:
+ * a key before each value inside an object, none inside an array. Unknown numbers (NAN, infinite)
+ * become null; text from devices that is not UTF-8 is made so. What does not fit fails the buffer.
+ */
+#ifndef DERD_API_JSON_H
+#define DERD_API_JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+struct json {
+    struct buf *out;
+    bool comma; /* the next key or value needs one before it */
+};
+
+void json_start(struct json *json, struct buf *out);
+void json_object_open(struct json *json);
+void json_object_close(struct json *json);
+void json_array_open(struct json *json);
+void json_array_close(struct json *json);
+void json_key(struct json *json, const char *key); /* plain ASCII, not escaped */
+
+void json_write_null(struct json *json);
+void json_write_boolean(struct json *json, bool value);
+void json_write_integer(struct json *json, int64_t value);
+/* The shortest decimal that reads back as the same double; no exponent between 1e-9 and 1e15. */
+void json_write_double(struct json *json, double value);
+void json_write_string(struct json *json, const char *text); /* NULL: null */
+void json_write_time(struct json *json, struct wall time);
+void json_write_raw(struct json *json, const char *value); /* text that is JSON already */
+
+/* A member of an object: key and value in one call. */
+void json_put_null(struct json *json, const char *key);
+void json_put_boolean(struct json *json, const char *key, bool value);
+void json_put_integer(struct json *json, const char *key, int64_t value);
+void json_put_double(struct json *json, const char *key, double value);
+void json_put_string(struct json *json, const char *key, const char *text);
+/* "" is unknown: null. */
+void json_put_known(struct json *json, const char *key, const char *text);
+/* A moment at or before 1970 is unknown: null. */
+void json_put_time(struct json *json, const char *key, struct wall time);
+void json_put_raw(struct json *json, const char *key, const char *value);
+
+#endif
