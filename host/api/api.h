@@ -24,10 +24,14 @@ struct api_settings {
     const struct clock *clock;
 };
 
-/* ERR_IO with a text in `why` when it cannot listen. Settings' strings are copied. */
+/* ERR_IO with a text in `why` when it cannot listen; ERR_FORMAT, ERR_RANGE: a setting is wrong.
+ * Strings of the settings are copied; what the pointers name must outlive the API. */
 must_check enum err api_start(struct api **api, const struct api_settings *settings, char *why,
                               size_t why_size);
 int api_port(const struct api *api);
+/* Ends after the requests that run; one that waits for the engine does so at most 5 s, and idle
+ * connections cost up to 2 s. So: from a thread that is not the engine's, before the engine, the
+ * directory and the store go. NULL is fine. */
 void api_stop(struct api *api);
 
 #endif

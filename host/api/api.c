@@ -1,0 +1,356 @@
+/* The HTTP side, over civetweb 1.15. All requests are taken in the begin_request callback: it comes
+ * before everything civetweb would do by itself (OPTIONS for CORS, WebSocket, files, CGI, password
+ * files), so none of that can be reached, and before its handler table, so there is no look for a
+ * password file per request. It decodes nothing; request.c checks the head as it was sent.
+ *
+ * A connection holds a thread also while idle. Keep-alive is therefore short, and ends after each
+ * answer as soon as every thread has a connection; those that wait are then served in turn. */
+#include "api/api.h"
+
+#include <arpa/inet.h>
+#include <civetweb.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "api/gate.h"
+#include "base/log.h"
+
+#define THREADS_DEFAULT  64
+#define THREADS_MAXIMUM  1024
+#define NICE             10 /* a saturated API then costs polling nothing */
+#define DRAIN_MAXIMUM    ((size_t)256 * 1024)
+#define DRAIN_TIME_MS    2000
+#define DRAIN_STEP       4096
+#define OPTION_TEXT_SIZE 64
+
+_Static_assert(MG_MAX_HEADERS == REQUEST_HEADER_COUNT, "request.c refuses what civetweb drops");
+
+struct api {
+    struct mg_context *context;
+    struct api_settings settings; /* strings copied */
+    struct page page;
+    char *listen, *web_root;
+    int threads;
+    int port;
+    atomic_int connections; /* that have a thread now */
+    atomic_uint_fast64_t requests;
+    uint32_t start_mark; /* random: request ids of two runs differ */
+};
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static void make_request_id(struct api *api, char id[REQUEST_ID_SIZE]) {
+    uint64_t number = atomic_fetch_add_explicit(&api->requests, 1, memory_order_relaxed);
+    snprintf(id, REQUEST_ID_SIZE, "%08" PRIx32 "-%08" PRIx64, api->start_mark, number & 0xffffffff);
+}
+
+static struct exchange *exchange_new(struct api *api) {
+    struct exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->settings = &api->settings;
+    x->page = &api->page;
+    buf_init(&x->headers, REPLY_HEADERS);
+    buf_init(&x->body, REPLY_MAXIMUM);
+    make_request_id(api, x->request_id);
+    return x;
+}
+
+/* One write; without memory for it the connection just ends. */
+static void send_answer(struct mg_connection *connection, struct exchange *x, bool close) {
+    struct buf out;
+    if (close)
+        mg_disable_connection_keep_alive(connection);
+    exchange_render(x, close, &out);
+    if (out.failed)
+        mg_disable_connection_keep_alive(connection);
+    else
+        (void)mg_write(connection, out.data, out.length);
+    buf_free(&out);
+}
+
+/* Takes what the client still sends, within bounds: closing on unread bytes resets the connection,
+ * and the client may lose the answer that tells it why. */
+static void drain(struct mg_connection *connection) {
+    char waste[DRAIN_STEP];
+    struct mono start = clock_mono();
+    size_t total = 0;
+    while (total < DRAIN_MAXIMUM && clock_mono().ms - start.ms < DRAIN_TIME_MS) {
+        int count = mg_read(connection, waste, sizeof waste);
+        if (count <= 0)
+            break;
+        total += (size_t)count;
+    }
+}
+
+/* --- civetweb's callbacks -------------------------------------------------------------------- */
+
+struct body_reader {
+    struct mg_connection *connection;
+    const struct exchange *x;
+};
+
+static size_t read_body(void *context, char *to, size_t length) {
+    struct body_reader *reader = context;
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (reader->x->request.expect_continue)
+        (void)mg_write(reader->connection, go_on, sizeof go_on - 1);
+    int count = mg_read(reader->connection, to, length);
+    return count > 0 ? (size_t)count : 0;
+}
+
+static struct request_head head_of(const struct mg_request_info *info,
+                                   struct request_header *headers) {
+    for (int i = 0; i < info->num_headers; i++)
+        headers[i] =
+            (struct request_header){info->http_headers[i].name, info->http_headers[i].value};
+    return (struct request_head){.method = info->request_method,
+                                 .version = info->http_version,
+                                 .path = info->local_uri_raw,
+                                 .query = info->query_string,
+                                 .headers = headers,
+                                 .header_count = (size_t)info->num_headers};
+}
+
+static int on_request(struct mg_connection *connection) {
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct api *api = info->user_data;
+    struct request_header headers[MG_MAX_HEADERS];
+    struct request_head head = head_of(info, headers);
+    struct exchange *x = exchange_new(api);
+    struct body_reader reader = {connection, x};
+    if (!x) {
+        mg_disable_connection_keep_alive(connection);
+        return 500;
+    }
+    bool whole = gate_pass(x, &head, read_body, &reader);
+    bool crowded = atomic_load_explicit(&api->connections, memory_order_relaxed) >= api->threads;
+    bool close = !whole || crowded || !x->request.keep_alive;
+    int status = x->status;
+    log_debug("api", "%s %s %d (request %s)", head.method, x->path, status, x->request_id);
+    send_answer(connection, x, close);
+    if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
+        drain(connection);
+    exchange_free(x);
+    return status;
+}
+
+/* Answers that civetweb makes itself, before there is a request: a head it cannot read. */
+static int on_error(struct mg_connection *connection, int status, const char *message) {
+    struct api *api = mg_get_user_data(mg_get_context(connection));
+    struct exchange *x = exchange_new(api);
+    if (!x) {
+        mg_disable_connection_keep_alive(connection);
+        return 0;
+    }
+    if (status == 413)
+        exchange_problem(x, 431, "The request's head has more than %d bytes.",
+                         REQUEST_HEADER_MAXIMUM);
+    else if (status == 505)
+        exchange_problem(x, 505, "HTTP 1.1 and 1.0 are spoken here.");
+    else if (status == 411)
+        exchange_problem(x, 400, "Content-Length must be a number of bytes.");
+    else if (status == 400)
+        exchange_problem(x, 400,
+                         "The request cannot be read as HTTP: its method, target, version or a "
+                         "header line is malformed, or its head is far too large.");
+    else
+        exchange_problem(x, status, "The request failed: %s", message);
+    log_debug("api", "refused before routing: %d %s (request %s)", status, message, x->request_id);
+    send_answer(connection, x, true);
+    exchange_free(x);
+    return 0;
+}
+
+static int on_log(const struct mg_connection *connection, const char *message) {
+    (void)connection;
+    log_debug("api", "%s", message);
+    return 1;
+}
+
+static void *on_thread(const struct mg_context *context, int type) {
+    (void)context;
+    if (type == 1 && setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE) != 0)
+        log_debug("api", "a thread stays at the priority of the host");
+    return NULL;
+}
+
+static int on_connect(const struct mg_connection *connection, void **data) {
+    struct api *api = mg_get_user_data(mg_get_context(connection));
+    (void)data;
+    atomic_fetch_add_explicit(&api->connections, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void on_closed(const struct mg_connection *connection) {
+    struct api *api = mg_get_user_data(mg_get_context(connection));
+    atomic_fetch_sub_explicit(&api->connections, 1, memory_order_relaxed);
+}
+
+/* --- start and stop -------------------------------------------------------------------------- */
+
+/* civetweb takes more than an address and a port here, among it TLS ports, on which 1.15 crashes.
+ */
+static bool listen_valid(const char *listen, char *why, size_t why_size) {
+    char address[INET_ADDRSTRLEN];
+    struct in_addr parsed;
+    const char *colon = strrchr(listen, ':');
+    size_t length = colon ? (size_t)(colon - listen) : 0;
+    if (colon && length < sizeof address && colon[1] && strlen(colon + 1) <= 5 &&
+        strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+        strtol(colon + 1, NULL, 10) <= 65535) {
+        memcpy(address, listen, length);
+        address[length] = '\0';
+        if (inet_pton(AF_INET, address, &parsed) == 1)
+            return true;
+    }
+    snprintf(why, why_size,
+             "http.listen must be an IPv4 address and a port like \"127.0.0.1:8080\", got \"%s\". "
+             "TLS is the work of a proxy in front.",
+             listen);
+    return false;
+}
+
+static struct mg_context *start_server(struct api *api, char *why, size_t why_size) {
+    char threads[OPTION_TEXT_SIZE];
+    snprintf(threads, sizeof threads, "%d", api->threads);
+    /* Every option that opens something or waits is said, whatever its default. */
+    const char *options[] = {"listening_ports",
+                             api->listen,
+                             "num_threads",
+                             threads,
+                             "tcp_nodelay",
+                             "1",
+                             "max_request_size",
+                             "16384",
+                             "connection_queue",
+                             "1024",
+                             "listen_backlog",
+                             "1024",
+                             "request_timeout_ms",
+                             "5000",
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             "1500",
+                             "linger_timeout_ms",
+                             "-2",
+                             "allow_sendfile_call",
+                             "no",
+                             "decode_url",
+                             "no",
+                             "decode_query_string",
+                             "no",
+                             "enable_directory_listing",
+                             "no",
+                             "index_files",
+                             "",
+                             "cgi_pattern",
+                             "",
+                             "ssi_pattern",
+                             "",
+                             "enable_auth_domain_check",
+                             "no",
+                             "access_control_allow_origin",
+                             "",
+                             "access_control_allow_methods",
+                             "",
+                             "access_control_allow_headers",
+                             "",
+                             NULL};
+    const struct mg_callbacks callbacks = {.begin_request = on_request,
+                                           .http_error = on_error,
+                                           .log_message = on_log,
+                                           .init_thread = on_thread,
+                                           .init_connection = on_connect,
+                                           .connection_closed = on_closed};
+    struct mg_init_data init = {
+        .callbacks = &callbacks, .user_data = api, .configuration_options = options};
+    char text[200] = "";
+    struct mg_error_data error = {.text = text, .text_buffer_size = sizeof text};
+    struct mg_context *context = mg_start2(&init, &error);
+    if (!context)
+        snprintf(why, why_size, "cannot listen on %s: %s (is another program using the port?)",
+                 api->listen, text[0] ? text : "the server did not start");
+    return context;
+}
+
+static void api_free(struct api *api) {
+    page_free(&api->page);
+    free(api->listen);
+    free(api->web_root);
+    free(api);
+}
+
+static enum err prepare(struct api *api, char *why, size_t why_size) {
+    if (api->threads < 1 || api->threads > THREADS_MAXIMUM) {
+        snprintf(why, why_size, "http.threads must be 1 to %d, got %d", THREADS_MAXIMUM,
+                 api->threads);
+        return ERR_RANGE;
+    }
+    if (!listen_valid(api->listen, why, why_size))
+        return ERR_FORMAT;
+    if (sodium_init() < 0) {
+        snprintf(why, why_size, "the system gives no random numbers");
+        return ERR_IO;
+    }
+    api->start_mark = randombytes_random();
+    page_load(&api->page, api->web_root);
+    return ERR_OK;
+}
+
+enum err api_start(struct api **out, const struct api_settings *settings, char *why,
+                   size_t why_size) {
+    enum err result = ERR_MEMORY;
+    struct api *api = calloc(1, sizeof *api);
+    *out = NULL;
+    snprintf(why, why_size, "no memory");
+    if (!api)
+        return ERR_MEMORY;
+    api->settings = *settings;
+    api->listen = strdup(settings->listen);
+    api->web_root = strdup(settings->web_root);
+    api->threads = settings->threads ? settings->threads : THREADS_DEFAULT;
+    if (!api->listen || !api->web_root)
+        goto out;
+    api->settings.listen = api->listen;
+    api->settings.web_root = api->web_root;
+    result = prepare(api, why, why_size);
+    if (result != ERR_OK)
+        goto out;
+    mg_init_library(0);
+    api->context = start_server(api, why, why_size);
+    if (!api->context) {
+        mg_exit_library();
+        result = ERR_IO;
+        goto out;
+    }
+    struct mg_server_port port = {0};
+    if (mg_get_server_ports(api->context, 1, &port) == 1)
+        api->port = port.port;
+    why[0] = '\0';
+    *out = api;
+    return ERR_OK;
+out:
+    api_free(api);
+    return result;
+}
+
+int api_port(const struct api *api) {
+    return api->port;
+}
+
+void api_stop(struct api *api) {
+    if (!api)
+        return;
+    mg_stop(api->context);
+    mg_exit_library();
+    api_free(api);
+}

@@ -1,0 +1,91 @@
+/* What needs no token: health, readiness, the page; and the vocabulary, which does. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+
+#define RETRY_AFTER "5" /* s */
+
+void api_page_file(struct exchange *x) {
+    const struct page_file *file = page_find(x->page, x->request.segments[0]);
+    if (!file) {
+        exchange_problem(x, 404, "This file of the web page is not installed.");
+        return;
+    }
+    x->page_file = true;
+    exchange_header(x, "ETag", file->tag);
+    const char *held = x->request.if_none_match;
+    if (held && (strcmp(held, "*") == 0 || strstr(held, file->tag))) {
+        exchange_empty(x, 304);
+        return;
+    }
+    exchange_empty(x, 200);
+    x->content_type = file->content_type;
+    buf_append(&x->body, file->data, file->length);
+}
+
+void api_health(struct exchange *x) {
+    struct json *json = exchange_json(x, 200);
+    json_object_open(json);
+    json_put_string(json, "status", "ok");
+    json_put_string(json, "version", DERD_VERSION);
+    json_object_close(json);
+}
+
+static void put_connections(struct json *json, const struct directory *directory) {
+    size_t counts[CONNECTION_COUNT] = {0};
+    for (size_t i = 0; i < directory->device_count; i++) {
+        struct flexibility flexibility;
+        live_read(&directory->devices[i]->live, &flexibility);
+        counts[flexibility.connection]++;
+    }
+    json_key(json, "devices");
+    json_object_open(json);
+    for (size_t i = 0; i < CONNECTION_COUNT; i++)
+        json_put_integer(json, connection_name((enum connection)i), (int64_t)counts[i]);
+    json_object_close(json);
+}
+
+/* What is wrong on this installation in words that hold paths and names: for those with a token. */
+static void put_details(struct exchange *x, struct json *json, const char *store_why) {
+    if (!x->authenticated)
+        return;
+    json_put_known(json, "storeDetail", store_why);
+    json_put_raw(json, "siteProblems",
+                 x->directory && x->directory->site_problems ? x->directory->site_problems : "[]");
+}
+
+void api_ready(struct exchange *x) {
+    char why[200] = "";
+    bool store_fails = store_failing(x->settings->store, why, sizeof why);
+    bool ready = x->directory && !store_fails;
+    struct json *json = exchange_json(x, ready ? 200 : 503);
+    json_object_open(json);
+    if (!ready) {
+        struct problem problem = {.status = 503, .instance = x->path, .request_id = x->request_id};
+        snprintf(problem.detail, sizeof problem.detail, "%s",
+                 x->directory ? "The store cannot write: bounds are applied, but nothing is kept."
+                              : "The host is starting and has not read its site file yet.");
+        x->content_type = PROBLEM_CONTENT_TYPE;
+        exchange_header(x, "Retry-After", RETRY_AFTER);
+        problem_put(&problem, json);
+    }
+    json_put_boolean(json, "ready", ready);
+    json_put_string(json, "version", DERD_VERSION);
+    json_put_time(json, "at", x->now.wall);
+    json_put_boolean(json, "clockTrusted", x->now.trusted);
+    json_put_boolean(json, "storeFailing", store_fails);
+    if (x->directory) {
+        const char *problems = x->directory->site_problems;
+        json_put_boolean(json, "siteFine", !problems || strcmp(problems, "[]") == 0);
+        json_put_time(json, "siteReadAt", x->directory->made_at);
+        put_connections(json, x->directory);
+    }
+    put_details(x, json, why);
+    json_object_close(json);
+}
+
+void api_vocabulary(struct exchange *x) {
+    exchange_json(x, 200);
+    vocabulary_write(&x->body);
+}

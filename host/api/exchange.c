@@ -1,0 +1,137 @@
+#include "api/exchange.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct json *exchange_json(struct exchange *x, int status) {
+    x->status = status;
+    x->content_type = "application/json";
+    buf_clear(&x->body);
+    json_start(&x->json, &x->body);
+    return &x->json;
+}
+
+static void write_problem(struct exchange *x, struct problem *problem) {
+    problem->instance = x->path[0] ? x->path : NULL;
+    problem->request_id = x->request_id;
+    x->status = problem->status;
+    x->content_type = PROBLEM_CONTENT_TYPE;
+    x->page_file = false;
+    buf_clear(&x->body);
+    problem_write(problem, &x->body);
+}
+
+void exchange_problem(struct exchange *x, int status, const char *detail, ...) {
+    struct problem problem = {.status = status};
+    va_list arguments;
+    va_start(arguments, detail);
+    vsnprintf(problem.detail, sizeof problem.detail, detail, arguments);
+    va_end(arguments);
+    write_problem(x, &problem);
+}
+
+void exchange_problem_report(struct exchange *x, int status, const struct report *report,
+                             const char *detail) {
+    struct problem problem = {.status = status, .report = report};
+    snprintf(problem.detail, sizeof problem.detail, "%s", detail);
+    write_problem(x, &problem);
+}
+
+void exchange_unavailable(struct exchange *x, int retry_after_s, const char *detail) {
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", retry_after_s);
+    exchange_problem(x, 503, "%s", detail);
+    exchange_header(x, "Retry-After", seconds);
+}
+
+void exchange_empty(struct exchange *x, int status) {
+    x->status = status;
+    x->content_type = NULL;
+    buf_clear(&x->body);
+}
+
+void exchange_header(struct exchange *x, const char *name, const char *value) {
+    buf_format(&x->headers, "%s: %s\r\n", name, value);
+}
+
+const struct cluster_card *exchange_cluster(struct exchange *x) {
+    if (!x->directory) {
+        exchange_unavailable(x, 2, "The host is starting and has not read its site file yet.");
+        return NULL;
+    }
+    const struct cluster_card *cluster = directory_cluster(x->directory, x->step_cluster);
+    if (!cluster)
+        exchange_problem(x, 404,
+                         "There is no cluster \"%.100s\"; GET /v1/clusters lists those there are.",
+                         x->step_cluster);
+    return cluster;
+}
+
+struct device_card *exchange_device(struct exchange *x, const struct cluster_card **cluster) {
+    *cluster = exchange_cluster(x);
+    if (!*cluster)
+        return NULL;
+    struct device_card *device = directory_device(x->directory, *cluster, x->step_device);
+    if (!device)
+        exchange_problem(x, 404,
+                         "There is no device \"%.100s\" in cluster \"%s\"; GET "
+                         "/v1/clusters/%s/devices lists those there are.",
+                         x->step_device, (*cluster)->key, (*cluster)->key);
+    return device;
+}
+
+/* The API's answers may be shown by a browser but never run anything; the page's files may load
+ * what comes from here and nothing else. */
+#define POLICY_API "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+#define POLICY_PAGE                                                                                \
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "            \
+    "object-src 'none'"
+
+static void render_head(const struct exchange *x, bool close, struct buf *out) {
+    bool no_body = x->status == 204 || x->status == 304;
+    bool stays = x->request.keep_alive && !close;
+    buf_format(out, "HTTP/1.1 %d %s\r\n", x->status, problem_title(x->status));
+    if (x->content_type && !no_body)
+        buf_format(out, "Content-Type: %s\r\n", x->content_type);
+    if (!no_body)
+        buf_format(out, "Content-Length: %zu\r\n", x->body.length);
+    buf_format(out,
+               "Cache-Control: %s\r\n"
+               "X-Request-Id: %s\r\n"
+               "X-Content-Type-Options: nosniff\r\n"
+               "X-Frame-Options: DENY\r\n"
+               "Referrer-Policy: no-referrer\r\n"
+               "Cross-Origin-Resource-Policy: same-origin\r\n"
+               "Content-Security-Policy: %s\r\n"
+               "Connection: %s\r\n",
+               x->page_file ? "no-cache" : "no-store", x->request_id,
+               x->page_file ? POLICY_PAGE : POLICY_API, stays ? "keep-alive" : "close");
+    buf_append(out, buf_string(&x->headers), x->headers.length);
+    buf_text(out, "\r\n");
+}
+
+void exchange_render(struct exchange *x, bool close, struct buf *out) {
+    if (x->body.failed || x->headers.failed) {
+        buf_clear(&x->headers);
+        exchange_problem(x, 500,
+                         "The answer is larger than %zu bytes, or memory is short; ask for "
+                         "less with limit=.",
+                         REPLY_MAXIMUM);
+    }
+    buf_init(out, REPLY_MAXIMUM + 4096);
+    render_head(x, close, out);
+    if (x->request.method != METHOD_HEAD)
+        buf_append(out, buf_string(&x->body), x->body.length);
+}
+
+void exchange_free(struct exchange *x) {
+    if (!x)
+        return;
+    if (x->directory)
+        directory_release(x->directory);
+    json_decref(x->tree);
+    buf_free(&x->headers);
+    buf_free(&x->body);
+    free(x);
+}

@@ -1,0 +1,72 @@
+/* One request and its answer, as handlers see it: who asks, what the directory shows, and the reply
+ * that is being made. The answer's head and body leave in one write (civetweb's own helpers make
+ * ten). An exchange lives on the heap: the threads' stacks are small. Used by one thread. */
+#ifndef DERD_API_EXCHANGE_H
+#define DERD_API_EXCHANGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "api/api.h"
+#include "api/json.h"
+#include "api/page.h"
+#include "api/problem.h"
+#include "api/request.h"
+#include "base/buf.h"
+#include "directory.h"
+#include "store.h"
+
+#define REPLY_MAXIMUM                                                                              \
+    ((size_t)4 * 1024 * 1024) /* a cluster's flexibility of 500 devices is 1 MiB */
+#define REPLY_HEADERS   512
+#define REQUEST_ID_SIZE 24
+
+struct exchange {
+    const struct api_settings *settings;
+    const struct page *page;
+    struct request request;
+    char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
+    char request_id[REQUEST_ID_SIZE];
+    const char *step_cluster, *step_device,
+        *step_name; /* what {c}, {d}, {name} of the route took */
+    bool authenticated;
+    struct token token;          /* when authenticated */
+    struct directory *directory; /* one reference; NULL before the first publish */
+    struct now now;
+    json_t *tree; /* body of POST and PUT, an object */
+
+    int status;
+    const char *content_type;
+    bool page_file;     /* a file of the page: may be kept by ETag, and load its neighbours */
+    struct buf headers; /* further header lines, each with CR LF */
+    struct buf body;
+    struct json json; /* writes to `body` */
+};
+
+/* --- what handlers answer with. Each sets the status; the last one called counts. ---------------
+ */
+
+/* Begins a JSON body: write with x->json. */
+struct json *exchange_json(struct exchange *x, int status);
+void exchange_problem(struct exchange *x, int status, const char *detail, ...) printf_like(3, 4);
+/* With errors from `report`; its texts are copied. */
+void exchange_problem_report(struct exchange *x, int status, const struct report *report,
+                             const char *detail);
+/* 503 with Retry-After. */
+void exchange_unavailable(struct exchange *x, int retry_after_s, const char *detail);
+void exchange_empty(struct exchange *x, int status);
+void exchange_header(struct exchange *x, const char *name, const char *value);
+
+/* --- what handlers look up. Each answers 404 itself and gives NULL when there is no such thing. --
+ */
+
+const struct cluster_card *exchange_cluster(struct exchange *x);
+/* Belongs to the directory, which the exchange holds. */
+struct device_card *exchange_device(struct exchange *x, const struct cluster_card **cluster);
+
+/* The whole answer, head and body; to be freed. `close`: the connection ends after it. Only the
+ * head when the request's method is HEAD. */
+void exchange_render(struct exchange *x, bool close, struct buf *out);
+void exchange_free(struct exchange *x);
+
+#endif

@@ -1,0 +1,132 @@
+#include "api/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/body.h"
+#include "api/route.h"
+
+#define TOKEN_PREFIX "Bearer "
+
+static void answer_refusal(struct exchange *x, const struct problem *problem) {
+    exchange_problem(x, problem->status, "%s", problem->detail);
+}
+
+/* True when the request carries a token that is known. */
+static bool authenticate(struct exchange *x) {
+    const char *given = x->request.authorization;
+    size_t prefix = strlen(TOKEN_PREFIX);
+    if (!given || strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
+        return false;
+    given += prefix;
+    given += strspn(given, " ");
+    size_t length = strlen(given);
+    if (length == 0 || length >= TOKEN_TEXT_SIZE)
+        return false;
+    return store_token_check(x->settings->store, given, &x->token);
+}
+
+static void answer_unauthorized(struct exchange *x) {
+    if (x->request.authorization) {
+        exchange_problem(x, 401,
+                         "This token is not known here, or was revoked. `derd token` lists and "
+                         "makes tokens.");
+        exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\", error=\"invalid_token\"");
+    } else {
+        exchange_problem(x, 401,
+                         "This needs a token: send the header \"Authorization: Bearer TOKEN\". "
+                         "`derd token` makes one.");
+        exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\"");
+    }
+}
+
+/* The route, or an answer that says why not. A path below /v1 tells nobody without a token whether
+ * it exists. */
+static const struct route *find_route(struct exchange *x) {
+    const struct route *route = NULL;
+    char allow[ROUTE_ALLOW_SIZE];
+    enum route_result found = route_find(x, &route, allow);
+    bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
+    x->authenticated = authenticate(x);
+    if (!open && !x->authenticated) {
+        answer_unauthorized(x);
+        return NULL;
+    }
+    if (found == ROUTE_METHOD) {
+        exchange_problem(x, 405, "This path takes %s.", allow);
+        exchange_header(x, "Allow", allow);
+        return NULL;
+    }
+    if (found == ROUTE_NOT_FOUND) {
+        exchange_problem(x, 404, "There is nothing at this path.");
+        return NULL;
+    }
+    struct problem problem = {0};
+    if (!request_query_known(&x->request, route->query, &problem)) {
+        answer_refusal(x, &problem);
+        return NULL;
+    }
+    return route;
+}
+
+/* Reads and parses the body of POST and PUT. False with an answer; *whole says whether the body was
+ * read to its end. */
+static bool read_body(struct exchange *x, gate_read *read, void *context, bool *whole) {
+    size_t length = (size_t)x->request.body_length;
+    struct problem problem = {0};
+    if (length == 0) {
+        exchange_problem(x, 400, "This needs a body: a JSON object.");
+        return false;
+    }
+    *whole = false;
+    if (!x->request.json_body) {
+        exchange_problem(x, 415, "The body must be sent with Content-Type: application/json.");
+        return false;
+    }
+    char *text = malloc(length);
+    if (!text) {
+        exchange_unavailable(x, 5, "The host is short of memory.");
+        return false;
+    }
+    *whole = read(context, text, length) == length;
+    if (!*whole) {
+        exchange_problem(x, 408, "The body did not come to its end in time.");
+    } else {
+        x->tree = body_parse(text, length, &problem);
+        if (!x->tree)
+            answer_refusal(x, &problem);
+    }
+    free(text);
+    return x->tree != NULL;
+}
+
+bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read,
+               void *context) {
+    struct problem problem = {0};
+    size_t path = strlen(head->path);
+    if (path < sizeof x->path)
+        memcpy(x->path, head->path, path + 1);
+    if (!request_parse(&x->request, head, &problem)) {
+        answer_refusal(x, &problem);
+        return false;
+    }
+    if (!request_lines_whole(head)) {
+        exchange_problem(x, 400,
+                         "Each header line must be one line that ends with CR LF, with no blank "
+                         "before the colon.");
+        return false;
+    }
+    bool whole = x->request.body_length == 0;
+    const struct route *route = find_route(x);
+    if (!route)
+        return whole;
+    bool takes_body = route->method == METHOD_POST || route->method == METHOD_PUT;
+    if (takes_body && !read_body(x, read, context, &whole))
+        return whole;
+    if (x->settings->directory)
+        x->directory = directory_hold(x->settings->directory);
+    x->now = clock_now(x->settings->clock);
+    route->handler(x);
+    return whole;
+}

@@ -1,0 +1,16 @@
+/* From a parsed request to a finished answer, free of the HTTP library: what may pass (route,
+ * token, body), the handler, the reply. The HTTP side (api.c) gives the head and the means to read
+ * a body, and sends what comes out. Any thread. */
+#ifndef DERD_API_GATE_H
+#define DERD_API_GATE_H
+
+#include "api/exchange.h"
+
+/* Reads up to `length` bytes of the body into `to`; how many came. */
+typedef size_t gate_read(void *context, char *to, size_t length);
+
+/* Fills in the answer. True when the connection may carry a further request: the head was sound and
+ * the body, if there was one, was read to its end. */
+bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read, void *context);
+
+#endif

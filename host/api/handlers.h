@@ -1,0 +1,35 @@
+/* The handlers of the route table, by resource. Each answers one exchange; none waits for the
+ * engine except those that ask for a change. */
+#ifndef DERD_API_HANDLERS_H
+#define DERD_API_HANDLERS_H
+
+#include "api/exchange.h"
+
+/* api_service.c */
+void api_page_file(struct exchange *x);
+void api_health(struct exchange *x);
+void api_ready(struct exchange *x);
+void api_vocabulary(struct exchange *x);
+/* api_inventory.c */
+void api_cluster_list(struct exchange *x);
+void api_cluster_get(struct exchange *x);
+void api_device_list(struct exchange *x);
+void api_device_get(struct exchange *x);
+/* api_flexibility.c */
+void api_flexibility_list(struct exchange *x);
+void api_flexibility_get(struct exchange *x);
+/* api_constraints.c */
+void api_constraint_list(struct exchange *x);
+void api_constraint_post(struct exchange *x);
+void api_constraint_get(struct exchange *x);
+void api_constraint_put(struct exchange *x);
+void api_constraint_delete(struct exchange *x);
+/* api_effective.c */
+void api_effective_get(struct exchange *x);
+/* api_scripts.c */
+void api_driver_list(struct exchange *x);
+void api_driver_get(struct exchange *x);
+void api_policy_list(struct exchange *x);
+void api_policy_get(struct exchange *x);
+
+#endif

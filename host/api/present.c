@@ -1,0 +1,212 @@
+#include "api/present.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPLANATION_MAXIMUM 1000
+#define LABEL_SIZE          200
+
+void present_power(struct json *json, const char *key, int32_t power) {
+    json_key(json, key);
+    if (power >= POWER_UNBOUNDED || power <= -POWER_UNBOUNDED)
+        json_write_null(json);
+    else
+        json_write_integer(json, power);
+}
+
+void present_ranges(struct json *json, const char *key, const struct ranges *ranges) {
+    json_key(json, key);
+    json_array_open(json);
+    for (size_t i = 0; i < ranges->count; i++) {
+        json_array_open(json);
+        json_write_integer(json, ranges->items[i].lo);
+        json_write_integer(json, ranges->items[i].hi);
+        json_array_close(json);
+    }
+    json_array_close(json);
+}
+
+void present_command(struct json *json, const struct flexibility *flexibility,
+                     const struct decided *decided) {
+    json_key(json, "command");
+    json_object_open(json);
+    json_put_string(json, "state", command_state_name(flexibility->command));
+    json_put_string(json, "following",
+                    flexibility->following == FOLLOWING_UNKNOWN
+                        ? NULL
+                        : following_name(flexibility->following));
+    json_put_time(json, "since", flexibility->command_since);
+    json_put_known(json, "detail", decided->command_text);
+    json_object_close(json);
+}
+
+/* --- explanations ---------------------------------------------------------------------------- */
+
+struct labels { /* for verdict_explain(), which asks for one name at a time */
+    const struct decided *decided;
+    char *text; /* LABEL_SIZE */
+};
+
+/* "ems, priority 2000, until 2026-11-23T18:00:00.000Z" */
+static const char *label(const void *context, int wish) {
+    const struct labels *labels = context;
+    const struct constraint *constraint = labels->decided->items[wish].constraint;
+    if (!constraint)
+        return "the device's fallback";
+    char until[WALL_TEXT_SIZE];
+    wall_format(constraint->invalid_at, until);
+    const char *colon = strchr(constraint->created_by, ':');
+    snprintf(labels->text, LABEL_SIZE, "%s, priority %d, until %s",
+             colon ? colon + 1 : constraint->created_by, (int)constraint->wish.priority, until);
+    return labels->text;
+}
+
+static void put_explanation(struct json *json, const struct decided *decided, size_t index) {
+    char text[LABEL_SIZE];
+    struct labels labels = {decided, text};
+    struct wish *wishes = calloc(decided->count, sizeof *wishes);
+    struct verdict *verdicts = calloc(decided->count, sizeof *verdicts);
+    struct buf explanation;
+    buf_init(&explanation, EXPLANATION_MAXIMUM);
+    if (wishes && verdicts) {
+        for (size_t i = 0; i < decided->count; i++) {
+            const struct decided_item *item = &decided->items[i];
+            wishes[i] = item->constraint ? item->constraint->wish : decided->fallback;
+            if (item->in_force && !item->set_in_force)
+                wishes[i].has_set = false;
+            verdicts[i] = item->verdict;
+        }
+        verdict_explain(wishes, verdicts, (int)index, label, &labels, &explanation);
+    }
+    json_put_known(json, "explanation", buf_string(&explanation));
+    buf_free(&explanation);
+    free(wishes);
+    free(verdicts);
+}
+
+static const char *outcome_name(enum outcome outcome) {
+    static const char *const names[] = {[OUTCOME_APPLIED] = "applied",
+                                        [OUTCOME_DISCARDED] = "discarded",
+                                        [OUTCOME_CLAMPED] = "clamped",
+                                        [OUTCOME_OVERRIDDEN] = "overridden",
+                                        [OUTCOME_EXCLUDED] = "excluded"};
+    return names[outcome];
+}
+
+void present_winner(struct json *json, const char *key, const struct decided *decided, int by) {
+    const char *name = NULL;
+    if (by == BY_DEVICE)
+        name = "device";
+    else if (by >= 0 && (size_t)by < decided->count)
+        name = decided->items[by].constraint ? decided->items[by].constraint->id : "fallback";
+    json_put_string(json, key, name);
+}
+
+void present_outcome(struct json *json, const struct decided *decided, size_t index) {
+    const struct verdict *verdict = &decided->items[index].verdict;
+    json_put_string(json, "outcome", outcome_name(verdict->outcome));
+    present_winner(json, "against", decided, verdict->against);
+    put_explanation(json, decided, index);
+}
+
+/* --- constraints ----------------------------------------------------------------------------- */
+
+static void put_watts(struct json *json, const char *key, bool has, int32_t power) {
+    json_key(json, key);
+    if (has)
+        json_write_integer(json, power);
+    else
+        json_write_null(json);
+}
+
+static void put_percent(struct json *json, const char *key, bool has, double soc) {
+    json_key(json, key);
+    if (has)
+        json_write_double(json, soc);
+    else
+        json_write_null(json);
+}
+
+static void put_fields(struct json *json, const char *device_id,
+                       const struct constraint *constraint) {
+    const struct wish *wish = &constraint->wish;
+    json_put_string(json, "id", constraint->id);
+    json_put_string(json, "deviceId", device_id);
+    json_put_integer(json, "priority", wish->priority);
+    put_watts(json, "activePower", wish->has_set, wish->set);
+    put_watts(json, "minActivePower", wish->has_min, wish->min);
+    put_watts(json, "maxActivePower", wish->has_max, wish->max);
+    put_percent(json, "minStateOfCharge", wish->has_min_soc, wish->min_soc);
+    put_percent(json, "maxStateOfCharge", wish->has_max_soc, wish->max_soc);
+    json_put_time(json, "validAt", constraint->valid_at);
+    json_put_time(json, "invalidAt", constraint->invalid_at);
+    put_percent(json, "validFor", constraint->valid_for_ms > 0,
+                (double)constraint->valid_for_ms / 1000.0);
+    json_put_string(json, "onConflict",
+                    wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard");
+    json_put_boolean(json, "exclusive", wish->exclusive);
+    json_put_known(json, "reason", constraint->reason);
+    json_put_string(json, "createdBy", constraint->created_by);
+    json_put_time(json, "createdAt", constraint->created_at);
+    json_put_boolean(json, "durable", constraint->durable);
+}
+
+static void put_status(struct json *json, const struct constraint *constraint, bool in_force,
+                       struct wall now) {
+    const char *status = in_force                              ? "inForce"
+                         : now.ms >= constraint->invalid_at.ms ? "expired"
+                                                               : "scheduled";
+    json_put_string(json, "status", status);
+}
+
+void present_constraint(struct json *json, const char *device_id, const struct decided *decided,
+                        size_t index, struct wall now) {
+    const struct decided_item *item = &decided->items[index];
+    put_fields(json, device_id, item->constraint);
+    put_status(json, item->constraint, item->in_force, now);
+    if (item->in_force && decided->has_decision) {
+        json_put_boolean(json, "setPointInForce",
+                         item->constraint->wish.has_set && item->set_in_force);
+        present_outcome(json, decided, index);
+    } else {
+        json_put_null(json, "outcome");
+        json_put_null(json, "against");
+        json_put_null(json, "explanation");
+    }
+}
+
+void present_constraint_alone(struct json *json, const char *device_id,
+                              const struct constraint *constraint, struct wall now) {
+    put_fields(json, device_id, constraint);
+    put_status(json, constraint, false, now);
+    json_put_null(json, "outcome");
+    json_put_null(json, "against");
+    json_put_null(json, "explanation");
+}
+
+/* --- decision -------------------------------------------------------------------------------- */
+
+void present_decision(struct json *json, const struct decided *decided) {
+    const struct decision *decision = &decided->decision;
+    bool has = decided->has_decision;
+    const struct ranges none = {0};
+    put_watts(json, "activePower", has && decision->has_set, decision->set);
+    present_power(json, "minActivePower", has ? decision->min : -POWER_UNBOUNDED);
+    present_power(json, "maxActivePower", has ? decision->max : POWER_UNBOUNDED);
+    present_ranges(json, "withinRanges", has ? &decision->within : &none);
+    json_key(json, "winners");
+    json_object_open(json);
+    present_winner(json, "activePower", decided, has ? decision->set_by : BY_NOBODY);
+    present_winner(json, "minActivePower", decided, has ? decision->min_by : BY_NOBODY);
+    present_winner(json, "maxActivePower", decided, has ? decision->max_by : BY_NOBODY);
+    json_object_close(json);
+    json_put_boolean(json, "limited", has && decision->limited);
+    json_put_boolean(json, "unmet", has && decision->unmet);
+    /* What the constraints left before the device's own limits cut it. */
+    put_watts(json, "wantedActivePower", has && decision->limited, decision->walked_set);
+    present_power(json, "wantedMinActivePower",
+                  has && decision->unmet ? decision->walked_min : -POWER_UNBOUNDED);
+    present_power(json, "wantedMaxActivePower",
+                  has && decision->unmet ? decision->walked_max : POWER_UNBOUNDED);
+}

@@ -1,0 +1,29 @@
+/* How the things of the host look in JSON, where more than one resource shows them. */
+#ifndef DERD_API_PRESENT_H
+#define DERD_API_PRESENT_H
+
+#include "api/json.h"
+#include "directory.h"
+
+/* A power of a decision: null when it is open. */
+void present_power(struct json *json, const char *key, int32_t power);
+/* [[lo, hi], ...] */
+void present_ranges(struct json *json, const char *key, const struct ranges *ranges);
+/* "command": {state, following, since, detail} */
+void present_command(struct json *json, const struct flexibility *flexibility,
+                     const struct decided *decided);
+/* One constraint as its resource; with outcome and explanation when it is in force. `index` into
+ * decided->items. Members only, into an object that is open. */
+void present_constraint(struct json *json, const char *device_id, const struct decided *decided,
+                        size_t index, struct wall now);
+/* The same of a constraint that the snapshot does not show. */
+void present_constraint_alone(struct json *json, const char *device_id,
+                              const struct constraint *constraint, struct wall now);
+/* What is decided: powers, winners, limited, unmet. Members only. */
+void present_decision(struct json *json, const struct decided *decided);
+/* Who: a constraint's id, "fallback", "device", or null. `by`: index into items, or BY_*. */
+void present_winner(struct json *json, const char *key, const struct decided *decided, int by);
+/* Outcome, against, explanation of items[index], which is in force. Members only. */
+void present_outcome(struct json *json, const struct decided *decided, size_t index);
+
+#endif

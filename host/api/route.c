@@ -1,0 +1,101 @@
+#include "api/route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+
+#define C "/v1/clusters"
+#define D "/v1/clusters/{c}/devices"
+
+static const struct route routes[] = {
+    {"/", "", api_page_file, METHOD_GET, true},
+    {"/app.js", "", api_page_file, METHOD_GET, true},
+    {"/style.css", "", api_page_file, METHOD_GET, true},
+    {"/icon.svg", "", api_page_file, METHOD_GET, true},
+    {"/health", "", api_health, METHOD_GET, true},
+    {"/ready", "", api_ready, METHOD_GET, true},
+    {"/v1/vocabulary", "", api_vocabulary, METHOD_GET, false},
+    {C, "limit cursor", api_cluster_list, METHOD_GET, false},
+    {C "/{c}", "", api_cluster_get, METHOD_GET, false},
+    {C "/{c}/flexibility", "limit cursor type connection", api_flexibility_list, METHOD_GET, false},
+    {D, "limit cursor type connection", api_device_list, METHOD_GET, false},
+    {D "/{d}", "", api_device_get, METHOD_GET, false},
+    {D "/{d}/flexibility", "", api_flexibility_get, METHOD_GET, false},
+    {D "/{d}/effective", "", api_effective_get, METHOD_GET, false},
+    {D "/{d}/constraints", "limit cursor", api_constraint_list, METHOD_GET, false},
+    {D "/{d}/constraints", "", api_constraint_post, METHOD_POST, false},
+    {D "/{d}/constraints/{name}", "", api_constraint_get, METHOD_GET, false},
+    {D "/{d}/constraints/{name}", "", api_constraint_put, METHOD_PUT, false},
+    {D "/{d}/constraints/{name}", "", api_constraint_delete, METHOD_DELETE, false},
+    {"/v1/drivers", "limit cursor", api_driver_list, METHOD_GET, false},
+    {"/v1/drivers/{name}", "", api_driver_get, METHOD_GET, false},
+    {"/v1/policies", "limit cursor", api_policy_list, METHOD_GET, false},
+    {"/v1/policies/{name}", "", api_policy_get, METHOD_GET, false},
+};
+#define ROUTE_COUNT (sizeof routes / sizeof routes[0])
+
+#undef C
+#undef D
+
+const struct route *route_table(size_t *count) {
+    *count = ROUTE_COUNT;
+    return routes;
+}
+
+static void keep_step(struct exchange *x, const char *pattern, size_t length, const char *step) {
+    if (length == 3 && pattern[1] == 'c')
+        x->step_cluster = step;
+    else if (length == 3 && pattern[1] == 'd')
+        x->step_device = step;
+    else
+        x->step_name = step;
+}
+
+static bool matches(const char *pattern, struct exchange *x) {
+    size_t i = 0;
+    for (; *pattern == '/'; i++) {
+        pattern++;
+        size_t length = strcspn(pattern, "/");
+        if (i == x->request.segment_count)
+            return false;
+        const char *step = x->request.segments[i];
+        if (pattern[0] == '{') {
+            if (!step[0])
+                return false;
+            keep_step(x, pattern, length, step);
+        } else if (strlen(step) != length || strncmp(step, pattern, length) != 0) {
+            return false;
+        }
+        pattern += length;
+    }
+    return i == x->request.segment_count;
+}
+
+static const char *method_words(enum method method) {
+    static const char *const words[] = {
+        [METHOD_GET] = "GET, HEAD",   [METHOD_HEAD] = "HEAD",     [METHOD_POST] = "POST",
+        [METHOD_PUT] = "PUT",         [METHOD_DELETE] = "DELETE", [METHOD_PATCH] = "PATCH",
+        [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = ""};
+    return words[method];
+}
+
+enum route_result route_find(struct exchange *x, const struct route **route,
+                             char allow[ROUTE_ALLOW_SIZE]) {
+    enum method asked = x->request.method == METHOD_HEAD ? METHOD_GET : x->request.method;
+    size_t used = 0;
+    allow[0] = '\0';
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (!matches(routes[i].path, x))
+            continue;
+        if (routes[i].method == asked) {
+            *route = &routes[i];
+            return ROUTE_FOUND;
+        }
+        int added = snprintf(allow + used, ROUTE_ALLOW_SIZE - used, "%s%s", used ? ", " : "",
+                             method_words(routes[i].method));
+        if (added > 0 && (size_t)added < ROUTE_ALLOW_SIZE - used)
+            used += (size_t)added;
+    }
+    return used ? ROUTE_METHOD : ROUTE_NOT_FOUND;
+}

@@ -1,0 +1,33 @@
+/* The one table of routes: method, path, who may, what is done. Everything that the API answers is
+ * a row here; what is not is 404, or 405 with Allow when another method is. Constant, any thread.
+ */
+#ifndef DERD_API_ROUTE_H
+#define DERD_API_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "api/exchange.h"
+
+typedef void route_handler(struct exchange *x);
+
+struct route {
+    const char *path;  /* "{x}" takes one step that is not empty */
+    const char *query; /* known query parameters, parted by blanks */
+    route_handler *handler;
+    enum method method; /* a GET row answers HEAD too */
+    bool open;          /* needs no token */
+};
+
+enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
+
+#define ROUTE_ALLOW_SIZE 64
+
+/* ROUTE_FOUND: *route, and the steps that {c}, {d} and {name} took in `x`. ROUTE_METHOD: `allow`
+ * lists the methods of the path. */
+enum route_result route_find(struct exchange *x, const struct route **route,
+                             char allow[ROUTE_ALLOW_SIZE]);
+/* All rows, for tests and listings. */
+const struct route *route_table(size_t *count);
+
+#endif
