@@ -226,6 +226,7 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
         decided->items[i].min_gate_closed = entry->min_gate_closed;
         decided->items[i].max_gate_closed = entry->max_gate_closed;
     }
+    decided->items[book->count].set_in_force = true; /* the fallback */
     for (size_t i = 0; i < wish_count; i++) {
         size_t item = i + 1 == wish_count ? book->count : index[i];
         decided->items[item].in_force = true;

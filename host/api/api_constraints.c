@@ -143,8 +143,8 @@ static bool accepted(struct exchange *x, const struct ask_answer *answer, const 
 }
 
 /* The constraint as accepted, with what was decided by it. */
-static void answer_constraint(struct exchange *x, const struct device_card *card,
-                              struct decided *decided, const struct ask_answer *answer) {
+static void answer_constraint(struct exchange *x, struct device_card *card, struct decided *decided,
+                              const struct ask_answer *answer) {
     const char *id = answer->constraint->id;
     size_t index = find_item(decided, id);
     struct flexibility flexibility;
@@ -161,7 +161,7 @@ static void answer_constraint(struct exchange *x, const struct device_card *card
     json_object_open(json);
     present_decision(json, decided);
     json_object_close(json);
-    present_command(json, &flexibility, decided);
+    present_command(json, &flexibility, card);
     json_object_close(json);
 }
 

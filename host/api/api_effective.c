@@ -67,7 +67,7 @@ void api_effective_get(struct exchange *x) {
     put_fallback(json, decided);
     put_constraints(json, card->id, decided, x->now.wall);
     json_put_time(json, "nextChangeAt", changes ? next : (struct wall){0});
-    present_command(json, &flexibility, decided);
+    present_command(json, &flexibility, card);
     json_object_close(json);
     decided_release(decided);
 }

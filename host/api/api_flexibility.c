@@ -85,7 +85,7 @@ static void write_flexibility(struct device_card *card, struct json *json) {
     json_put_time(json, "updatedAt", flexibility.updated_at);
     json_put_time(json, "invalidAt", flexibility.invalid_at);
     put_decision(json, &flexibility);
-    present_command(json, &flexibility, decided);
+    present_command(json, &flexibility, card);
     put_values(json, &flexibility);
     json_object_close(json);
     decided_release(decided);

@@ -28,7 +28,11 @@ void present_ranges(struct json *json, const char *key, const struct ranges *ran
 }
 
 void present_command(struct json *json, const struct flexibility *flexibility,
-                     const struct decided *decided) {
+                     struct device_card *card) {
+    char detail[sizeof card->command_text];
+    pthread_mutex_lock(&card->lock);
+    memcpy(detail, card->command_text, sizeof detail);
+    pthread_mutex_unlock(&card->lock);
     json_key(json, "command");
     json_object_open(json);
     json_put_string(json, "state", command_state_name(flexibility->command));
@@ -37,7 +41,7 @@ void present_command(struct json *json, const struct flexibility *flexibility,
                         ? NULL
                         : following_name(flexibility->following));
     json_put_time(json, "since", flexibility->command_since);
-    json_put_known(json, "detail", decided->command_text);
+    json_put_known(json, "detail", detail);
     json_object_close(json);
 }
 

@@ -11,7 +11,7 @@ void present_power(struct json *json, const char *key, int32_t power);
 void present_ranges(struct json *json, const char *key, const struct ranges *ranges);
 /* "command": {state, following, since, detail} */
 void present_command(struct json *json, const struct flexibility *flexibility,
-                     const struct decided *decided);
+                     struct device_card *card);
 /* One constraint as its resource; with outcome and explanation when it is in force. `index` into
  * decided->items. Members only, into an object that is open. */
 void present_constraint(struct json *json, const char *device_id, const struct decided *decided,
