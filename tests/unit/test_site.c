@@ -81,7 +81,7 @@ static void all_mistakes_are_told_at_once_with_their_places(void **state) {
                       "{ key = 'a', driver = 5, link = 'tcp://h:1', unit = 256 } } } } }",
                       &report));
     assert_true(says(&report, "stor", "store"));
-    assert_true(says(&report, "clusters[1].devices[1].driver", "string"));
+    assert_true(says(&report, "clusters[1].devices[1].driver", "a text"));
     assert_true(says(&report, "clusters[1].devices[1].unit", "255"));
     report_free(&report);
 }
