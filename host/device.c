@@ -9,7 +9,8 @@
 #include "instance.h"
 #include "machine.h"
 
-#define STALE_PERIODS 3 /* a value is trusted for this many of its periods and one time-out */
+#define IDLE_W        50 /* standby draw and noise of a device whose driver does not say */
+#define STALE_PERIODS 3  /* a value is trusted for this many of its periods and one time-out */
 
 const struct driver_part *device_part(const struct device *device) {
     return device->machine ? &machine_driver(device->machine)->parts[device->part] : NULL;
@@ -100,6 +101,29 @@ static enum point_id lead_point(const struct device *device) {
     return lead;
 }
 
+/* The state of a device whose make does not tell one, as its power shows it. */
+static enum device_state state_of_power(const struct device *device, double power_w) {
+    const struct driver_part *part = device_part(device);
+    double idle_w = part && part->control.present ? part->control.tolerance_w : IDLE_W;
+    bool takes = power_w > idle_w;
+    bool gives = power_w < -idle_w;
+    switch (device->type) {
+    case DEVICE_METER:
+        return STATE_RUNNING;
+    case DEVICE_INVERTER:
+        return gives ? STATE_PRODUCING : STATE_STANDBY;
+    case DEVICE_HEAT_PUMP:
+        return takes ? STATE_RUNNING : STATE_READY;
+    case DEVICE_BATTERY:
+    case DEVICE_CHARGING_STATION:
+    case DEVICE_TYPE_COUNT:
+        break;
+    }
+    if (takes)
+        return STATE_CHARGING;
+    return gives ? STATE_DISCHARGING : STATE_READY;
+}
+
 void device_publish(struct device *device) {
     struct flexibility flexibility = {
         .connection = device->connection,
@@ -115,6 +139,11 @@ void device_publish(struct device *device) {
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         flexibility.values[i] = device->values[i];
         flexibility.updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
+    }
+    double power_w = device->values[POINT_ACTIVE_POWER];
+    if (device->value_at[POINT_STATE].mono.ms == 0 && !isnan(power_w)) {
+        flexibility.values[POINT_STATE] = state_of_power(device, power_w);
+        flexibility.updated_ms[POINT_STATE] = flexibility.updated_ms[POINT_ACTIVE_POWER];
     }
     enum point_id lead = lead_point(device);
     if (device->value_at[lead].mono.ms) {

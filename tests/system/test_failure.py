@@ -166,3 +166,11 @@ def test_a_refreshing_policy_that_breaks_leaves_the_fallback_after_its_lease(sta
     until(lambda: peer.get_int32(1, 11) == 2500, "the proposal is written")
     until(lambda: peer.get_int32(1, 11) == 100, "the fallback follows its lease")
     assert "it breaks" in dut.host.log_text()
+
+
+def test_a_make_that_tells_no_state_shows_it_by_its_power(start_host, peer):
+    dut = start_host(one(peer, "plain_battery")).device("dut")
+    for watts, state in ((1500, "charging"), (-1500, "discharging"), (3, "ready")):
+        peer.set_int32(1, 0, watts)
+        until(lambda: dut.flexibility()["activePower"] == watts, f"{watts} W is read")
+        assert dut.flexibility()["state"] == state
