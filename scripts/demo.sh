@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 . scripts/packages.sh
 need_packages build
 [ -f build/build.ninja ] || cmake --preset release >/dev/null
-cmake --build --preset release --target derd | tail -n 1
+cmake --build --preset release --target derd
 exec build/derd demo "$@"
