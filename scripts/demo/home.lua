@@ -1,6 +1,7 @@
 -- The home of `derd demo`: a roof with 9 kW of panels, a house, a small battery and a car.
 -- Sun and load run 30 times as fast as the clock: the day begins at ten in the morning, from eleven
--- on the inverter is at its 8 kW, and it is dark after about twenty minutes. The next morning comes.
+-- on the inverter is at its 8 kW, and it is dark after about twenty minutes. Then the next morning
+-- comes.
 return {
   speed = 30,
   start = "10:00",

@@ -1,4 +1,5 @@
--- A battery with the plainest registers: what tests hold in their hands (tests/system/modbus_peer.py).
+-- A battery with the plainest registers: what tests hold in their hands
+-- (tests/system/modbus_peer.py).
 return {
   api = 1, name = "plain_battery", version = "1", manufacturer = "Test", models = { "plain" },
   type = "battery",
@@ -6,14 +7,17 @@ return {
   parameters = { maxChargePower = { unit = "W", min = 0, max = 100000, default = 5000 },
                  maxDischargePower = { unit = "W", min = 0, max = 100000, default = 5000 } },
   points = {
-    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W", period = 0.2 },
-    { name = "stateOfCharge", kind = "holding", address = 2, encoding = "uint16", unit = "%", period = 0.2,
+    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W",
+      period = 0.2 },
+    { name = "stateOfCharge", kind = "holding", address = 2, encoding = "uint16", unit = "%",
+      period = 0.2,
       notAvailable = { 0xFFFF } },
     { name = "serialNumber", kind = "holding", address = 20, encoding = "string", length = 4,
       period = "once" },
     { name = "_mode", kind = "holding", address = 10, encoding = "uint16", period = "never",
       writable = { min = 0, max = 3 } },
-    { name = "_power", kind = "holding", address = 11, encoding = "int32", unit = "W", period = "never",
+    { name = "_power", kind = "holding", address = 11, encoding = "int32", unit = "W",
+      period = "never",
       writable = { min = -100000, max = 100000 } },
     { name = "_maxCharge", kind = "holding", address = 13, encoding = "uint32", unit = "W",
       period = "never", writable = { min = 0, max = 100000 } },
@@ -23,10 +27,12 @@ return {
   controls = {
     withoutSetPoint = "ownControl",
     charge = { { point = "_power", from = "power" }, { point = "_mode", value = 1 } },
-    discharge = { { point = "_power", from = "power", scale = -1 }, { point = "_mode", value = 1 } },
+    discharge = { { point = "_power", from = "power", scale = -1 }, { point = "_mode",
+      value = 1 } },
     hold = { { point = "_power", value = 0 }, { point = "_mode", value = 1 } },
     limit = { { point = "_maxCharge", from = "maxChargePower" },
-              { point = "_maxDischarge", from = "maxDischargePower" }, { point = "_mode", value = 2 } },
+              { point = "_maxDischarge", from = "maxDischargePower" }, { point = "_mode",
+                value = 2 } },
     release = { { point = "_mode", value = 0 } },
     lag = 1,
   },

@@ -5,8 +5,10 @@ return {
   link = { kinds = { "tcp" }, timeout = 0.5 },
   parameters = { ratedPower = { unit = "W", min = 0, max = 100000, default = 10000 } },
   points = {
-    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W", period = 0.2 },
-    { name = "_limit", kind = "holding", address = 11, encoding = "uint32", unit = "W", period = "never",
+    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W",
+      period = 0.2 },
+    { name = "_limit", kind = "holding", address = 11, encoding = "uint32", unit = "W",
+      period = "never",
       writable = { min = 0, max = 100000 } },
     { name = "_limited", kind = "holding", address = 10, encoding = "uint16", period = "never",
       writable = { min = 0, max = 1 } },

@@ -5,8 +5,10 @@ return {
   link = { kinds = { "tcp" }, timeout = 0.5 },
   parameters = { ratedPower = { unit = "W", min = 0, max = 100000, default = 11000 } },
   points = {
-    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W", period = 0.2 },
-    { name = "_power", kind = "holding", address = 11, encoding = "uint32", unit = "W", period = "never",
+    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W",
+      period = 0.2 },
+    { name = "_power", kind = "holding", address = 11, encoding = "uint32", unit = "W",
+      period = "never",
       writable = { min = 0, max = 100000 } },
   },
   controls = {
