@@ -24,9 +24,8 @@ def test_a_changed_scale_changes_the_value(start_host, peer):
     dut = host.device("dut")
     peer.set_int32(1, 0, 1000)
     until(lambda: dut.flexibility()["activePower"] == 1000, "1000 W")
-    text = plain("plain_load")
-    write(host, "drivers", "plain_load", text.replace('unit = "W", period = 0.2',
-                                                      'unit = "W", scale = 2, period = 0.2', 1))
+    text = plain("plain_load").replace('encoding = "int32"', 'encoding = "int32", scale = 2', 1)
+    write(host, "drivers", "plain_load", text)
     until(lambda: dut.flexibility()["activePower"] == 2000, "2000 W by the new scale")
 
 
