@@ -27,17 +27,19 @@
 #define DEMO_MAX_PRIORITY 3999
 
 static const char help[] =
-    "usage: derd demo [--port PORT] [--keep FOLDER]\n\n"
+    "usage: derd demo [--port PORT] [--keep FOLDER] [--verbose]\n\n"
     "Starts a simulated home (grid meter, PV, battery, charging station with a car) and the host "
     "on\n"
     "it, prints the page's URL and a token. Ctrl-C stops all.\n\n"
     "  --port PORT    of the page and API, default the first free one from 8080\n"
-    "  --keep FOLDER  keep site file and database there instead of a temporary folder\n";
+    "  --keep FOLDER  keep site file and database there instead of a temporary folder\n"
+    "  --verbose      show what the host logs\n";
 
 struct demo {
     char program[512];
     char shared[512];
     char folder[256];
+    const char *log_level; /* of the host */
     bool keep;
     int http_port;
     int modbus_ports[LISTENERS]; /* of the simulator, in the order of the home's listeners */
@@ -124,9 +126,11 @@ static pid_t start(struct demo *demo, const char *command, const char *flag, con
     int nothing = open("/dev/null", O_RDONLY); /* the terminal's input is the demo's */
     if (nothing >= 0)
         dup2(nothing, STDIN_FILENO);
-    char *arguments[] = {demo->program, (char *)command, (char *)(flag ? flag : file),
-                         flag ? (char *)file : NULL, NULL};
-    execv(demo->program, arguments);
+    if (flag)
+        execl(demo->program, demo->program, command, flag, file, "--log-level", demo->log_level,
+              (char *)NULL);
+    else
+        execl(demo->program, demo->program, command, file, (char *)NULL);
     _exit(127);
 }
 
@@ -289,7 +293,7 @@ static int run(struct demo *demo) {
 }
 
 int cmd_demo(int argc, char **argv) {
-    struct demo demo = {0};
+    struct demo demo = {.log_level = "warning"};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
             fputs(help, stdout);
@@ -300,6 +304,8 @@ int cmd_demo(int argc, char **argv) {
         } else if (strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {
             snprintf(demo.folder, sizeof demo.folder, "%s", argv[++i]);
             demo.keep = true;
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            demo.log_level = "info";
         } else {
             fputs(help, stderr);
             return 2;

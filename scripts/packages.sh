@@ -5,7 +5,7 @@
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev liblua5.4-dev libmodbus-dev
   libcivetweb-dev libsqlite3-dev libjansson-dev libsodium-dev"
 test_packages="libcmocka-dev clang-format clang-tidy lua-check lua5.4 lua-socket lua-cjson
-  python3 python3-pytest curl"
+  python3 python3-pytest python3-pytest-xdist curl"
 
 need_packages() {
     missing=""

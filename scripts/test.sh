@@ -79,13 +79,13 @@ for preset in $presets; do
     done
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \
-            python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
+            /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
     else
         count "$preset: the arbiter agrees with a second one" \
-            python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
+            /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
     fi
     count "$preset: system" env DERD_BUILD="$PWD/$build" \
-        python3 -m pytest -q -p no:cacheprovider tests/system ${full:+--full}
+        /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 4 tests/system ${full:+--full}
 done
 
 if [ -n "$lint" ]; then
