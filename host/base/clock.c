@@ -139,7 +139,7 @@ bool wall_parse(const char *text, size_t length, struct wall *out) {
     int offset_minutes;
     if (!take_offset(&at, end, &offset_minutes) || at != end)
         return false;
-    int64_t seconds = days_from_date(year, month, day) * 86400 + hour * 3600 +
+    int64_t seconds = days_from_date(year, month, day) * 86400 + (int64_t)hour * 3600 +
                       (int64_t)(minute - offset_minutes) * 60 + second;
     out->ms = seconds * 1000 + milliseconds;
     return true;
