@@ -421,11 +421,13 @@ static struct ranges allowed_charging(const double *quantities, double site_curr
     return ranges;
 }
 
-struct ranges control_allowed(enum device_type type, const double *quantities,
-                              const struct site_limits *site) {
+struct ranges control_allowed(const struct control_context *context) {
+    static const struct site_limits none = {NAN, NAN, NAN};
+    const double *quantities = context->quantities;
+    const struct site_limits *site = context->site ? context->site : &none;
     struct ranges ranges = {0};
     double rated = quantities[POINT_RATED_POWER];
-    switch (type) {
+    switch (context->driver->parts[context->part].type) {
     case DEVICE_INVERTER:
         ranges = ranges_of(-rating(rated), 0);
         break;

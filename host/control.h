@@ -8,6 +8,11 @@
 #include "base/clock.h"
 #include "driver.h"
 
+struct site_limits { /* the permanent limits of the site file, NAN where there is none */
+    double min_active_power, max_active_power; /* W */
+    double max_current;                        /* A per phase */
+};
+
 struct control_context {
     const struct driver *driver;
     int part;
@@ -15,7 +20,8 @@ struct control_context {
     const double *parameters; /* driver->parameter_count */
     const double *quantities; /* POINT_NUMBER_COUNT: the device's own point, else its parameter */
     const struct ranges *allowed;
-    bool anything_in_force; /* a constraint, a proposal or a fallback has an opinion */
+    const struct site_limits *site; /* NULL: none */
+    bool anything_in_force;         /* a constraint, a proposal or a fallback has an opinion */
 };
 
 struct plan_write {
@@ -43,13 +49,8 @@ void control_plan(const struct control_context *context, const struct decision *
 bool plan_equal(const struct plan *a, const struct plan *b);
 
 /* Allowed ranges of a device (ARBITRATION section 5) from its quantities: rating, phases, currents.
- * `site`: the permanent limits of the site file, NAN where there is none. */
-struct site_limits {
-    double min_active_power, max_active_power; /* W */
-    double max_current;                        /* A per phase */
-};
-struct ranges control_allowed(enum device_type type, const double *quantities,
-                              const struct site_limits *site);
+ * `values`, `allowed` and `anything_in_force` of the context are not looked at. */
+struct ranges control_allowed(const struct control_context *context);
 
 /* When may it be sent. Reductions and anything that leaves the new bounds go at once; raises
  * respect minimum interval, least change, ramp and the day's budget. */

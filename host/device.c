@@ -318,7 +318,14 @@ static bool take_inputs(struct device *device) {
     if (device_controllable(device)) {
         double quantities[POINT_NUMBER_COUNT];
         device_quantities(device, quantities);
-        allowed = control_allowed(device->type, quantities, &device->site.limits);
+        const struct control_context context = {
+            .driver = machine_driver(device->machine),
+            .part = device->part,
+            .parameters = device->parameters,
+            .quantities = quantities,
+            .site = &device->site.limits,
+        };
+        allowed = control_allowed(&context);
     }
     double soc = device_has_soc(device) ? device_quantity(device, POINT_STATE_OF_CHARGE) : NAN;
     bool same = memcmp(&allowed, &device->allowed, sizeof allowed) == 0 &&

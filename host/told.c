@@ -64,6 +64,7 @@ static void make_plan(struct device *device, const struct decision *decision, st
         .parameters = device->parameters,
         .quantities = quantities,
         .allowed = &device->allowed,
+        .site = &device->site.limits,
         .anything_in_force = device->anything_in_force,
     };
     control_plan(&context, decision, plan);

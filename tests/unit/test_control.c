@@ -551,6 +551,14 @@ static void what_a_battery_is_told_never_leaves_the_decision(void **state) {
 
 static const struct site_limits no_limits = {NAN, NAN, NAN};
 
+static struct ranges allowed_for(enum device_type type, const double *quantities,
+                                 const struct site_limits *site) {
+    const struct driver driver = {.parts = {{.type = type}}, .part_count = 1};
+    const struct control_context context = {
+        .driver = &driver, .quantities = quantities, .site = site};
+    return control_allowed(&context);
+}
+
 static void unknown(double *quantities) {
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         quantities[i] = NAN;
@@ -566,19 +574,19 @@ static void allowed_ranges_follow_the_type_and_the_rating(void **state) {
     (void)state;
     double quantities[POINT_NUMBER_COUNT];
     unknown(quantities);
-    struct ranges ranges = control_allowed(DEVICE_METER, quantities, &no_limits);
+    struct ranges ranges = allowed_for(DEVICE_METER, quantities, &no_limits);
     assert_int_equal(ranges.count, 0);
-    ranges = control_allowed(DEVICE_INVERTER, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_INVERTER, quantities, &no_limits);
     assert_range(&ranges, 0, -POWER_UNBOUNDED, 0);
-    ranges = control_allowed(DEVICE_BATTERY, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_BATTERY, quantities, &no_limits);
     assert_range(&ranges, 0, -POWER_UNBOUNDED, POWER_UNBOUNDED);
     quantities[POINT_RATED_POWER] = 5000.9;
-    ranges = control_allowed(DEVICE_INVERTER, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_INVERTER, quantities, &no_limits);
     assert_range(&ranges, 0, -5000, 0);
-    ranges = control_allowed(DEVICE_HEAT_PUMP, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_HEAT_PUMP, quantities, &no_limits);
     assert_range(&ranges, 0, 0, 5000);
     quantities[POINT_MAX_CHARGE_POWER] = 4100;
-    ranges = control_allowed(DEVICE_BATTERY, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_BATTERY, quantities, &no_limits);
     assert_range(&ranges, 0, -5000, 4100);
 }
 
@@ -587,18 +595,18 @@ static void a_station_may_rest_or_charge_from_its_least_current_up(void **state)
     double quantities[POINT_NUMBER_COUNT];
     unknown(quantities);
     quantities[POINT_MAX_CURRENT] = 16;
-    struct ranges ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &no_limits);
+    struct ranges ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_int_equal(ranges.count, 2);
     assert_range(&ranges, 0, 0, 0);
     assert_range(&ranges, 1, 1380, 11040);
     quantities[POINT_ACTIVE_PHASES] = 3;
-    ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_range(&ranges, 1, 4140, 11040);
     quantities[POINT_PHASES] = 1;
-    ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_range(&ranges, 1, 1380, 3680);
     quantities[POINT_MAX_CURRENT] = 5;
-    ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &no_limits);
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_int_equal(ranges.count, 1);
     assert_range(&ranges, 0, 0, 0);
 }
@@ -610,21 +618,21 @@ static void the_sites_limits_narrow_what_is_allowed(void **state) {
     quantities[POINT_RATED_POWER] = 8000;
     struct site_limits site = {
         .min_active_power = -5600.5, .max_active_power = NAN, .max_current = NAN};
-    struct ranges ranges = control_allowed(DEVICE_INVERTER, quantities, &site);
+    struct ranges ranges = allowed_for(DEVICE_INVERTER, quantities, &site);
     assert_range(&ranges, 0, -5600, 0);
     quantities[POINT_MAX_CURRENT] = 32;
     site =
         (struct site_limits){.min_active_power = NAN, .max_active_power = NAN, .max_current = 13.7};
-    ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &site);
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &site);
     assert_range(&ranges, 1, 1380, 9453);
     site =
         (struct site_limits){.min_active_power = NAN, .max_active_power = 1000, .max_current = NAN};
-    ranges = control_allowed(DEVICE_CHARGING_STATION, quantities, &site);
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &site);
     assert_int_equal(ranges.count, 1);
     assert_range(&ranges, 0, 0, 0);
     site =
         (struct site_limits){.min_active_power = NAN, .max_active_power = NAN, .max_current = 10};
-    ranges = control_allowed(DEVICE_BATTERY, quantities, &site);
+    ranges = allowed_for(DEVICE_BATTERY, quantities, &site);
     assert_range(&ranges, 0, -6900, 6900);
 }
 
