@@ -213,4 +213,11 @@ void present_decision(struct json *json, const struct decided *decided) {
                   has && decision->unmet ? decision->walked_min : -POWER_UNBOUNDED);
     present_power(json, "wantedMaxActivePower",
                   has && decision->unmet ? decision->walked_max : POWER_UNBOUNDED);
+    /* The winners of an unmet decision are the device; these are the other side. */
+    bool unmet = has && decision->unmet;
+    json_key(json, "unmetBy");
+    json_object_open(json);
+    present_winner(json, "minActivePower", decided, unmet ? decision->walked_min_by : BY_NOBODY);
+    present_winner(json, "maxActivePower", decided, unmet ? decision->walked_max_by : BY_NOBODY);
+    json_object_close(json);
 }
