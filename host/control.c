@@ -23,6 +23,7 @@ struct aim {
     bool has_target; /* a power to take, not only bounds */
     double target;   /* W */
     double lo, hi;   /* W, +-INFINITY: open */
+    int phases;      /* that it may use once it does this: limits count them */
 };
 
 /* ---- quantities ---- */
@@ -66,6 +67,33 @@ static double voltage(const double *quantities) {
 static double least_current(const double *quantities) {
     double least = quantities[POINT_MIN_CURRENT];
     return known_positive(least) ? least : LEAST_CURRENT;
+}
+
+/* A per phase that the station and its site permit, INFINITY when unknown. */
+static double most_current(const double *quantities, const struct site_limits *site) {
+    double most = quantities[POINT_MAX_CURRENT];
+    if (!isfinite(most))
+        most = INFINITY;
+    return site && isfinite(site->max_current) ? fmin(most, site->max_current) : most;
+}
+
+/* Whole watts toward 0; unknown: open. */
+static int32_t rating(double watts) {
+    if (!isfinite(watts) || watts < 0 || watts >= POWER_UNBOUNDED)
+        return POWER_UNBOUNDED;
+    return (int32_t)(watts + 1e-6);
+}
+
+/* Least and most W that a station charges with on so many phases, at nominal voltage. */
+static int32_t least_charging(const double *quantities, int phases) {
+    return (int32_t)ceil(least_current(quantities) * VOLTAGE_NOMINAL * phases - 1e-6);
+}
+
+static int32_t most_charging(const double *quantities, const struct site_limits *site, int phases) {
+    double most = most_current(quantities, site);
+    if (isfinite(most))
+        return rating(most * VOLTAGE_NOMINAL * phases);
+    return rating(quantities[POINT_RATED_POWER] / phases_allowed(quantities) * phases);
 }
 
 /* ---- which case ---- */
@@ -151,13 +179,30 @@ static void aim_choose(const struct control_context *context, const struct decis
         else
             aim_target(aim, bound_of(decision->max), decision->min, decision->max);
         break;
-    case NO_SET_OFF:
-        aim_target(aim, 0, decision->min, decision->max);
+    case NO_SET_OFF: /* or as near to it as the bounds allow */
+        aim_target(aim, fmin(fmax(0, decision->min), decision->max), decision->min, decision->max);
         break;
     case NO_SET_OWN_CONTROL:
         aim_own_control(control, decision, lowest, highest, aim);
         break;
     }
+}
+
+static bool switches_phases(const struct control_context *context) {
+    return context->driver->parts[context->part].control.phase_switching;
+}
+
+/* All phases that the device may use; of a station that can choose, one while that is enough. */
+static int phases_chosen(const struct control_context *context, const struct aim *aim) {
+    const double *quantities = context->quantities;
+    int all = phases_allowed(quantities);
+    if (!switches_phases(context))
+        return all;
+    double wanted = aim->has_target ? fmin(aim->target, aim->hi) : aim->hi;
+    int32_t enough = most_charging(quantities, context->site, 1);
+    if (enough == POWER_UNBOUNDED) /* unknown: one phase for what all cannot do */
+        enough = least_charging(quantities, all) - 1;
+    return wanted <= enough ? 1 : all;
 }
 
 /* ---- what is written ---- */
@@ -180,21 +225,28 @@ static void unsupported(struct plan *plan, const char *format, const char *detai
     (void)snprintf(plan->reason, sizeof plan->reason, format, detail);
 }
 
+/* Phases that a set power is drawn on. What flows before a station switches tells nothing about
+ * after: there it counts those that it is switched to, which is never too few. */
+static int phases_drawn(const struct writing *writing) {
+    int used = switches_phases(writing->context) ? 0 : phases_in_use(writing->context->quantities);
+    return used ? used : writing->aim->phases;
+}
+
 /* A per phase, IEC 61851: the set point counts the phases in use, bounds all that may be used. */
 static double current_wanted(const struct writing *writing) {
     const double *quantities = writing->context->quantities;
-    int all = phases_allowed(quantities);
-    int used = phases_in_use(quantities);
+    int all = writing->aim->phases;
     double volts = voltage(quantities);
     double amperes = writing->aim->hi / (all * volts);
     if (writing->aim->has_target)
-        amperes = fmin(amperes, writing->aim->target / ((used ? used : all) * volts));
-    if (known_positive(quantities[POINT_MAX_CURRENT]))
-        amperes = fmin(amperes, quantities[POINT_MAX_CURRENT]);
+        amperes = fmin(amperes, writing->aim->target / (phases_drawn(writing) * volts));
+    amperes = fmin(amperes, most_current(quantities, writing->context->site));
     int32_t lowest;
     int32_t highest;
-    /* The site's limit in amperes stands in the allowed ranges, at nominal voltage. */
-    if (ranges_hull(writing->context->allowed, &lowest, &highest) && highest < POWER_UNBOUNDED)
+    /* At low voltage too no more amperes than the allowed ranges mean at nominal voltage; their
+     * upper end is that of all phases. */
+    if (all == phases_allowed(quantities) &&
+        ranges_hull(writing->context->allowed, &lowest, &highest) && highest < POWER_UNBOUNDED)
         amperes = fmin(amperes, highest / (all * VOLTAGE_NOMINAL));
     return amperes;
 }
@@ -210,6 +262,8 @@ static double source_value(const struct writing *writing, const struct control_w
         return fmax(writing->aim->hi, 0);
     case SOURCE_MAX_DISCHARGE_POWER:
         return fmax(-writing->aim->lo, 0);
+    case SOURCE_PHASES:
+        return writing->aim->phases == 1 ? 1 : 3;
     case SOURCE_PARAMETER:
         return writing->context->parameters[write->parameter];
     case SOURCE_VALUE:
@@ -263,10 +317,8 @@ static double write_power(const struct writing *writing, const struct control_wr
                           double written) {
     const double *quantities = writing->context->quantities;
     double magnitude = write_magnitude(writing, write, written);
-    if (write->source == SOURCE_CURRENT) {
-        int used = phases_in_use(quantities);
-        return magnitude * voltage(quantities) * (used ? used : phases_allowed(quantities));
-    }
+    if (write->source == SOURCE_CURRENT)
+        return magnitude * voltage(quantities) * phases_drawn(writing);
     if (write->source == SOURCE_POWER)
         return writing->aim->target < 0 ? -magnitude : magnitude;
     if (write->source == SOURCE_MAX_DISCHARGE_POWER)
@@ -367,9 +419,16 @@ void control_plan(const struct control_context *context, const struct decision *
         return;
     }
     aim_choose(context, decision, &aim);
+    aim.phases = phases_chosen(context, &aim);
     if (case_plan(context, &aim, plan))
         return;
+    if (switches_phases(context) && aim.phases > 1) { /* too little for all is some for one */
+        aim.phases = 1;
+        if (case_plan(context, &aim, plan))
+            return;
+    }
     aim_target(&aim, 0, decision->min, decision->max);
+    aim.phases = phases_allowed(context->quantities);
     if (case_plan(context, &aim, plan))
         return;
     *plan = (struct plan){.control_case = CONTROL_HOLD};
@@ -392,33 +451,48 @@ bool plan_equal(const struct plan *a, const struct plan *b) {
 
 /* ---- allowed ranges ---- */
 
-/* Whole watts toward 0; unknown: open. */
-static int32_t rating(double watts) {
-    if (!isfinite(watts) || watts < 0 || watts >= POWER_UNBOUNDED)
-        return POWER_UNBOUNDED;
-    return (int32_t)(watts + 1e-6);
-}
-
 static double first_known(double one, double other) {
     return isfinite(one) ? one : other;
 }
 
-static struct ranges allowed_charging(const double *quantities, double site_current) {
+/* With phase switching two ranges, joined where they overlap. A vehicle that draws on fewer phases
+ * than it is given narrows neither: on one phase every vehicle looks alike, so that a range that
+ * went with what is seen on three would come back with the switch to one, and the switch would
+ * wear. The number of phases that are wired is certain. */
+static struct ranges allowed_charging(const struct control_context *context) {
+    const double *quantities = context->quantities;
+    const struct site_limits *site = context->site;
     struct ranges ranges = ranges_of(0, 0);
     int all = phases_allowed(quantities);
     int used = phases_in_use(quantities);
-    double least = least_current(quantities);
-    double most = quantities[POINT_MAX_CURRENT];
-    if (isfinite(site_current))
-        most = isfinite(most) ? fmin(most, site_current) : site_current;
-    double lo = ceil(least * VOLTAGE_NOMINAL * (used ? used : 1) - 1e-6);
-    int32_t hi = isfinite(most) ? rating(most * VOLTAGE_NOMINAL * all)
-                                : rating(quantities[POINT_RATED_POWER]);
-    if (isfinite(most) && most < least)
+    if (most_current(quantities, site) < least_current(quantities))
         return ranges;
-    if (lo <= hi)
-        (void)ranges_add(&ranges, (int32_t)lo, hi);
+    if (switches_phases(context)) {
+        (void)ranges_add(&ranges, least_charging(quantities, 1),
+                         most_charging(quantities, site, 1));
+        used = all;
+    }
+    (void)ranges_add(&ranges, least_charging(quantities, used ? used : 1),
+                     most_charging(quantities, site, all));
     return ranges;
+}
+
+/* W below which the device cannot be, 0 when it can rest or that is unknown. */
+static int32_t must_run(const struct control_context *context) {
+    const struct must_run *run = &context->driver->parts[context->part].must_run;
+    double watts = run->watts;
+    if (run->quantity != POINT_NONE)
+        watts = context->quantities[run->quantity];
+    else if (run->parameter != POINT_NONE)
+        watts = context->parameters[run->parameter];
+    bool known = run->present && known_positive(watts) && watts < POWER_UNBOUNDED;
+    return known ? (int32_t)ceil(watts - 1e-6) : 0;
+}
+
+static struct ranges allowed_heating(const struct control_context *context) {
+    int32_t least = must_run(context);
+    int32_t most = rating(context->quantities[POINT_RATED_POWER]);
+    return ranges_of(least, most > least ? most : least);
 }
 
 struct ranges control_allowed(const struct control_context *context) {
@@ -436,10 +510,10 @@ struct ranges control_allowed(const struct control_context *context) {
                            rating(first_known(quantities[POINT_MAX_CHARGE_POWER], rated)));
         break;
     case DEVICE_CHARGING_STATION:
-        ranges = allowed_charging(quantities, site->max_current);
+        ranges = allowed_charging(context);
         break;
     case DEVICE_HEAT_PUMP:
-        ranges = ranges_of(0, rating(rated));
+        ranges = allowed_heating(context);
         break;
     case DEVICE_METER:
     case DEVICE_TYPE_COUNT:
@@ -456,6 +530,9 @@ struct ranges control_allowed(const struct control_context *context) {
     int32_t highest = isfinite(hi) ? (int32_t)floor(fmin(hi, POWER_UNBOUNDED)) : POWER_UNBOUNDED;
     struct ranges narrowed =
         lowest <= highest ? ranges_clip(&ranges, lowest, highest) : (struct ranges){0};
-    /* Limits that leave nothing leave the device at rest. */
-    return narrowed.count ? narrowed : ranges_of(0, 0);
+    if (narrowed.count)
+        return narrowed;
+    /* Limits that leave nothing leave the device at rest, or at what it cannot go below. */
+    int32_t least = ranges_least(&ranges);
+    return ranges_of(least, least);
 }

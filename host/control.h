@@ -43,7 +43,10 @@ struct plan {
 
 /* What is to be written for a decision. Amperes, percent and steps are rounded toward 0; limits
  * count every phase the device may use, set points those it uses; voltage is the measured one, 253
- * V where unknown; nothing representable inside: CONTROL_HOLD. */
+ * V where unknown; nothing representable inside: CONTROL_HOLD.
+ *
+ * A station that switches phases charges on one while what is wanted lies within the range of one
+ * phase, else on all; limits and set points then count the phases that it is switched to. */
 void control_plan(const struct control_context *context, const struct decision *decision,
                   struct plan *plan);
 bool plan_equal(const struct plan *a, const struct plan *b);

@@ -81,6 +81,7 @@ static bool top_check(const json_t *tree, struct report *report) {
          .item = &any_item},
         {.key = "controls", .kind = SCHEMA_ANY},
         {.key = "fallback", .kind = SCHEMA_ANY},
+        {.key = "mustRun", .kind = SCHEMA_ANY},
         {.key = "hooks", .kind = SCHEMA_ANY},
         {0},
     };
@@ -401,6 +402,7 @@ static bool part_check(const json_t *tree, const char *place, struct report *rep
         {.key = "points", .kind = SCHEMA_ARRAY, .required = true, .item = &any_item},
         {.key = "controls", .kind = SCHEMA_ANY},
         {.key = "fallback", .kind = SCHEMA_ANY},
+        {.key = "mustRun", .kind = SCHEMA_ANY},
         {0},
     };
     const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -422,6 +424,8 @@ static void part_controls(struct compile *compile, const json_t *tree, const cha
     char place[PLACE_SIZE];
     place_key(place, where, "controls");
     compile_controls(compile, json_object_get(tree, "controls"), place, part);
+    place_key(place, where, "mustRun");
+    compile_must_run(compile, json_object_get(tree, "mustRun"), place, part);
     place_key(place, where, "fallback");
     fallback_compile(compile, json_object_get(tree, "fallback"), place,
                      &compile->driver->parts[part]);
@@ -437,7 +441,7 @@ static void part_name(struct compile *compile, const char *name, struct driver_p
 
 static void with_parts(struct compile *compile, const json_t *tree, json_t *parts) {
     struct driver *driver = compile->driver;
-    static const char *const elsewhere[] = {"type", "controls", "fallback", NULL};
+    static const char *const elsewhere[] = {"type", "controls", "fallback", "mustRun", NULL};
     for (size_t i = 0; elsewhere[i]; i++)
         if (json_object_get(tree, elsewhere[i]))
             report_add(compile->report, elsewhere[i],

@@ -39,6 +39,7 @@ enum control_source {
     SOURCE_CURRENT,             /* A per phase for a consuming set point within the upper bound */
     SOURCE_MAX_CHARGE_POWER,    /* upper bound, at least 0, W */
     SOURCE_MAX_DISCHARGE_POWER, /* magnitude of the lower bound, at least 0, W */
+    SOURCE_PHASES,              /* 1 or 3: the phases to charge on */
     SOURCE_PARAMETER            /* a parameter of the driver as set in the site file */
 };
 
@@ -65,6 +66,7 @@ struct control {
     int32_t writes_per_day;  /* budget, 0: none; reductions are never refused */
     int64_t lag_ms;          /* until the measured power follows, default 10 s */
     int32_t tolerance_w;     /* standby draw and meter noise, default 50 */
+    bool phase_switching;    /* the host chooses on how many phases the station charges */
     bool has_watchdog;       /* the device returns to a safe state by itself when the host dies */
 };
 
@@ -81,6 +83,12 @@ struct driver_part {
     char name[POINT_NAME_SIZE]; /* "" for a driver without parts */
     enum device_type type;
     struct control control;
+    struct must_run { /* the least power of a device that cannot be at 0 W */
+        bool present;
+        double watts;  /* a constant, or */
+        int parameter; /* what holds it: index of a parameter, or POINT_NONE */
+        int quantity;  /* enum point_id, or POINT_NONE */
+    } must_run;
     bool has_fallback;
     struct wish_fallback {
         bool has_set, has_min, has_max;

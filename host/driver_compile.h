@@ -39,6 +39,8 @@ void compile_points_finish(struct compile *compile);
 /* Index of a point by name as `part` sees it: its own first, then those of all parts. */
 int compile_point_find(const struct compile *compile, const char *name, int part);
 
+/* `mustRun` of a part: W, or the name of the quantity or parameter that holds it. */
+void compile_must_run(struct compile *compile, const json_t *tree, const char *where, int part);
 void compile_controls(struct compile *compile, const json_t *tree, const char *where, int part);
 
 #endif

@@ -9,6 +9,7 @@
 
 #define LAG_DEFAULT_S       10.0
 #define TOLERANCE_DEFAULT_W 50
+#define MUST_RUN_MAXIMUM_W  1000000
 
 static const char *const case_keys[CONTROL_CASE_COUNT] = {
     [CONTROL_CHARGE] = "charge", [CONTROL_DISCHARGE] = "discharge", [CONTROL_HOLD] = "hold",
@@ -16,8 +17,8 @@ static const char *const case_keys[CONTROL_CASE_COUNT] = {
 };
 
 /* In the order of enum control_source, from SOURCE_POWER. */
-static const char *const source_names[] = {"power", "current", "maxChargePower",
-                                           "maxDischargePower", NULL};
+static const char *const source_names[] = {
+    "power", "current", "maxChargePower", "maxDischargePower", "phases", NULL};
 
 struct write_row {
     struct compile *compile;
@@ -101,7 +102,8 @@ static void write_percent(const struct write_row *row, struct control_write *wri
                    wanted, wanted[0] == 'A' ? "maxCurrent" : "ratedPower", name);
         return;
     }
-    if (write->source == SOURCE_VALUE || write->source == SOURCE_PARAMETER)
+    if (write->source == SOURCE_VALUE || write->source == SOURCE_PARAMETER ||
+        write->source == SOURCE_PHASES)
         complain(row, "percentOf",
                  "only a power or a current `from` the decision has a percentage");
     if (unit[0] && strcmp(unit, "%") != 0)
@@ -122,6 +124,8 @@ static const char *write_source(const struct write_row *row, struct control_writ
     const char *parameter = tree_string(row->tree, "parameter", NULL);
     if (from) {
         write->source = (enum control_source)(SOURCE_POWER + name_find(source_names, from));
+        if (write->source == SOURCE_PHASES)
+            return "";
         return write->source == SOURCE_CURRENT ? "A" : "W";
     }
     if (!parameter) {
@@ -181,6 +185,15 @@ static bool write_compile(const struct write_row *row, struct control_write *wri
     return true;
 }
 
+/* Phases are chosen for charging, by a driver that says so. */
+static void write_phases(const struct write_row *row, enum control_case which,
+                         const struct control *control) {
+    if (!control->phase_switching)
+        complain(row, "from", "\"phases\" needs `phaseSwitching = true` in controls");
+    else if (which != CONTROL_CHARGE && which != CONTROL_LIMIT)
+        complain(row, "from", "phases are chosen in `charge` and `limit` only");
+}
+
 static void case_compile(struct compile *compile, const json_t *list, const char *where, int part,
                          enum control_case which, struct control *control) {
     static const struct schema any = {.kind = SCHEMA_ANY};
@@ -194,8 +207,12 @@ static void case_compile(struct compile *compile, const json_t *list, const char
         char place[PLACE_SIZE];
         place_index(place, list_place, i);
         const struct write_row row = {compile, json_array_get(list, i), place, part};
-        if (write_compile(&row, &control->writes[which][control->write_count[which]]))
-            control->write_count[which]++;
+        struct control_write *write = &control->writes[which][control->write_count[which]];
+        if (!write_compile(&row, write))
+            continue;
+        control->write_count[which]++;
+        if (write->source == SOURCE_PHASES)
+            write_phases(&row, which, control);
     }
 }
 
@@ -216,6 +233,7 @@ static bool controls_shape_check(struct compile *compile, const json_t *tree, co
         {.key = "lag", .kind = SCHEMA_NUMBER, .maximum = 3600, .help = "s"},
         {.key = "tolerance", .kind = SCHEMA_INTEGER, .maximum = 1e6, .help = "W"},
         {.key = "watchdog", .kind = SCHEMA_BOOLEAN},
+        {.key = "phaseSwitching", .kind = SCHEMA_BOOLEAN},
         {0},
     };
     static const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -229,6 +247,25 @@ static enum no_set_point without_set_point(const json_t *tree, enum device_type 
     if (strcmp(word, "followsMax") == 0)
         return NO_SET_FOLLOWS_MAX;
     return strcmp(word, "off") == 0 ? NO_SET_OFF : NO_SET_OWN_CONTROL;
+}
+
+static bool chooses_phases(const json_t *tree) {
+    const json_t *charge = json_object_get(tree, "charge");
+    for (size_t i = 0; i < json_array_size(charge); i++)
+        if (strcmp(tree_string(json_array_get(charge, i), "from", ""), "phases") == 0)
+            return true;
+    return false;
+}
+
+static void phase_switching_check(struct compile *compile, const json_t *tree, const char *where,
+                                  enum device_type type) {
+    char place[PLACE_SIZE];
+    place_key(place, where, "phaseSwitching");
+    if (type != DEVICE_CHARGING_STATION)
+        report_add(compile->report, place, "only a charging station switches phases");
+    else if (!chooses_phases(tree))
+        report_add(compile->report, place,
+                   "needs a write with `from = \"phases\"` in the `charge` case");
 }
 
 /* What a device must be able to do for the words in its controls to mean something. */
@@ -259,10 +296,47 @@ static void controls_check(struct compile *compile, const json_t *tree, const ch
         report_add(compile->report, place,
                    "a charging station cannot start in steps below its least current");
     }
+    if (control->phase_switching)
+        phase_switching_check(compile, tree, where, type);
     if (control->has_watchdog && control->refresh_ms == 0) {
         place_key(place, where, "refresh");
         report_add(compile->report, place,
                    "missing: a watchdog is kept quiet by writing again within its time");
+    }
+}
+
+/* Unit of the quantity or parameter called `name`, "" when there is none; which in `run`. */
+static const char *must_run_find(const struct driver *driver, const char *name,
+                                 struct must_run *run) {
+    enum point_id id;
+    if (point_word_parse(name, &id) && id < POINT_TEXT_FIRST) {
+        run->quantity = (int)id;
+        return quantity_unit((int)id);
+    }
+    run->parameter = parameter_find(driver, name);
+    return run->parameter == POINT_NONE ? "" : driver->parameters[run->parameter].unit;
+}
+
+void compile_must_run(struct compile *compile, const json_t *tree, const char *where, int part) {
+    struct driver_part *owner = &compile->driver->parts[part];
+    struct must_run *run = &owner->must_run;
+    *run = (struct must_run){.parameter = POINT_NONE, .quantity = POINT_NONE};
+    if (!tree)
+        return;
+    run->present = true;
+    if (owner->type != DEVICE_HEAT_PUMP)
+        report_add(compile->report, where, "only a heat pump must run; all others can be at 0 W");
+    if (json_is_number(tree)) {
+        run->watts = json_number_value(tree);
+        if (run->watts <= 0 || run->watts > MUST_RUN_MAXIMUM_W)
+            report_add(compile->report, where, "expected 1 to %d W, got %g", MUST_RUN_MAXIMUM_W,
+                       run->watts);
+    } else if (!json_is_string(tree)) {
+        report_add(compile->report, where,
+                   "expected W, or the name of a quantity or parameter in W");
+    } else if (strcmp(must_run_find(compile->driver, json_string_value(tree), run), "W") != 0) {
+        report_add(compile->report, where, "\"%s\" is neither a quantity nor a parameter in W",
+                   json_string_value(tree));
     }
 }
 
@@ -287,6 +361,7 @@ void compile_controls(struct compile *compile, const json_t *tree, const char *w
     control->lag_ms = (int64_t)(tree_number(tree, "lag", LAG_DEFAULT_S) * 1000);
     control->tolerance_w = (int32_t)tree_integer(tree, "tolerance", TOLERANCE_DEFAULT_W);
     control->has_watchdog = tree_boolean(tree, "watchdog", false);
+    control->phase_switching = tree_boolean(tree, "phaseSwitching", false);
     for (int i = 0; i < CONTROL_CASE_COUNT; i++) {
         const json_t *list = json_object_get(tree, case_keys[i]);
         if (list)

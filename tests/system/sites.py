@@ -6,7 +6,8 @@ LOAD = {0: 0, 1: 0, 11: 0, 12: 0}
 INVERTER = {0: 0, 1: 0, 10: 0, 11: 0, 12: 0}
 STATION = {0: 0, 1: 0, 2: 0xFFFF, 3: 230, 11: 0, 12: 0}
 REGISTERS = {"plain_battery": BATTERY, "plain_load": LOAD, "plain_inverter": INVERTER,
-             "plain_station": STATION}
+             "plain_station": STATION, "plain_switching_station": {**STATION, 13: 3},
+             "plain_must_run": LOAD}
 
 
 def device(peer, key="dut", driver="plain_battery", unit=1, extra=""):

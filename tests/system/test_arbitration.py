@@ -140,8 +140,8 @@ def test_row_13_a_closed_gate_holds_the_battery(start_host, peer):
     until(lambda: peer.units[1][10] == 1 and peer.get_int32(1, 11) == 0, "the battery holds")
 
 
-def station(start_host, peer, extra="", phases=None):
-    text = one(peer, "plain_station", extra)
+def station(start_host, peer, extra="", phases=None, driver="plain_station"):
+    text = one(peer, driver, extra)
     if phases:
         peer.set(1, 2, phases)
     device = start_host(text).device("dut")
@@ -170,10 +170,28 @@ def test_row_15_a_limit_below_the_least_step_is_zero(start_host, peer):
 
 
 def test_row_16_a_set_point_in_a_gap_goes_down_to_the_next_step(start_host, peer):
-    device = station(start_host, peer, phases=1, extra="limits = { maxActivePower = 3680 }")
-    until(lambda: device.flexibility()["allowedRanges"] == [[0, 0], [1380, 3680]], "one phase")
+    device = station(start_host, peer, driver="plain_switching_station")
+    until(lambda: device.flexibility()["values"]["voltageL1"] == 230, "the voltage is read")
+    assert device.flexibility()["allowedRanges"] == [[0, 0], [1380, 3680], [4140, 11040]]
+    peer.forget()
     post(device, 5, activePower=4000)
     assert summary(device)[0] == 3680
+    assert device.effective()["limited"] is True
+    until_power(peer, 16000)
+    assert [entry for entry in peer.writes() if entry[0] in (11, 13)] == [
+        (13, [1]), (11, [0, 16000])], "one phase first, then all amperes of it"
+
+
+def test_a_switching_station_is_on_three_phases_when_one_is_not_enough(start_host, peer):
+    device = station(start_host, peer, driver="plain_switching_station")
+    until(lambda: device.flexibility()["values"]["voltageL1"] == 230, "the voltage is read")
+    post(device, 5, activePower=6900)
+    until(lambda: (peer.units[1][13], peer.get_int32(1, 11)) == (3, 10000), "10 A on three phases")
+    limit = post(device, 3000, maxActivePower=3000)
+    assert summary(device) == (None, 0, 3000)
+    until(lambda: (peer.units[1][13], peer.get_int32(1, 11)) == (1, 13043), "3000 W on one phase")
+    assert device.delete(limit)[0] == 204
+    until(lambda: (peer.units[1][13], peer.get_int32(1, 11)) == (3, 10000), "three phases again")
 
 
 def test_row_17_a_limit_lifts_nothing_above_the_fallback(start_host, peer):
@@ -208,6 +226,20 @@ def test_row_20_an_exclusive_one_excludes_all_below(start_host, peer):
     post(device, 500, activePower=1400)
     assert summary(device) == (None, 0, 11000)
     assert outcomes(device)[500] == "excluded"
+
+
+def test_row_21_what_must_run_does_and_says_that_the_limit_is_unmet(start_host, peer):
+    device = start_host(one(peer, "plain_must_run")).device("dut")
+    device.until_online()
+    assert device.flexibility()["allowedRanges"] == [[500, 3000]]
+    limit = post(device, 3000, maxActivePower=0)
+    effective = device.effective()
+    assert summary(device) == (500, 500, 500)
+    assert effective["unmet"] is True
+    assert effective["winners"]["activePower"] == "device"
+    assert effective["wantedMinActivePower"] is None and effective["wantedMaxActivePower"] == 0
+    assert effective["unmetBy"] == {"minActivePower": None, "maxActivePower": limit}
+    until_power(peer, 500)
 
 
 def test_row_22_a_policys_next_proposal_replaces_its_predecessor(start_host, peer):

@@ -19,6 +19,13 @@
     "{ name = '_watch', address = 3, encoding = 'uint16', writable = { min = 0, max = 99 } } }, "  \
     "controls = { charge = { { point = '_watch', parameter = '_time' }, "                          \
     "{ point = '_limit', from = 'current' } }, hold = { { point = '_limit', value = 0 } } }"
+#define SWITCHING                                                                                  \
+    "type = 'chargingStation', points = { "                                                        \
+    "{ name = '_limit', address = 1, encoding = 'uint32', scale = 0.001, unit = 'A', "             \
+    "writable = { min = 0, max = 32 } }, "                                                         \
+    "{ name = '_phases', address = 4, encoding = 'uint16', writable = { min = 1, max = 3 } } }, "  \
+    "controls = { phaseSwitching = true, charge = { { point = '_phases', from = 'phases' }, "      \
+    "{ point = '_limit', from = 'current' } }, hold = { { point = '_limit', value = 0 } } }"
 #define BATTERY_POINTS                                                                             \
     "type = 'battery', points = { "                                                                \
     "{ name = '_set', address = 1, encoding = 'int16', scale = 100, unit = 'W', "                  \
@@ -312,6 +319,139 @@ static void a_missing_parameter_is_told(void **state) {
     teardown(&bench);
 }
 
+/* ---- charging stations that switch phases ---- */
+
+static void setup_switching(struct bench *bench) {
+    setup(bench, SWITCHING, 0, 11040);
+    volts(bench, 230, 230, 230);
+    bench->quantities[POINT_MAX_CURRENT] = 16;
+}
+
+static void assert_phases(const struct bench *bench, int phases, uint32_t expected_ma) {
+    assert_false(bench->plan.unsupported);
+    assert_int_equal(bench->plan.control_case, CONTROL_CHARGE);
+    assert_non_null(written(bench, "_phases"));
+    assert_int_equal(written(bench, "_phases")->words[0], phases);
+    assert_int_equal(milliamperes(bench), expected_ma);
+}
+
+static void one_phase_is_chosen_while_it_is_enough(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    decide_set(&bench, 3680);
+    assert_phases(&bench, 1, 16000);
+    assert_plan(&bench, CONTROL_CHARGE, 3680);
+    decide_set(&bench, 1380);
+    assert_phases(&bench, 1, 6000);
+    decide_set(&bench, 4140);
+    assert_phases(&bench, 3, 6000);
+    assert_plan(&bench, CONTROL_CHARGE, 4140);
+    decide_set(&bench, 11040);
+    assert_phases(&bench, 3, 16000);
+    teardown(&bench);
+}
+
+static void phases_are_written_in_the_drivers_order(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    decide_set(&bench, 3680);
+    assert_int_equal(bench.plan.write_count, 2);
+    assert_ptr_equal(written(&bench, "_phases"), &bench.plan.writes[0]);
+    teardown(&bench);
+}
+
+static void phases_in_use_before_the_switch_do_not_count(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    bench.quantities[POINT_ACTIVE_PHASES] = 1;
+    decide_set(&bench, 6900);
+    assert_phases(&bench, 3, 10000);
+    bench.quantities[POINT_ACTIVE_PHASES] = 3;
+    decide_set(&bench, 2300);
+    assert_phases(&bench, 1, 10000);
+    teardown(&bench);
+}
+
+static void a_bound_alone_chooses_the_phases_too(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    decide_bounds(&bench, 0, 3680);
+    assert_phases(&bench, 1, 16000);
+    decide_bounds(&bench, 0, 4200);
+    assert_phases(&bench, 3, 6086);
+    decide_bounds(&bench, 0, POWER_UNBOUNDED);
+    assert_phases(&bench, 3, 16000);
+    decide_bounds(&bench, 0, 1000);
+    assert_plan(&bench, CONTROL_HOLD, 0);
+    assert_null(written(&bench, "_phases"));
+    teardown(&bench);
+}
+
+static void a_set_power_below_its_bound_counts_the_bound_on_the_chosen_phases(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    bench.decision.max = 3680;
+    decide_set(&bench, 2300);
+    assert_phases(&bench, 1, 10000);
+    teardown(&bench);
+}
+
+static void too_little_for_three_phases_is_charged_on_one(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    volts(&bench, 240, 240, 240); /* 4140 W are 5.75 A on three phases */
+    decide_set(&bench, 4140);
+    assert_phases(&bench, 1, 16000);
+    assert_plan(&bench, CONTROL_CHARGE, 3840);
+    teardown(&bench);
+}
+
+static void the_sites_amperes_hold_on_one_phase(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    volts(&bench, 210, 210, 210);
+    const struct site_limits site = {NAN, NAN, 10};
+    bench.context.site = &site;
+    bench.allowed = ranges_of(0, 6900);
+    decide_set(&bench, 2300);
+    assert_phases(&bench, 1, 10000);
+    decide_set(&bench, 6900);
+    assert_phases(&bench, 3, 10000);
+    teardown(&bench);
+}
+
+static void a_station_on_one_wire_is_never_switched_to_three(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    bench.quantities[POINT_PHASES] = 1;
+    bench.allowed = ranges_of(0, 3680);
+    decide_bounds(&bench, 0, POWER_UNBOUNDED);
+    assert_phases(&bench, 1, 16000);
+    teardown(&bench);
+}
+
+static void an_unknown_largest_current_leaves_one_phase_what_three_cannot_do(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    bench.quantities[POINT_MAX_CURRENT] = NAN;
+    bench.allowed = ranges_of(0, POWER_UNBOUNDED);
+    bench.decision.max = POWER_UNBOUNDED;
+    decide_set(&bench, 4139);
+    assert_phases(&bench, 1, 17995);
+    decide_set(&bench, 4140);
+    assert_phases(&bench, 3, 6000);
+    teardown(&bench);
+}
+
 /* ---- batteries ---- */
 
 static void a_battery_is_told_magnitudes_and_signs_as_its_driver_says(void **state) {
@@ -547,6 +687,32 @@ static void what_a_battery_is_told_never_leaves_the_decision(void **state) {
     teardown(&bench);
 }
 
+static void what_a_switching_station_is_told_never_leaves_the_decision(void **state) {
+    (void)state;
+    struct bench bench;
+    uint32_t seed = 4711;
+    setup_switching(&bench);
+    for (int i = 0; i < 20000; i++) {
+        seed = seed * 1664525 + 1013904223;
+        int32_t max = (int32_t)(seed >> 8) % 11041;
+        seed = seed * 1664525 + 1013904223;
+        int32_t set = max ? (int32_t)(seed >> 8) % (max + 1) : 0;
+        seed = seed * 1664525 + 1013904223;
+        double volt = 207 + (seed >> 8) % 4600 / 100.0;
+        volts(&bench, volt, volt, volt);
+        bench.quantities[POINT_ACTIVE_PHASES] = seed % 4;
+        bench.decision.max = max;
+        decide_set(&bench, set);
+        assert_false(bench.plan.unsupported);
+        double amperes = milliamperes(&bench) / 1000.0;
+        const struct plan_write *phases = written(&bench, "_phases");
+        assert_true(phases ? amperes >= 6 && amperes <= 16 : amperes == 0);
+        assert_true(!phases || amperes * volt * phases->words[0] <= set + 1e-6);
+        assert_true(bench.plan.target_w <= set);
+    }
+    teardown(&bench);
+}
+
 /* ---- allowed ranges ---- */
 
 static const struct site_limits no_limits = {NAN, NAN, NAN};
@@ -609,6 +775,124 @@ static void a_station_may_rest_or_charge_from_its_least_current_up(void **state)
     ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_int_equal(ranges.count, 1);
     assert_range(&ranges, 0, 0, 0);
+}
+
+/* Of the bench's own driver. */
+static void assert_allowed(const struct bench *bench, const struct site_limits *site,
+                           const int32_t *edges, size_t count) {
+    struct control_context context = bench->context;
+    context.site = site;
+    struct ranges ranges = control_allowed(&context);
+    assert_int_equal(ranges.count, count);
+    for (size_t i = 0; i < count; i++)
+        assert_range(&ranges, i, edges[2 * i], edges[2 * i + 1]);
+}
+
+#define ASSERT_ALLOWED(bench, site, ...)                                                           \
+    do {                                                                                           \
+        const int32_t edges[] = {__VA_ARGS__};                                                     \
+        assert_allowed(bench, site, edges, sizeof edges / sizeof edges[0] / 2);                    \
+    } while (0)
+
+static void phase_switching_gives_a_range_for_one_phase_and_one_for_three(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 3680, 4140, 11040);
+    bench.quantities[POINT_MIN_CURRENT] = 8;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1840, 3680, 5520, 11040);
+    bench.quantities[POINT_MIN_CURRENT] = NAN;
+    bench.quantities[POINT_MAX_CURRENT] = 32;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 22080);
+    bench.quantities[POINT_MAX_CURRENT] = 5;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0);
+    bench.quantities[POINT_MAX_CURRENT] = NAN;
+    bench.quantities[POINT_RATED_POWER] = 11000;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 3666, 4140, 11000);
+    teardown(&bench);
+}
+
+static void the_sites_limits_narrow_both_ranges(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    const struct site_limits ten_amperes = {NAN, NAN, 10};
+    ASSERT_ALLOWED(&bench, &ten_amperes, 0, 0, 1380, 2300, 4140, 6900);
+    const struct site_limits five_kilowatts = {NAN, 5000, NAN};
+    ASSERT_ALLOWED(&bench, &five_kilowatts, 0, 0, 1380, 3680, 4140, 5000);
+    const struct site_limits four_kilowatts = {NAN, 4000, NAN};
+    ASSERT_ALLOWED(&bench, &four_kilowatts, 0, 0, 1380, 3680);
+    teardown(&bench);
+}
+
+static void only_wires_narrow_the_phases_that_can_be_switched_to(void **state) {
+    (void)state;
+    struct bench bench;
+    setup_switching(&bench);
+    bench.quantities[POINT_ACTIVE_PHASES] = 1;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 3680, 4140, 11040);
+    bench.quantities[POINT_ACTIVE_PHASES] = 3;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 3680, 4140, 11040);
+    bench.quantities[POINT_PHASES] = 1;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 0, 1380, 3680);
+    teardown(&bench);
+}
+
+#define HEATER(extra)                                                                              \
+    "type = 'heatPump', " extra ", points = { { name = '_power', address = 1, "                    \
+    "encoding = 'uint16', unit = 'W', writable = { min = 0, max = 9000 } } }, "                    \
+    "controls = { withoutSetPoint = 'off', charge = { { point = '_power', from = 'power' } }, "    \
+    "hold = { { point = '_power', value = 0 } } }"
+
+static void what_must_run_cannot_be_at_0(void **state) {
+    (void)state;
+    struct bench bench;
+    setup(&bench, HEATER("mustRun = 500"), 500, 3000);
+    bench.quantities[POINT_RATED_POWER] = 3000;
+    ASSERT_ALLOWED(&bench, &no_limits, 500, 3000);
+    const struct site_limits site = {NAN, 2000, NAN};
+    ASSERT_ALLOWED(&bench, &site, 500, 2000);
+    const struct site_limits too_little = {NAN, 300, NAN};
+    ASSERT_ALLOWED(&bench, &too_little, 500, 500);
+    bench.quantities[POINT_RATED_POWER] = 400;
+    ASSERT_ALLOWED(&bench, &no_limits, 500, 500);
+    teardown(&bench);
+}
+
+static void the_least_power_may_be_a_parameter_and_unknown_is_none(void **state) {
+    (void)state;
+    struct bench bench;
+    setup(&bench,
+          HEATER("mustRun = '_least', "
+                 "parameters = { _least = { unit = 'W', min = 0, max = 900 } }"),
+          500, 3000);
+    bench.quantities[POINT_RATED_POWER] = 3000;
+    bench.parameters[0] = 700.4;
+    ASSERT_ALLOWED(&bench, &no_limits, 701, 3000);
+    bench.parameters[0] = NAN;
+    ASSERT_ALLOWED(&bench, &no_limits, 0, 3000);
+    teardown(&bench);
+}
+
+static void the_least_power_may_be_a_quantity(void **state) {
+    (void)state;
+    struct bench bench;
+    setup(&bench, HEATER("mustRun = 'maxChargePower'"), 500, 3000);
+    bench.quantities[POINT_MAX_CHARGE_POWER] = 800;
+    ASSERT_ALLOWED(&bench, &no_limits, 800, POWER_UNBOUNDED);
+    teardown(&bench);
+}
+
+static void off_is_as_near_to_0_as_the_bounds_allow(void **state) {
+    (void)state;
+    struct bench bench;
+    setup(&bench, HEATER("mustRun = 500"), 500, 3000);
+    decide_bounds(&bench, 500, 3000);
+    assert_plan(&bench, CONTROL_CHARGE, 500);
+    assert_int_equal(written(&bench, "_power")->words[0], 500);
+    decide_bounds(&bench, 0, 3000);
+    assert_plan(&bench, CONTROL_HOLD, 0);
+    teardown(&bench);
 }
 
 static void the_sites_limits_narrow_what_is_allowed(void **state) {
@@ -781,6 +1065,15 @@ int main(void) {
         cmocka_unit_test(the_sites_amperes_hold_when_the_voltage_is_low),
         cmocka_unit_test(the_least_current_holds_in_any_unit_of_the_register),
         cmocka_unit_test(a_missing_parameter_is_told),
+        cmocka_unit_test(one_phase_is_chosen_while_it_is_enough),
+        cmocka_unit_test(phases_are_written_in_the_drivers_order),
+        cmocka_unit_test(phases_in_use_before_the_switch_do_not_count),
+        cmocka_unit_test(a_bound_alone_chooses_the_phases_too),
+        cmocka_unit_test(a_set_power_below_its_bound_counts_the_bound_on_the_chosen_phases),
+        cmocka_unit_test(too_little_for_three_phases_is_charged_on_one),
+        cmocka_unit_test(the_sites_amperes_hold_on_one_phase),
+        cmocka_unit_test(a_station_on_one_wire_is_never_switched_to_three),
+        cmocka_unit_test(an_unknown_largest_current_leaves_one_phase_what_three_cannot_do),
         cmocka_unit_test(a_battery_is_told_magnitudes_and_signs_as_its_driver_says),
         cmocka_unit_test(bounds_alone_leave_a_battery_its_own_control_within_them),
         cmocka_unit_test(bounds_as_wide_as_the_battery_release_it),
@@ -796,8 +1089,16 @@ int main(void) {
         cmocka_unit_test(plans_are_equal_when_they_write_the_same),
         cmocka_unit_test(what_is_written_never_leaves_the_decision),
         cmocka_unit_test(what_a_battery_is_told_never_leaves_the_decision),
+        cmocka_unit_test(what_a_switching_station_is_told_never_leaves_the_decision),
         cmocka_unit_test(allowed_ranges_follow_the_type_and_the_rating),
         cmocka_unit_test(a_station_may_rest_or_charge_from_its_least_current_up),
+        cmocka_unit_test(phase_switching_gives_a_range_for_one_phase_and_one_for_three),
+        cmocka_unit_test(the_sites_limits_narrow_both_ranges),
+        cmocka_unit_test(only_wires_narrow_the_phases_that_can_be_switched_to),
+        cmocka_unit_test(what_must_run_cannot_be_at_0),
+        cmocka_unit_test(the_least_power_may_be_a_parameter_and_unknown_is_none),
+        cmocka_unit_test(the_least_power_may_be_a_quantity),
+        cmocka_unit_test(off_is_as_near_to_0_as_the_bounds_allow),
         cmocka_unit_test(the_sites_limits_narrow_what_is_allowed),
         cmocka_unit_test(the_first_command_goes_at_once),
         cmocka_unit_test(reductions_go_at_once),

@@ -418,6 +418,83 @@ static void controls_that_mean_nothing_are_refused(void **state) {
     refused(BATTERY "fallback = { minActivePower = 5, maxActivePower = 1 }", "fallback", "order");
 }
 
+#define STATION_POINTS                                                                             \
+    HEAD "type = 'chargingStation', points = { " POWER ", "                                        \
+         "{ name = '_current', address = 1, encoding = 'uint16', unit = 'A', "                     \
+         "writable = { min = 0, max = 32 } }, "                                                    \
+         "{ name = '_phases', address = 2, encoding = 'uint16', writable = { min = 1, max = 3 } "  \
+         "} }, "
+#define HOLD "hold = { { point = '_current', value = 0 } }"
+
+static void a_station_may_let_the_host_choose_its_phases(void **state) {
+    (void)state;
+    struct compiled compiled =
+        good(STATION_POINTS "controls = { phaseSwitching = true, "
+                            "charge = { { point = '_phases', from = 'phases' }, "
+                            "{ point = '_current', from = 'current' } }, " HOLD " }");
+    const struct control *control = &compiled.driver->parts[0].control;
+    assert_true(control->phase_switching);
+    assert_int_equal(control->writes[CONTROL_CHARGE][0].source, SOURCE_PHASES);
+    assert_true(control->writes[CONTROL_CHARGE][0].scale == 1);
+    compiled_free(&compiled);
+}
+
+static void phases_are_chosen_by_stations_that_say_so(void **state) {
+    (void)state;
+    refused(STATION_POINTS "controls = { charge = { { point = '_phases', from = 'phases' } }, " HOLD
+                           " }",
+            "controls.charge[1].from", "phaseSwitching");
+    refused(STATION_POINTS "controls = { phaseSwitching = true, "
+                           "charge = { { point = '_current', from = 'current' } }, " HOLD " }",
+            "controls.phaseSwitching", "\"phases\"");
+    refused(STATION_POINTS "controls = { phaseSwitching = true, "
+                           "charge = { { point = '_phases', from = 'phases' } }, "
+                           "hold = { { point = '_phases', from = 'phases' } } }",
+            "controls.hold[1].from", "charge");
+    refused(STATION_POINTS "controls = { phaseSwitching = true, charge = { { point = '_phases', "
+                           "from = 'phases', percentOf = 'ratedPower' } }, " HOLD " }",
+            "controls.charge[1].percentOf", "percentage");
+    refused(STATION_POINTS "controls = { phaseSwitching = 3, "
+                           "charge = { { point = '_current', from = 'current' } }, " HOLD " }",
+            "controls.phaseSwitching", "true");
+    refused(BATTERY "controls = { phaseSwitching = true, "
+                    "charge = { { point = '_mode', from = 'phases' } } }",
+            "controls.phaseSwitching", "charging station");
+}
+
+#define PUMP HEAD "type = 'heatPump', points = { " POWER " }, "
+
+static void a_heat_pump_may_say_what_it_cannot_go_below(void **state) {
+    (void)state;
+    struct compiled compiled = good(PUMP "mustRun = 500");
+    const struct must_run *run = &compiled.driver->parts[0].must_run;
+    assert_true(run->present && run->watts == 500);
+    assert_int_equal(run->parameter, POINT_NONE);
+    assert_int_equal(run->quantity, POINT_NONE);
+    compiled_free(&compiled);
+    compiled = good(PUMP "mustRun = '_least', "
+                         "parameters = { _least = { unit = 'W', min = 0, max = 900 } }");
+    assert_int_equal(compiled.driver->parts[0].must_run.parameter, 0);
+    compiled_free(&compiled);
+    compiled = good(PUMP "mustRun = 'ratedPower'");
+    assert_int_equal(compiled.driver->parts[0].must_run.quantity, POINT_RATED_POWER);
+    compiled_free(&compiled);
+    compiled = good(PUMP "fallback = { activePower = 0 }");
+    assert_false(compiled.driver->parts[0].must_run.present);
+    compiled_free(&compiled);
+}
+
+static void what_cannot_be_a_least_power_is_refused(void **state) {
+    (void)state;
+    refused(PUMP "mustRun = 0", "mustRun", "1 to");
+    refused(PUMP "mustRun = true", "mustRun", "expected W");
+    refused(PUMP "mustRun = '_leest'", "mustRun", "_leest");
+    refused(PUMP "mustRun = 'frequency'", "mustRun", "in W");
+    refused(PUMP "mustRun = '_s', parameters = { _s = { unit = 's', min = 0, max = 9 } }",
+            "mustRun", "in W");
+    refused(METER "points = { " POWER " }, mustRun = 500", "mustRun", "heat pump");
+}
+
 #define PARTS                                                                                      \
     HEAD "points = { { name = 'serialNumber', address = 1, encoding = 'uint32' }, "                \
          "{ name = '_mode', address = 3, encoding = 'uint16', writable = { min = 0, max = 2 } } "  \
@@ -596,6 +673,10 @@ int main(void) {
         cmocka_unit_test(a_name_may_stand_in_several_models),
         cmocka_unit_test(controls_say_what_is_written_in_each_case),
         cmocka_unit_test(controls_that_mean_nothing_are_refused),
+        cmocka_unit_test(a_station_may_let_the_host_choose_its_phases),
+        cmocka_unit_test(phases_are_chosen_by_stations_that_say_so),
+        cmocka_unit_test(a_heat_pump_may_say_what_it_cannot_go_below),
+        cmocka_unit_test(what_cannot_be_a_least_power_is_refused),
         cmocka_unit_test(parts_have_their_own_points_and_share_those_of_the_machine),
         cmocka_unit_test(mistakes_in_parts_name_the_part),
         cmocka_unit_test(a_fingerprint_is_an_integer_or_the_start_of_a_text),

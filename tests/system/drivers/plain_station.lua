@@ -1,4 +1,4 @@
--- A charging station with a limit in mA and phases that the host may choose.
+-- A charging station with a limit in mA on the phases that it is wired to.
 return {
   api = 1, name = "plain_station", version = "1", manufacturer = "Test", models = { "plain" },
   type = "chargingStation",
