@@ -54,7 +54,7 @@ static bool point_shape_check(const json_t *tree, const char *where, struct repo
         {.key = "model", .kind = SCHEMA_ANY},
         {.key = "writable", .kind = SCHEMA_ANY},
         {.key = "write", .kind = SCHEMA_ENUM, .one_of = writes},
-        {.key = "readBack", .kind = SCHEMA_BOOLEAN},
+        {.key = "readBack", .kind = SCHEMA_ANY},
         {0},
     };
     const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -332,6 +332,16 @@ static void point_period(struct compile *compile, struct point *point,
         complain(compile, source, "period", "a published point is read at some time");
 }
 
+/* True, false, or the name of another point, which is looked for once all points are there. */
+static void point_read_back(struct compile *compile, struct point *point,
+                            struct point_source *source) {
+    const json_t *given = json_object_get(source->tree, "readBack");
+    point->read_back = !json_is_false(given);
+    if (given && !json_is_boolean(given) && !json_is_string(given))
+        complain(compile, source, "readBack",
+                 "expected true, false, or the name of the point that shows what was set");
+}
+
 static void point_writing(struct compile *compile, struct point *point,
                           struct point_source *source) {
     const json_t *writable = json_object_get(source->tree, "writable");
@@ -357,7 +367,7 @@ static void point_writing(struct compile *compile, struct point *point,
     point->writable = true;
     point->write_minimum = tree_number(writable, "min", 0) * source->factor;
     point->write_maximum = tree_number(writable, "max", 0) * source->factor;
-    point->read_back = tree_boolean(source->tree, "readBack", true);
+    point_read_back(compile, point, source);
     bool coil = point->kind == REGISTER_COIL;
     bool single =
         strcmp(tree_string(source->tree, "write", point->words > 1 ? "multiple" : "single"),
@@ -421,6 +431,7 @@ void compile_points(struct compile *compile, const json_t *list, const char *whe
         struct point *point = &compile->driver->points[index];
         struct point_source *source = &compile->sources[index];
         point->part = part;
+        point->read_back_point = POINT_NONE;
         source->tree = json_array_get(list, i);
         place_index(source->place, where, i);
         point_compile(compile, point, source);
@@ -527,6 +538,38 @@ static void scale_factor_resolve(struct compile *compile, int index) {
     complain(compile, source, "scaleFactor", "that point is not in all models of this one");
 }
 
+static const char *point_unit(const struct compile *compile, int index) {
+    int id = compile->driver->points[index].id;
+    return id == POINT_NONE ? compile->sources[index].unit : quantity_unit(id);
+}
+
+static void read_back_resolve(struct compile *compile, int index) {
+    struct driver *driver = compile->driver;
+    struct point *point = &driver->points[index];
+    const struct point_source *source = &compile->sources[index];
+    const char *name = tree_string(source->tree, "readBack", NULL);
+    if (!name)
+        return;
+    char place[PLACE_SIZE];
+    place_key(place, source->place, "readBack");
+    int other = compile_point_find(compile, name, point->part);
+    if (other == POINT_NONE) {
+        report_add(compile->report, place, "there is no point \"%s\"", name);
+        return;
+    }
+    if (!compile->sources[other].sound)
+        return;
+    const struct point *shown = &driver->points[other];
+    if (point_is_text(shown) || shown->encoding == ENCODING_STRING || shown->id == POINT_STATE)
+        report_add(compile->report, place, "\"%s\" is not a number", name);
+    else if (strcmp(point_unit(compile, index), point_unit(compile, other)) != 0)
+        report_add(compile->report, place, "\"%s\" is in \"%s\", this point in \"%s\"", name,
+                   point_unit(compile, other), point_unit(compile, index));
+    else if (!models_within(point, shown))
+        report_add(compile->report, place, "\"%s\" is not in all models of this point", name);
+    point->read_back_point = other;
+}
+
 /* A scale factor is read with the values that it scales: some devices change it while running. */
 static void scale_factor_periods(struct compile *compile) {
     struct driver *driver = compile->driver;
@@ -551,10 +594,12 @@ static void scale_factor_periods(struct compile *compile) {
 void compile_points_finish(struct compile *compile) {
     names_check(compile);
     for (int i = 0; i < compile->driver->point_count; i++) {
-        if (!compile->sources[i].sound)
+        if (!compile->sources[i].sound) {
             compile->driver->points[i].scale_point = POINT_NONE;
-        else
-            scale_factor_resolve(compile, i);
+            continue;
+        }
+        scale_factor_resolve(compile, i);
+        read_back_resolve(compile, i);
     }
     scale_factor_periods(compile);
 }

@@ -14,6 +14,8 @@
 /* Range of a scale factor: SunSpec Information Model Specification, type sunssf. */
 #define SCALE_FACTOR_MAXIMUM 10
 
+#define FLOAT_STEP 1e-6 /* of a value: coarser than the 24 bits of a float32 */
+
 static const char *const encodings[] = {
     [ENCODING_BIT] = "bit",
     [ENCODING_UINT16] = "uint16",
@@ -339,4 +341,24 @@ enum err point_encode(const struct point *point, double value, double scale_fact
         return ERR_RANGE; /* the device would read "no value" */
     split_words(point, pattern, words);
     return ERR_OK;
+}
+
+/* What one step of the raw number is worth; of a float, what its arithmetic leaves unsure. */
+static double step_of(const struct point *point, double value, double scale_factor) {
+    if (is_float(point->encoding))
+        return fabs(value) * FLOAT_STEP;
+    return fabs(scaled(point, 1, scale_factor) - scaled(point, 0, scale_factor));
+}
+
+bool point_agrees(const struct point *written, const uint16_t *written_words,
+                  double written_scale_factor, const struct point *shown,
+                  const uint16_t *shown_words, double shown_scale_factor) {
+    double one = NAN;
+    double other = NAN;
+    if (point_decode(written, written_words, written_scale_factor, &one) != POINT_OK ||
+        point_decode(shown, shown_words, shown_scale_factor, &other) != POINT_OK)
+        return false;
+    double step = fmax(step_of(written, one, written_scale_factor),
+                       step_of(shown, other, shown_scale_factor));
+    return fabs(one - other) <= step * (1 + 1e-6);
 }

@@ -69,6 +69,7 @@ struct point {                  /* NOLINT(clang-analyzer-optin.performance.Paddi
     double write_minimum, write_maximum; /* in the point's unit */
     uint8_t write_function;              /* 5, 6, 15 or 16 */
     bool read_back;                      /* may be read after a write to confirm it */
+    int read_back_point;                 /* index of another point that shows what was written */
 };
 
 enum point_quality {
@@ -95,6 +96,12 @@ enum point_rounding {
  * factor is unknown. A float is rounded by the encoding alone. */
 must_check enum err point_encode(const struct point *point, double value, double scale_factor,
                                  enum point_rounding rounding, uint16_t *words);
+
+/* Whether `shown`, as read from another register, is what was written: the same value within the
+ * coarser step of the two. False when either is not available. */
+bool point_agrees(const struct point *written, const uint16_t *written_words,
+                  double written_scale_factor, const struct point *shown,
+                  const uint16_t *shown_words, double shown_scale_factor);
 
 /* Registers an encoding takes (1 for a bit; strings say theirs). */
 int encoding_words(enum encoding encoding);

@@ -253,6 +253,42 @@ static void what_cannot_be_written_is_refused(void **state) {
                   "points[2].readBack", "writable");
 }
 
+#define WRITTEN                                                                                    \
+    "name = '_set', address = 1, encoding = 'uint16', unit = 'A', "                                \
+    "writable = { min = 0, max = 32 }, "
+#define METER_WITH(point)                                                                          \
+    METER "points = { " POWER ", { " WRITTEN " readBack = '_shown' }, { " point " } }"
+
+static void another_point_may_show_what_was_written(void **state) {
+    (void)state;
+    struct compiled compiled =
+        good(METER_WITH("name = '_shown', address = 9, encoding = 'uint32', unit = 'A', "
+                        "scale = 0.001, period = 'never'"));
+    assert_true(compiled.driver->points[1].read_back);
+    assert_int_equal(compiled.driver->points[1].read_back_point, 2);
+    assert_int_equal(compiled.driver->points[0].read_back_point, POINT_NONE);
+    compiled_free(&compiled);
+    compiled = good(METER "points = { " POWER ", { " WRITTEN " readBack = true } }");
+    assert_true(compiled.driver->points[1].read_back);
+    assert_int_equal(compiled.driver->points[1].read_back_point, POINT_NONE);
+    compiled_free(&compiled);
+    compiled = good(METER "points = { " POWER ", { " WRITTEN " readBack = false } }");
+    assert_false(compiled.driver->points[1].read_back);
+    compiled_free(&compiled);
+}
+
+static void what_cannot_show_a_written_value_is_refused(void **state) {
+    (void)state;
+    refused_point(WRITTEN "readBack = '_nowhere'", "points[2].readBack", "_nowhere");
+    refused_point(WRITTEN "readBack = 1", "points[2].readBack", "name of the point");
+    refused(METER_WITH("name = '_shown', address = 9, encoding = 'uint16', unit = 'W'"),
+            "points[2].readBack", "in \"W\"");
+    refused(METER_WITH("name = '_shown', address = 9, encoding = 'string', length = 2"),
+            "points[2].readBack", "not a number");
+    refused_point("name = '_x', address = 1, encoding = 'uint16', readBack = 'activePower'",
+                  "points[2].readBack", "writable");
+}
+
 static void one_register_is_written_by_function_6_and_more_by_16(void **state) {
     (void)state;
     struct compiled compiled =
@@ -666,6 +702,8 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_read_is_refused),
         cmocka_unit_test(a_name_stands_for_one_point),
         cmocka_unit_test(what_cannot_be_written_is_refused),
+        cmocka_unit_test(another_point_may_show_what_was_written),
+        cmocka_unit_test(what_cannot_show_a_written_value_is_refused),
         cmocka_unit_test(one_register_is_written_by_function_6_and_more_by_16),
         cmocka_unit_test(periods_by_default_follow_what_a_point_is),
         cmocka_unit_test(a_scale_factor_is_read_with_the_fastest_point_that_it_scales),

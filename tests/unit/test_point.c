@@ -468,6 +468,64 @@ static void names_and_sizes_agree_with_the_encodings(void **state) {
     assert_int_equal(encoding_words(ENCODING_STRING), 0);
 }
 
+static bool agree(const struct point *written, uint16_t one, const struct point *shown,
+                  uint16_t other) {
+    return point_agrees(written, &one, NO_FACTOR, shown, &other, NO_FACTOR);
+}
+
+static void a_shown_value_agrees_within_the_coarser_step(void **state) {
+    (void)state;
+    struct point fine = own_point(ENCODING_UINT16);
+    struct point coarse = own_point(ENCODING_UINT16);
+    fine.scale = 0.01;
+    assert_true(agree(&fine, 608, &coarse, 6));
+    assert_true(agree(&fine, 608, &coarse, 7));
+    assert_false(agree(&fine, 608, &coarse, 8));
+    assert_true(agree(&coarse, 6, &fine, 508));
+    assert_false(agree(&coarse, 6, &fine, 498));
+    assert_true(agree(&fine, 600, &fine, 601));
+    assert_false(agree(&fine, 600, &fine, 602));
+    coarse.offset = 100; /* moves the value, not the step */
+    assert_false(agree(&fine, 608, &coarse, 6));
+    coarse.offset = 0;
+    coarse.scale = -1;
+    assert_true(agree(&fine, 50, &coarse, 0));
+}
+
+static void scale_factors_make_the_step_of_a_shown_value(void **state) {
+    (void)state;
+    struct point written = own_point(ENCODING_UINT16);
+    struct point shown = own_point(ENCODING_UINT16);
+    const uint16_t watts = 1234;
+    const uint16_t hundreds = 13;
+    shown.scale_point = 5;
+    assert_true(point_agrees(&written, &watts, NO_FACTOR, &shown, &hundreds, 2));
+    assert_false(point_agrees(&written, &watts, NO_FACTOR, &shown, &hundreds, 1));
+    assert_false(point_agrees(&written, &watts, NO_FACTOR, &shown, &hundreds, NO_FACTOR));
+}
+
+static void a_float_agrees_within_its_arithmetic(void **state) {
+    (void)state;
+    struct point written = own_point(ENCODING_FLOAT64);
+    struct point shown = own_point(ENCODING_FLOAT32);
+    uint16_t written_words[4];
+    uint16_t shown_words[4];
+    assert_int_equal(point_encode(&written, 0.1, NO_FACTOR, ROUND_NEAREST, written_words), ERR_OK);
+    assert_int_equal(point_encode(&shown, 0.1, NO_FACTOR, ROUND_NEAREST, shown_words), ERR_OK);
+    assert_true(point_agrees(&written, written_words, NO_FACTOR, &shown, shown_words, NO_FACTOR));
+    assert_int_equal(point_encode(&shown, 0.101, NO_FACTOR, ROUND_NEAREST, shown_words), ERR_OK);
+    assert_false(point_agrees(&written, written_words, NO_FACTOR, &shown, shown_words, NO_FACTOR));
+}
+
+static void what_is_not_available_agrees_with_nothing(void **state) {
+    (void)state;
+    struct point written = own_point(ENCODING_UINT16);
+    struct point shown = own_point(ENCODING_UINT16);
+    shown.markers[0] = 0xFFFF;
+    shown.marker_count = 1;
+    assert_false(agree(&written, 0xFFFF, &shown, 0xFFFF));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_encoding_is_decoded_high_word_first),
@@ -502,6 +560,10 @@ int main(void) {
         cmocka_unit_test(what_is_decoded_and_encoded_again_is_the_same_registers),
         cmocka_unit_test(rounding_toward_zero_holds_for_random_values),
         cmocka_unit_test(names_and_sizes_agree_with_the_encodings),
+        cmocka_unit_test(a_shown_value_agrees_within_the_coarser_step),
+        cmocka_unit_test(scale_factors_make_the_step_of_a_shown_value),
+        cmocka_unit_test(a_float_agrees_within_its_arithmetic),
+        cmocka_unit_test(what_is_not_available_agrees_with_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
