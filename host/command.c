@@ -2,6 +2,7 @@
  * plan is written write by write and then read back; when what is wanted changes in the middle, the
  * new plan starts from its beginning after the transaction in flight, so that a device always ends
  * with one whole plan. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void runner_refused(struct machine *machine, const char *text, int64_t re
     struct device *device = machine->runner.device;
     runner_idle(machine);
     device->command.due = device->command.verify = false;
+    device->command.look_at.ms = INT64_MAX;
     device->command.has_sent = true; /* as far as it took it; retry_at sends it whole again */
     device->command.sent = device->command.wanted;
     device->command.retry_at.ms = clock_mono().ms + retry_ms;
@@ -33,6 +35,66 @@ static void runner_refused(struct machine *machine, const char *text, int64_t re
 
 static const char *point_name(const struct machine *machine, int point) {
     return machine_driver(machine)->points[point].name;
+}
+
+/* The point that shows whether a write was taken: its own, or another one. */
+static int shown_by(const struct machine *machine, int point) {
+    int other = machine_driver(machine)->points[point].read_back_point;
+    return other == POINT_NONE ? point : other;
+}
+
+static double scale_factor(const struct machine *machine, const struct point *point) {
+    return point->scale_point == POINT_NONE ? NAN : machine->values[point->scale_point];
+}
+
+static bool is_confirmed(const struct machine *machine, const struct plan_write *write,
+                         const uint16_t *words) {
+    const struct point *written = &machine_driver(machine)->points[write->point];
+    const struct point *shown = &machine_driver(machine)->points[shown_by(machine, write->point)];
+    if (shown == written)
+        return memcmp(words, write->words, (size_t)write->count * sizeof *write->words) == 0;
+    return point_agrees(written, write->words, scale_factor(machine, written), shown, words,
+                        scale_factor(machine, shown));
+}
+
+static void say_difference(const struct machine *machine, const struct plan_write *write,
+                           const uint16_t *words, char *text, size_t size) {
+    int shown = shown_by(machine, write->point);
+    if (shown == write->point) {
+        snprintf(text, size, "%s was set to %u (register value), reads back %u",
+                 point_name(machine, write->point), write->words[write->count - 1],
+                 words[write->count - 1]);
+        return;
+    }
+    const struct point *point = &machine_driver(machine)->points[shown];
+    double value;
+    if (point_decode(point, words, scale_factor(machine, point), &value) == POINT_OK)
+        snprintf(text, size, "%s was set to %g, %s shows %g", point_name(machine, write->point),
+                 write->value, point->name, value);
+    else
+        snprintf(text, size, "%s was set to %g, %s shows no value",
+                 point_name(machine, write->point), write->value, point->name);
+}
+
+/* What was read back is not what was written. */
+static void differs(struct machine *machine, const struct plan_write *write,
+                    const uint16_t *words) {
+    struct device *device = machine->runner.device;
+    char text[160];
+    say_difference(machine, write, words, text, sizeof text);
+    if (device->command.verify && !device_awaits(device)) {
+        log_warning(device->site.path, "%s: it is sent again", text);
+        device->command.verify = false;
+        machine->runner.step = 0;
+        machine->runner.reading_back = false;
+        runner_next(machine);
+    } else if (shown_by(machine, write->point) != write->point && device_look_again(device)) {
+        runner_idle(machine);
+        device_written(device, false);
+        command_run(machine);
+    } else {
+        runner_refused(machine, text, REFUSED_RETRY_MS);
+    }
 }
 
 static void step_done(struct transaction *transaction, enum err result,
@@ -61,20 +123,8 @@ static void step_done(struct transaction *transaction, enum err result,
         runner_refused(machine, text, busy ? BUSY_RETRY_MS : REFUSED_RETRY_MS);
         return;
     }
-    if (machine->runner.reading_back &&
-        memcmp(answer->words, write->words, (size_t)write->count * sizeof *write->words) != 0) {
-        snprintf(text, sizeof text, "%s was set to %u (register value), reads back %u",
-                 point_name(machine, write->point), write->words[write->count - 1],
-                 answer->words[write->count - 1]);
-        if (device->command.verify) {
-            log_warning(device->site.path, "%s: it is sent again", text);
-            device->command.verify = false;
-            machine->runner.step = 0;
-            machine->runner.reading_back = false;
-            runner_next(machine);
-        } else {
-            runner_refused(machine, text, REFUSED_RETRY_MS);
-        }
+    if (machine->runner.reading_back && !is_confirmed(machine, write, answer->words)) {
+        differs(machine, write, answer->words);
         return;
     }
     machine->runner.step++;
@@ -82,16 +132,17 @@ static void step_done(struct transaction *transaction, enum err result,
 }
 
 static bool submit(struct machine *machine, const struct plan_write *write, bool read) {
-    const struct point *point = &machine_driver(machine)->points[write->point];
+    int index = read ? shown_by(machine, write->point) : write->point;
+    const struct point *point = &machine_driver(machine)->points[index];
     uint16_t address;
-    if (!poll_address(machine, write->point, &address))
+    if (!poll_address(machine, index, &address))
         return false;
     struct transaction *transaction = &machine->runner.transaction;
     *transaction = (struct transaction){
         .request = {.unit = (uint8_t)machine->unit,
                     .function = read ? (uint8_t)poll_function(point->kind) : point->write_function,
                     .address = address,
-                    .count = (uint16_t)write->count},
+                    .count = point->words},
         .timeout_ms = machine_driver(machine)->timeout_ms,
         .done = step_done,
         .owner = machine,

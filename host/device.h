@@ -29,6 +29,8 @@ struct command {
     struct mono raise_at; /* a raise waits for its pace, or the fallback for its grace */
     struct mono renew_at; /* the device's watchdog wants a refresh, or a read-back is due */
     struct mono retry_at; /* after a refusal or while diverging */
+    struct mono look_at;  /* written, and the point that shows it does not yet */
+    struct mono look_end; /* of that: the device's lag after the write */
 };
 
 struct device {
@@ -100,6 +102,9 @@ void device_tell(struct device *device);  /* after a decision, and when its time
 void device_watch(struct device *device); /* after a sample: does it follow? */
 void device_told(struct device *device, enum command_state state, const char *text);
 void device_written(struct device *device, bool confirmed); /* the runner has finished */
+/* The point that shows what was written does not yet. False when the device's lag is over. */
+bool device_look_again(struct device *device);
+bool device_awaits(const struct device *device); /* that point */
 /* What the device has been told is unknown from now on (it went away, or its driver changed). */
 void device_forget_told(struct device *device);
 struct mono device_tell_next(const struct device *device);

@@ -12,6 +12,7 @@
 #include "machine.h"
 
 #define VERIFY_MS 60000 /* a control register that nobody refreshes is read back this often */
+#define LOOK_MS   500   /* until a point shows what was set, while the device's lag lasts */
 #define RETRY_MS  30000 /* after a refusal, and while the device does not follow */
 
 static const struct mono never = {INT64_MAX};
@@ -41,7 +42,7 @@ void device_forget_told(struct device *device) {
     command->outside_since.ms = 0;
     command->following = FOLLOWING_UNKNOWN;
     command->pace.sent_before = false;
-    command->raise_at = command->renew_at = command->retry_at = never;
+    command->raise_at = command->renew_at = command->retry_at = command->look_at = never;
 }
 
 struct mono device_tell_next(const struct device *device) {
@@ -51,6 +52,8 @@ struct mono device_tell_next(const struct device *device) {
         next = command->renew_at;
     if (command->retry_at.ms < next.ms)
         next = command->retry_at;
+    if (command->look_at.ms < next.ms)
+        next = command->look_at;
     return next;
 }
 
@@ -97,6 +100,8 @@ static void want(struct device *device, const struct plan *plan, bool verify) {
     command->has_wanted = true;
     command->due = true;
     command->verify = verify;
+    if (!command->has_sent || !plan_equal(&command->sent, plan))
+        command->look_at = never; /* a refresh does not begin the wait anew */
     if (!verify && command->state != COMMAND_DIVERGING)
         device_told(device, COMMAND_PENDING, "");
     command_run(device->machine);
@@ -124,7 +129,7 @@ static bool still_serves(const struct device *device, struct mono now) {
 /* A decision that is already on the device: refresh its watchdog, or look whether it is still
  * there.
  */
-static void renew(struct device *device, const struct plan *plan, struct mono now) {
+static void renew(struct device *device, const struct plan *plan, bool look, struct mono now) {
     struct command *command = &device->command;
     if (command->retry_at.ms <= now.ms) {
         command->retry_at = never;
@@ -132,6 +137,8 @@ static void renew(struct device *device, const struct plan *plan, struct mono no
     } else if (command->renew_at.ms <= now.ms) {
         command->renew_at = never;
         want(device, plan, device_part(device)->control.refresh_ms == 0);
+    } else if (look) {
+        want(device, plan, true);
     }
 }
 
@@ -165,6 +172,9 @@ static void want_at_its_pace(struct device *device, struct plan *plan, struct mo
 void device_tell(struct device *device) {
     struct command *command = &device->command;
     struct mono now = clock_mono();
+    bool look = command->look_at.ms <= now.ms;
+    if (look)
+        command->look_at.ms = now.ms + LOOK_MS;
     if (!device->has_decision) {
         device_told(device, COMMAND_NONE, "");
         return;
@@ -176,8 +186,11 @@ void device_tell(struct device *device) {
     }
     if (device->machine->state != MACHINE_UP)
         return; /* arriving: device_connect() comes back here */
-    if (still_serves(device, now))
+    if (still_serves(device, now)) {
+        if (look)
+            want(device, &command->sent, true);
         return;
+    }
     command->raise_at = never;
     if (too_early(device, now))
         return;
@@ -202,7 +215,7 @@ void device_tell(struct device *device) {
             command->wanted = plan;
             command->version++;
         }
-        renew(device, &plan, now);
+        renew(device, &plan, look, now);
         return;
     }
     want_at_its_pace(device, &plan, now);
@@ -226,17 +239,38 @@ void device_written(struct device *device, bool confirmed) {
         pace_sent(&command->pace, &command->sent, now);
         remember_told(device);
     }
+    bool rewritten = !command->verify;
     command->due = command->verify = false;
     command->retry_at = never;
     const struct control *control = &device_part(device)->control;
     bool holds = command->sent.control_case != CONTROL_RELEASE;
-    command->renew_at = never;
-    if (holds)
-        command->renew_at.ms = now.ms + (control->refresh_ms ? control->refresh_ms : VERIFY_MS);
+    if (confirmed)
+        command->look_at = never;
+    if (!holds)
+        command->renew_at = never;
+    else if (!control->refresh_ms)
+        command->renew_at.ms = now.ms + VERIFY_MS;
+    else if (rewritten) /* a read-back alone keeps no watchdog quiet */
+        command->renew_at.ms = now.ms + control->refresh_ms;
     if (command->state != COMMAND_DIVERGING)
         device_told(device, confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
     device_decide(device); /* the world may have moved on meanwhile */
     device_publish(device);
+}
+
+bool device_awaits(const struct device *device) {
+    return device->command.look_at.ms != never.ms;
+}
+
+bool device_look_again(struct device *device) {
+    struct command *command = &device->command;
+    int64_t now_ms = clock_mono().ms;
+    if (!device_awaits(device)) /* written just now */
+        command->look_end.ms = now_ms + device_part(device)->control.lag_ms;
+    if (now_ms >= command->look_end.ms)
+        return false;
+    command->look_at.ms = now_ms + LOOK_MS;
+    return true;
 }
 
 static enum following follow(const struct device *device, double power_w, int32_t tolerance_w) {
