@@ -11,11 +11,12 @@ local function reading(name, address, unit, scale)
            scale = scale, period = 2 }
 end
 
--- 4100h to 4109h are write-only: what was written is never read back from there.
-local function order(name, address, encoding, unit, scale, min, max)
+-- 4100h to 4109h are write-only: what was written is never read back from there, at most from a
+-- register that shows it.
+local function order(name, address, encoding, unit, scale, min, max, readBack)
   return { name = name, kind = "holding", address = address, encoding = encoding, unit = unit,
            scale = scale, writable = { min = min, max = max }, write = "multiple",
-           readBack = false, period = "never" }
+           readBack = readBack or false, period = "never" }
 end
 
 return {
@@ -29,8 +30,8 @@ return {
   link = {
     kinds = { "tcp", "serial" },
     timeout = 2,
-    -- 4021h and 4023h are not in the map: no read reaches that far. One read of 24 registers is
-    -- all that is polled, every 2 s. ABB recommends 30 to 90 s, too slow to follow the sun.
+    -- 4021h is not in the map: no read reaches across it. One read of 24 registers is all that is
+    -- polled, every 2 s. ABB recommends 30 to 90 s, too slow to follow the sun.
     maxBlock = 40,
     maxGap = 4,
   },
@@ -68,7 +69,11 @@ return {
     reading("voltageL3", 16410, "V", 0.1),
     reading("activePower", 16412, "W", 1),
 
-    order("_limit", 16640, "uint32", "A", 0.001, 0, 32),         -- 4100h
+    -- 4022h: the limit that was set by Modbus; read after it is set, never polled.
+    { name = "_limitShown", kind = "holding", address = 16418, encoding = "uint32", unit = "A",
+      scale = 0.001, period = "never" },
+
+    order("_limit", 16640, "uint32", "A", 0.001, 0, 32, "_limitShown"), -- 4100h
     order("_timeoutSet", 16646, "uint16", "s", 1, 10, 65535),    -- 4106h
     order("_fallbackSet", 16649, "uint16", "A", 1, 0, 32),       -- 4109h
   },

@@ -1,7 +1,11 @@
 """Failure is a state: devices that go, come back, lie about who they are, refuse, or never answered."""
 
+import pathlib
+
 from harness import until
 from sites import BATTERY, LOAD, device, one, site
+
+PLAIN_LOAD = (pathlib.Path(__file__).parent / "drivers" / "plain_load.lua").read_text()
 
 
 def start_load(start_host, peer, extra=""):
@@ -174,3 +178,50 @@ def test_a_make_that_tells_no_state_shows_it_by_its_power(start_host, peer):
         peer.set_int32(1, 0, watts)
         until(lambda: dut.flexibility()["activePower"] == watts, f"{watts} W is read")
         assert dut.flexibility()["state"] == state
+
+
+def shown_elsewhere(start_host, peer, lag):
+    """A load whose order cannot be read back; register 30 shows in steps of 100 W what it took."""
+    text = (PLAIN_LOAD.replace('"plain_load"', '"plain_shown"').replace("lag = 1", f"lag = {lag}")
+            .replace("writable = {", 'readBack = "_shown", writable = {')
+            .replace("points = {", """points = {
+    { name = "_shown", kind = "holding", address = 30, encoding = "uint16", unit = "W",
+      scale = 100, period = "never" },""", 1))
+    peer.unit(1, {**LOAD, 30: 0})
+    dut = start_host(site(device(peer, driver="plain_shown")), drivers={"plain_shown": text}
+                     ).device("dut")
+    dut.until_online()
+    return dut
+
+
+def test_a_command_is_confirmed_when_another_register_shows_it(start_host, peer):
+    dut = shown_elsewhere(start_host, peer, lag=600)
+    assert dut.post(priority=5, validFor=600, activePower=1950)[0] == 201
+    until(lambda: len([entry for entry in peer.journal if entry[:3] == ("read", 1, 30)]) > 1,
+          "it is looked at again")
+    assert command(dut) == "sent"
+    peer.set(1, 30, 19)
+    until(lambda: command(dut) == "confirmed", "it is confirmed")
+    assert peer.writes() == [(11, [0, 1950])], "and was written once"
+    looked = peer.journal.count(("read", 1, 30, 1))
+    first = dut.flexibility()["updatedAt"]
+    until(lambda: dut.flexibility()["updatedAt"] > first, "another poll has passed")
+    assert peer.journal.count(("read", 1, 30, 1)) == looked, "and is not looked at any more"
+    assert ("read", 1, 11, 2) not in peer.journal
+
+
+def test_a_command_that_no_register_shows_is_rejected_after_the_lag(start_host, peer):
+    dut = shown_elsewhere(start_host, peer, lag=1)
+    dut.post(priority=5, validFor=600, activePower=1950)
+    until(lambda: command(dut) == "rejected", "it is rejected")
+    assert "_shown shows 0" in str(dut.flexibility()["command"])
+    assert peer.journal.count(("read", 1, 30, 1)) > 1, "it was given its lag"
+
+
+def test_a_new_order_does_not_wait_until_the_last_one_is_shown(start_host, peer):
+    dut = shown_elsewhere(start_host, peer, lag=600)
+    dut.post(priority=5, validFor=600, activePower=1950)
+    until(lambda: command(dut) == "sent", "the first is sent")
+    dut.post(priority=3000, validFor=600, maxActivePower=0)
+    until(lambda: peer.get_int32(1, 11) == 0, "the limit is written")
+    until(lambda: command(dut) == "confirmed", "and is shown: register 30 is 0")

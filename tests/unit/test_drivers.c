@@ -275,8 +275,22 @@ static void abb_write_only_registers_are_never_read(void **state) {
         if (point->address < 0x4100)
             continue;
         assert_int_equal(point->period_ms, POINT_NEVER);
-        assert_false(point->read_back);
+        if (point->read_back) /* from where it can be read */
+            assert_in_range(loaded.driver->points[point->read_back_point].address, 0x4000, 0x4024);
     }
+    unload(&loaded);
+}
+
+static void abb_shows_its_limit_where_it_can_be_read(void **state) {
+    (void)state;
+    struct loaded loaded = load("abb_terra_ac");
+    const struct point *limit = driver_text_point(loaded.driver, "", "_limit", 0);
+    assert_true(limit->read_back);
+    const struct point *shown = &loaded.driver->points[limit->read_back_point];
+    assert_int_equal(shown->address, 0x4022);
+    assert_int_equal(shown->period_ms, POINT_NEVER);
+    const uint16_t six_amperes[] = {0x0000, 0x1770};
+    assert_true(point_agrees(limit, six_amperes, NAN, shown, six_amperes, NAN));
     unload(&loaded);
 }
 
@@ -585,6 +599,7 @@ int main(void) {
         cmocka_unit_test(abb_serial_number_is_the_example_of_the_document),
         cmocka_unit_test(abb_arms_its_way_back_before_it_sets_the_current),
         cmocka_unit_test(abb_write_only_registers_are_never_read),
+        cmocka_unit_test(abb_shows_its_limit_where_it_can_be_read),
         cmocka_unit_test(sunspec_inverter_points_mean_what_the_models_say),
         cmocka_unit_test(sunspec_storage_points_mean_what_the_models_say),
         cmocka_unit_test(sunspec_identity_is_that_of_model_1),
