@@ -7,9 +7,10 @@ return {
   parameters = { ratedPower = { unit = "W", min = 0, max = 100000, default = 3000 },
                  _leastPower = { unit = "W", min = 0, max = 100000, default = 500 } },
   points = {
-    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W", period = 0.2 },
-    { name = "_power", kind = "holding", address = 11, encoding = "uint32", unit = "W", period = "never",
-      writable = { min = 0, max = 100000 } },
+    { name = "activePower", kind = "holding", address = 0, encoding = "int32", unit = "W",
+      period = 0.2 },
+    { name = "_power", kind = "holding", address = 11, encoding = "uint32", unit = "W",
+      period = "never", writable = { min = 0, max = 100000 } },
   },
   controls = {
     withoutSetPoint = "followsMax",
