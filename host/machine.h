@@ -27,7 +27,6 @@ struct poll_group { /* blocks of one period; freed by the close of its timer */
     int64_t phase_ms; /* offset of its deadlines within the period: spreads the load */
     size_t block;     /* the one being read */
     bool busy;
-    bool again; /* asked to read while busy */
     uint64_t polls, late;
     uv_timer_t timer;
     struct transaction transaction;

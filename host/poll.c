@@ -184,13 +184,15 @@ static void group_done(struct poll_group *group) {
     command_run(machine);
 }
 
-/* The device refuses a block: smaller ones from now on. Other groups may stand behind it. */
+/* The device refuses a block: smaller ones from now on. Blocks behind it may have moved up, and
+ * other groups may be reading one of them. */
 static bool split_block(struct machine *machine, size_t index) {
+    size_t before = machine->plan.block_count;
     if (block_plan_split(&machine->plan, index, machine_driver(machine)->points) != ERR_OK)
         return false;
     for (size_t i = 0; i < machine->group_count; i++)
         if (machine->groups[i]->busy && machine->groups[i]->block > index)
-            machine->groups[i]->block++;
+            machine->groups[i]->block += machine->plan.block_count - before;
     return true;
 }
 
