@@ -218,6 +218,8 @@ static void do_state(struct sim_home *home, struct sim_device *none, struct word
         const struct sim_power *power = &home->now[i];
         buf_format(answer, ",\"%s\":%d,\"%sPhases\":[%d,%d,%d]", names[i], power->total, names[i],
                    power->phase[0], power->phase[1], power->phase[2]);
+        buf_format(answer, ",\"%sEnergy\":[%.3f,%.3f]", names[i], home->import_wh[i],
+                   home->export_wh[i]);
     }
     buf_format(answer, ",\"writes\":%llu,\"devices\":[", (unsigned long long)home->write_sequence);
     for (size_t i = 0; i < home->device_count; i++) {
@@ -261,7 +263,7 @@ const char *sim_control_help(void) {
            "                              its registers: \"ok VALUE...\"\n"
            "  writes UNIT                 every write so far, oldest first:\n"
            "                              \"write SEQUENCE holding ADDRESS VALUE... [refused]\"\n"
-           "  state                       powers, states of charge, currents as one line of JSON\n"
+           "  state                       powers, energies, charge, currents as a line of JSON\n"
            "The end of standard input does not end the simulation; SIGTERM and SIGINT do.\n";
 }
 

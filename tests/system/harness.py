@@ -50,29 +50,46 @@ class Simulator:
     def start(self, home=None):
         if home:
             self.path.write_text(home)
-        self.process = subprocess.Popen(
-            [DERD, "simulate", self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, bufsize=1)
-        for line in self.process.stdout:
-            words = line.split()
-            if words and words[0] == "listening":
-                self.ports[words[2]] = int(words[1].rsplit(":", 1)[1])
-            if words and words[0] == "ready":
-                return
-        raise AssertionError("the simulator ended before it was ready")
+        self.said = b""
+        self.process = subprocess.Popen([DERD, "simulate", self.path], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, bufsize=0)
+        while (words := self.line().split()) != ["ready"]:
+            self.ports[words[2]] = int(words[1].rsplit(":", 1)[1])
 
-    def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
+    def line(self):
+        """The next line that it says; bytes are kept here, so that waiting and reading agree."""
+        while b"\n" not in self.said:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
+            assert ready, "the simulator does not answer"
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, "the simulator ended"
+            self.said += more
+        line, self.said = self.said.split(b"\n", 1)
+        return line.decode()
 
     def ask(self, command):
-        self.tell(command)
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
-        assert ready, f"the simulator does not answer: {command}"
-        return self.process.stdout.readline().strip()
+        """The lines of the answer; the last one begins with "ok"."""
+        self.process.stdin.write(command.encode() + b"\n")
+        lines = [self.line()]
+        while lines[-1].split()[:1] not in (["ok"], ["error:"]):
+            lines.append(self.line())
+        assert lines[-1].startswith("ok"), (command, lines)
+        return lines
 
     def state(self):
-        return json.loads(self.ask("state"))
+        """The truth: grid, load, charging, battery, pv, and devices by name."""
+        state = json.loads(self.ask("state")[0])
+        state["devices"] = {device["name"]: device for device in state["devices"]}
+        return state
+
+    def read(self, name, address, count=1, table="holding"):
+        return [int(word) for word in self.ask(f"read {name} {table} {address} {count}")[0].split()[1:]]
+
+    def writes(self, name):
+        """[(sequence, address, [values])] of what was written and not refused, oldest first."""
+        lines = [line.split() for line in self.ask(f"writes {name}")[:-1]]
+        return [(int(words[1]), int(words[3]), [int(word) for word in words[4:]])
+                for words in lines if words[-1] != "refused"]
 
     def kill(self):
         self.process.kill()
