@@ -24,6 +24,7 @@
 #define HTTP_PORTS        100
 #define SITE_HTTP_PORT    "8080" /* as the shipped site file says it */
 #define LISTENERS         3
+#define TOKEN_NAME        "demo"
 #define DEMO_MAX_PRIORITY 3999
 
 static const char help[] =
@@ -134,12 +135,18 @@ static pid_t start(struct demo *demo, const char *command, const char *flag, con
     _exit(127);
 }
 
-static bool write_home(struct demo *demo, const char *path) {
+static void stop_child(pid_t child) {
+    if (child <= 0)
+        return;
+    kill(child, SIGTERM);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* `fixed`: on the shipped ports, else on any free ones. */
+static bool write_home(struct demo *demo, const char *path, bool fixed) {
     char home[600];
     struct replacement ports[LISTENERS];
-    bool fixed = true;
-    for (int i = 0; i < LISTENERS; i++)
-        fixed = fixed && port_free((int)strtol(shipped_ports[i], NULL, 10));
     for (int i = 0; i < LISTENERS; i++) {
         ports[i].from = shipped_ports[i];
         snprintf(ports[i].to, sizeof ports[i].to, "%s", fixed ? shipped_ports[i] : "0");
@@ -149,11 +156,11 @@ static bool write_home(struct demo *demo, const char *path) {
 }
 
 /* Starts the simulator and waits for its "ready"; takes the ports that it tells. */
-static bool start_simulator(struct demo *demo) {
+static bool start_simulator(struct demo *demo, bool fixed) {
     char path[600], line[256];
     int ends[2];
     snprintf(path, sizeof path, "%s/home.lua", demo->folder);
-    if (!write_home(demo, path) || pipe2(ends, O_CLOEXEC))
+    if (!write_home(demo, path, fixed) || pipe2(ends, O_CLOEXEC))
         return false;
     demo->simulator = start(demo, "simulate", NULL, path, ends[1]);
     close(ends[1]);
@@ -168,7 +175,32 @@ static bool start_simulator(struct demo *demo) {
     }
     if (output)
         fclose(output);
-    return ready && listeners == LISTENERS;
+    if (ready && listeners == LISTENERS)
+        return true;
+    stop_child(demo->simulator);
+    demo->simulator = 0;
+    return false;
+}
+
+/* On the ports of the shipped home, so that other programs find it there, where they are free. */
+static bool start_home(struct demo *demo) {
+    bool fixed = true;
+    for (int i = 0; i < LISTENERS; i++)
+        fixed = fixed && port_free((int)strtol(shipped_ports[i], NULL, 10));
+    /* Another may take them between the question and the start. */
+    return (fixed && start_simulator(demo, true)) || start_simulator(demo, false);
+}
+
+/* The text of a token is not kept: a folder that served before gets a new one of the same name. */
+static enum err revoke_token(struct store *store) {
+    struct token *tokens = NULL;
+    size_t count = 0;
+    enum err result = store_token_list(store, &tokens, &count);
+    for (size_t i = 0; result == ERR_OK && i < count; i++)
+        if (strcmp(tokens[i].name, TOKEN_NAME) == 0)
+            result = store_token_revoke(store, tokens[i].id);
+    free(tokens);
+    return result;
 }
 
 static bool make_token(struct demo *demo, char token[TOKEN_TEXT_SIZE]) {
@@ -177,8 +209,8 @@ static bool make_token(struct demo *demo, char token[TOKEN_TEXT_SIZE]) {
     struct store *store = NULL;
     char directory[300];
     snprintf(directory, sizeof directory, "%s/state", demo->folder);
-    bool ok = store_open(&store, directory, &report) == ERR_OK &&
-              store_token_create(store, "demo", "owner", DEMO_MAX_PRIORITY, token) == ERR_OK;
+    bool ok = store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
+              store_token_create(store, TOKEN_NAME, "owner", DEMO_MAX_PRIORITY, token) == ERR_OK;
     if (store)
         store_close(store);
     for (size_t i = 0; i < report.count; i++)
@@ -200,14 +232,6 @@ static bool start_host(struct demo *demo) {
     bool ok = copy_replaced(site, path, ports, LISTENERS + 1);
     demo->host = ok ? start(demo, "serve", "--site", path, -1) : -1;
     return demo->host > 0;
-}
-
-static void stop_child(pid_t child) {
-    if (child <= 0)
-        return;
-    kill(child, SIGTERM);
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
 }
 
 static void remove_folder(const char *path) {
@@ -263,7 +287,7 @@ static int run(struct demo *demo) {
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    if (!start_simulator(demo)) {
+    if (!start_home(demo)) {
         fputs("derd demo: the simulated home did not start\n", stderr);
         return 1;
     }
@@ -292,6 +316,17 @@ static int run(struct demo *demo) {
     }
 }
 
+static bool parse_port(const char *text, int *port) {
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (end == text || *end || number < 1 || number > 65535) {
+        fprintf(stderr, "derd demo: --port must be a number from 1 to 65535, got %s\n", text);
+        return false;
+    }
+    *port = (int)number;
+    return true;
+}
+
 int cmd_demo(int argc, char **argv) {
     struct demo demo = {.log_level = "warning"};
     for (int i = 1; i < argc; i++) {
@@ -300,7 +335,8 @@ int cmd_demo(int argc, char **argv) {
             return 0;
         }
         if (strcmp(argv[i], "--port") == 0 && i + 1 < argc) {
-            demo.http_port = (int)strtol(argv[++i], NULL, 10);
+            if (!parse_port(argv[++i], &demo.http_port))
+                return 2;
         } else if (strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {
             snprintf(demo.folder, sizeof demo.folder, "%s", argv[++i]);
             demo.keep = true;
