@@ -168,7 +168,7 @@ static bool key_valid(const char *key) {
 }
 
 static void check_key(const char *key, const char *where, struct report *report) {
-    if (!key_valid(key)) {
+    if (key[0] && !key_valid(key)) { /* a missing one has been told */
         char place[96];
         snprintf(place, sizeof place, "%s.key", where);
         report_add(report, place,
@@ -221,7 +221,7 @@ static void read_device(const json_t *entry, const struct site_cluster *cluster,
     device->entry = entry;
     check_key(device->key, device->where, report);
     char why[160];
-    if (!link_url_valid(device->link, why, sizeof why)) {
+    if (device->link[0] && !link_url_valid(device->link, why, sizeof why)) {
         char place[96];
         snprintf(place, sizeof place, "%s.link", device->where);
         report_add(report, place, "%s", why);
@@ -274,9 +274,9 @@ static void check_twins(const struct site_cluster *cluster, struct report *repor
         for (size_t j = 0; j < i; j++) {
             const struct site_device *a = &cluster->devices[j];
             const struct site_device *b = &cluster->devices[i];
-            if (strcmp(a->key, b->key) == 0)
+            if (b->key[0] && strcmp(a->key, b->key) == 0)
                 report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
-            else if (strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
+            else if (b->link[0] && strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
                      (strcmp(a->driver, b->driver) != 0 || strcmp(a->as, b->as) == 0))
                 report_add(report, b->where,
                            "%s is already at %s unit %d: one machine has one driver, and each of "
@@ -285,7 +285,8 @@ static void check_twins(const struct site_cluster *cluster, struct report *repor
         }
     for (size_t i = 0; i < cluster->policy_count; i++)
         for (size_t j = 0; j < i; j++)
-            if (strcmp(cluster->policies[i].key, cluster->policies[j].key) == 0)
+            if (cluster->policies[i].key[0] &&
+                strcmp(cluster->policies[i].key, cluster->policies[j].key) == 0)
                 report_add(report, cluster->policies[i].where, "the key \"%s\" is taken by %s",
                            cluster->policies[i].key, cluster->policies[j].where);
 }
@@ -346,11 +347,12 @@ static void read_head(struct site *site, const char *folder) {
 struct site *site_parse(json_t *tree, const char *folder, struct report *report) {
     struct site *site = calloc(1, sizeof *site);
     size_t before = report->total;
-    if (!site || !schema_check(&site_schema, tree, "", PATH_LUA, report)) {
+    if (!site) {
         json_decref(tree);
-        free(site);
         return NULL;
     }
+    /* Where the form is wrong the rest is still read, so that all mistakes come at once. */
+    (void)schema_check(&site_schema, tree, "", PATH_LUA, report);
     site->tree = tree;
     read_head(site, folder);
     const json_t *clusters = json_object_get(tree, "clusters");
@@ -359,7 +361,8 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     for (size_t i = 0; i < site->cluster_count; i++) {
         read_cluster(json_array_get(clusters, i), &site->clusters[i], i, report);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(site->clusters[i].key, site->clusters[j].key) == 0) {
+            if (site->clusters[i].key[0] &&
+                strcmp(site->clusters[i].key, site->clusters[j].key) == 0) {
                 char where[64];
                 snprintf(where, sizeof where, "clusters[%zu].key", i + 1);
                 report_add(report, where, "the key \"%s\" is taken by clusters[%zu]",
