@@ -25,12 +25,14 @@ static void runner_refused(struct machine *machine, const char *text, int64_t re
     runner_idle(machine);
     device->command.due = device->command.verify = false;
     device->command.look_at.ms = INT64_MAX;
-    device->command.has_sent = true; /* as far as it took it; retry_at sends it whole again */
-    device->command.sent = device->command.wanted;
+    device->command.refused = true;
+    device->command.has_sent = device->command.confirmed = false;
+    device->command.renew_at.ms = INT64_MAX;
     device->command.retry_at.ms = clock_mono().ms + retry_ms;
     device_told(device, COMMAND_REJECTED, text);
     device_decide(device);
     device_publish(device);
+    command_run(machine);
 }
 
 static const char *point_name(const struct machine *machine, int point) {
@@ -84,7 +86,7 @@ static void differs(struct machine *machine, const struct plan_write *write,
     say_difference(machine, write, words, text, sizeof text);
     if (device->command.verify && !device_awaits(device)) {
         log_warning(device->site.path, "%s: it is sent again", text);
-        device->command.verify = false;
+        device->command.verify = device->command.has_sent = false;
         machine->runner.step = 0;
         machine->runner.reading_back = false;
         runner_next(machine);
@@ -169,6 +171,13 @@ static bool any_read_back(const struct machine *machine, const struct plan *plan
     return false;
 }
 
+/* From here on the device may have a part of `wanted`. */
+static void begin_write(struct command *command) {
+    command->touched = true;
+    if (command->has_sent && !plan_equal(&command->sent, &command->wanted))
+        command->has_sent = command->confirmed = false;
+}
+
 static void runner_next(struct machine *machine) {
     struct device *device = machine->runner.device;
     struct command *command = &device->command;
@@ -182,9 +191,12 @@ static void runner_next(struct machine *machine) {
         machine->runner.version = command->version;
         machine->runner.step = 0;
         machine->runner.reading_back = command->verify;
+        if (!command->verify)
+            begin_write(command);
     }
     if (!machine->runner.reading_back && machine->runner.step >= plan->write_count) {
-        device_told(device, COMMAND_SENT, "");
+        if (!command->has_sent)
+            device_told(device, COMMAND_SENT, "");
         machine->runner.reading_back = true;
         machine->runner.step = 0;
     }

@@ -15,20 +15,23 @@ struct command {
     enum following following;
     struct plan wanted;
     bool has_wanted;
-    struct decision planned_for; /* what `wanted` was made from */
+    struct decision planned_for; /* what the plan in use (wanted or sent) was made from */
     double planned_phases;
     unsigned version; /* of `wanted` */
+    bool due;         /* `wanted` waits for the runner, or is under way */
+    bool verify;      /* the runner only reads back */
+    bool refused;     /* `wanted` was, maybe in its middle; retry_at sends it again */
     struct plan sent; /* the last one written whole on this connection */
-    bool has_sent;
-    bool due;    /* `wanted` waits for the runner */
-    bool verify; /* the runner only reads back */
+    bool has_sent;    /* and nothing else was written since: the device has it */
+    bool confirmed;   /* and read back */
+    bool touched;     /* something was written on this connection */
     struct pace pace;
-    struct mono sent_at;       /* of `sent`: written whole */
+    struct mono sent_at;       /* of `sent`: first written whole, refreshes aside */
     struct mono outside_since; /* of the bounds; ms 0: inside */
     /* When to look again, INT64_MAX: no need. */
     struct mono raise_at; /* a raise waits for its pace, or the fallback for its grace */
     struct mono renew_at; /* the device's watchdog wants a refresh, or a read-back is due */
-    struct mono retry_at; /* after a refusal or while diverging */
+    struct mono retry_at; /* after a refusal, or once more for a device that does not follow */
     struct mono look_at;  /* written, and the point that shows it does not yet */
     struct mono look_end; /* of that: the device's lag after the write */
 };

@@ -13,7 +13,6 @@
 
 #define VERIFY_MS 60000 /* a control register that nobody refreshes is read back this often */
 #define LOOK_MS   500   /* until a point shows what was set, while the device's lag lasts */
-#define RETRY_MS  30000 /* after a refusal, and while the device does not follow */
 
 static const struct mono never = {INT64_MAX};
 
@@ -37,7 +36,8 @@ void device_told(struct device *device, enum command_state state, const char *te
 
 void device_forget_told(struct device *device) {
     struct command *command = &device->command;
-    command->has_wanted = command->has_sent = command->due = command->verify = false;
+    command->has_wanted = command->due = command->verify = command->refused = false;
+    command->has_sent = command->confirmed = command->touched = false;
     command->version++;
     command->outside_since.ms = 0;
     command->following = FOLLOWING_UNKNOWN;
@@ -47,6 +47,8 @@ void device_forget_told(struct device *device) {
 
 struct mono device_tell_next(const struct device *device) {
     const struct command *command = &device->command;
+    if (command->due)
+        return never; /* the runner's end comes back here */
     struct mono next = command->raise_at;
     if (command->renew_at.ms < next.ms)
         next = command->renew_at;
@@ -79,8 +81,9 @@ static void make_plan(struct device *device, const struct decision *decision, st
  * and a device that was never told anything is not told to go on as it does. */
 static bool too_early(struct device *device, struct mono now) {
     struct command *command = &device->command;
-    if (!device->only_fallback || command->has_sent)
+    if (!device->only_fallback || command->touched)
         return false;
+    command->due = false; /* what was wanted before has ended and nothing of it was written */
     if (!device->anything_in_force && !device->told_before)
         return true;
     struct mono end = {device->engine->started.ms + ENGINE_GRACE_MS};
@@ -91,19 +94,25 @@ static bool too_early(struct device *device, struct mono now) {
     return true;
 }
 
+/* True when the device has this plan, whole. */
+static bool is_on_device(const struct command *command, const struct plan *plan) {
+    return command->has_sent && plan_equal(&command->sent, plan);
+}
+
 /* Hands a plan to the runner; `verify`: only read it back. */
 static void want(struct device *device, const struct plan *plan, bool verify) {
     struct command *command = &device->command;
     if (!command->has_wanted || !plan_equal(&command->wanted, plan))
         command->version++;
     command->wanted = *plan;
-    command->has_wanted = true;
-    command->due = true;
+    command->has_wanted = command->due = true;
     command->verify = verify;
-    if (!command->has_sent || !plan_equal(&command->sent, plan))
+    command->refused = false;
+    command->retry_at = never;
+    if (!is_on_device(command, plan)) {
         command->look_at = never; /* a refresh does not begin the wait anew */
-    if (!verify && command->state != COMMAND_DIVERGING)
         device_told(device, COMMAND_PENDING, "");
+    }
     command_run(device->machine);
 }
 
@@ -126,23 +135,33 @@ static bool still_serves(const struct device *device, struct mono now) {
            !(power_w > device->decision.max || power_w < device->decision.min);
 }
 
-/* A decision that is already on the device: refresh its watchdog, or look whether it is still
- * there.
- */
-static void renew(struct device *device, const struct plan *plan, bool look, struct mono now) {
+/* The device keeps what it has: nothing else is wanted any more. Its watchdog is refreshed when it
+ * is time, or it is read back whether it still has it. */
+static void stay(struct device *device, bool look, struct mono now) {
     struct command *command = &device->command;
-    if (command->retry_at.ms <= now.ms) {
-        command->retry_at = never;
-        want(device, plan, false);
-    } else if (command->renew_at.ms <= now.ms) {
+    const struct plan sent = command->sent;
+    if (command->due && plan_equal(&command->wanted, &sent))
+        return; /* being refreshed or read back */
+    command->due = command->refused = false;
+    if (command->retry_at.ms <= now.ms || command->renew_at.ms <= now.ms) {
+        bool verify = command->retry_at.ms > now.ms && device_part(device)->control.refresh_ms == 0;
         command->renew_at = never;
-        want(device, plan, device_part(device)->control.refresh_ms == 0);
+        want(device, &sent, verify);
     } else if (look) {
-        want(device, plan, true);
+        want(device, &sent, true);
     }
 }
 
-static void want_at_its_pace(struct device *device, struct plan *plan, struct mono now) {
+/* What it has is not what is wanted, so it is not refreshed either; the next sample tries again. */
+static void cannot(struct device *device, const struct plan *plan) {
+    struct command *command = &device->command;
+    command->due = command->refused = command->has_sent = command->confirmed = false;
+    command->raise_at = command->renew_at = command->retry_at = command->look_at = never;
+    device_told(device, COMMAND_UNSUPPORTED, plan->reason);
+}
+
+/* `pace` knows an earlier plan only while `sent` holds it. */
+static void want_at_its_pace(struct device *device, struct plan *plan, bool look, struct mono now) {
     struct command *command = &device->command;
     int32_t allowed_w;
     struct mono again;
@@ -150,8 +169,14 @@ static void want_at_its_pace(struct device *device, struct plan *plan, struct mo
                      &allowed_w, &again)) {
     case PACE_LATER:
         command->raise_at = again;
-        if (!command->due)
+        if (command->has_sent) {
             device_told(device, COMMAND_PENDING, "a raise waits for its pace");
+            stay(device, look, now);
+        } else {
+            /* Something was begun that is not wanted any more: put back what may stay. */
+            const struct plan before = command->sent;
+            want(device, &before, false);
+        }
         return;
     case PACE_PARTLY: {
         struct decision step = device->decision;
@@ -164,9 +189,12 @@ static void want_at_its_pace(struct device *device, struct plan *plan, struct mo
     case PACE_NOW:
         break;
     }
-    if (command->has_sent && plan_equal(plan, &command->sent) && !command->due)
-        return;
-    want(device, plan, false);
+    if (is_on_device(command, plan))
+        stay(device, look, now); /* a step of the ramp that is too small for its registers */
+    else if (plan->unsupported)
+        cannot(device, plan);
+    else
+        want(device, plan, false);
 }
 
 void device_tell(struct device *device) {
@@ -188,37 +216,38 @@ void device_tell(struct device *device) {
         return; /* arriving: device_connect() comes back here */
     if (still_serves(device, now)) {
         if (look)
-            want(device, &command->sent, true);
+            stay(device, true, now);
         return;
     }
     command->raise_at = never;
     if (too_early(device, now))
         return;
-    command->planned_for = device->decision;
-    command->planned_phases = device_quantity(device, POINT_ACTIVE_PHASES);
-    struct plan plan;
-    make_plan(device, &device->decision, &plan);
     if (device->site.observe) {
         device_told(device, COMMAND_OBSERVED, "mode is observe: decided, never sent");
         return;
     }
+    struct plan plan;
+    make_plan(device, &device->decision, &plan);
     if (plan.unsupported) {
-        device_told(device, COMMAND_UNSUPPORTED, plan.reason);
-        command->due = false;
+        cannot(device, &plan);
         return;
     }
+    command->planned_for = device->decision;
+    command->planned_phases = device_quantity(device, POINT_ACTIVE_PHASES);
     if (command->due && plan_equal(&plan, &command->wanted))
         return;
-    if (command->has_sent && plan_equal(&plan, &command->sent)) {
-        command->due = false; /* something else was wanted for a moment */
-        if (command->version != 0 && !plan_equal(&command->wanted, &plan)) {
-            command->wanted = plan;
-            command->version++;
-        }
-        renew(device, &plan, look, now);
+    if (command->refused && plan_equal(&plan, &command->wanted)) {
+        if (command->retry_at.ms <= now.ms)
+            want(device, &plan, false);
         return;
     }
-    want_at_its_pace(device, &plan, now);
+    if (!is_on_device(command, &plan)) {
+        want_at_its_pace(device, &plan, look, now);
+        return;
+    }
+    stay(device, look, now);
+    if (command->state == COMMAND_PENDING)
+        device_told(device, command->confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
 }
 
 static void remember_told(struct device *device) {
@@ -232,7 +261,8 @@ static void remember_told(struct device *device) {
 void device_written(struct device *device, bool confirmed) {
     struct command *command = &device->command;
     struct mono now = clock_mono();
-    if (!command->verify) {
+    bool again = command->has_sent; /* refreshed or read back: nothing new for the pace */
+    if (!again) {
         command->sent = command->wanted;
         command->has_sent = true;
         command->sent_at = now;
@@ -241,7 +271,7 @@ void device_written(struct device *device, bool confirmed) {
     }
     bool rewritten = !command->verify;
     command->due = command->verify = false;
-    command->retry_at = never;
+    command->confirmed = confirmed;
     const struct control *control = &device_part(device)->control;
     bool holds = command->sent.control_case != CONTROL_RELEASE;
     if (confirmed)
@@ -252,7 +282,7 @@ void device_written(struct device *device, bool confirmed) {
         command->renew_at.ms = now.ms + VERIFY_MS;
     else if (rewritten) /* a read-back alone keeps no watchdog quiet */
         command->renew_at.ms = now.ms + control->refresh_ms;
-    if (command->state != COMMAND_DIVERGING)
+    if (!again || (command->state != COMMAND_DIVERGING && command->state != COMMAND_PENDING))
         device_told(device, confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
     device_decide(device); /* the world may have moved on meanwhile */
     device_publish(device);
@@ -300,7 +330,7 @@ void device_watch(struct device *device) {
     if (!told || !outside) {
         command->outside_since.ms = 0;
         if (command->state == COMMAND_DIVERGING && !command->due)
-            device_told(device, COMMAND_CONFIRMED, "");
+            device_told(device, command->confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
         return;
     }
     if (command->outside_since.ms == 0 || command->outside_since.ms < command->sent_at.ms)
