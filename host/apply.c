@@ -42,21 +42,13 @@ static bool device_fits(const struct site_device *site, const struct driver *dri
 }
 
 bool engine_driver_fits(struct machine *machine, struct generation *generation,
-                        struct report *report) {
-    int parts[DRIVER_MAX_PARTS];
+                        int places[DRIVER_MAX_PARTS], struct report *report) {
     double parameters[DRIVER_MAX_PARTS][DRIVER_MAX_PARAMETERS];
     for (int i = 0; i < DRIVER_MAX_PARTS; i++) {
         const struct device *device = machine->parts[i];
         if (device &&
-            !device_fits(&device->site, generation->driver, &parts[i], parameters[i], report))
+            !device_fits(&device->site, generation->driver, &places[i], parameters[i], report))
             return false;
-        if (device && parts[i] != i) {
-            report_add(report, device->site.path,
-                       "its part \"%s\" has another place now; restart "
-                       "the host to take this driver",
-                       device->site.as);
-            return false;
-        }
     }
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
@@ -81,7 +73,11 @@ static void take_up(struct device *device) {
     const struct site_device *site = &device->site;
     struct report report;
     report_init(&report);
-    struct generation *generation = library_get(engine->library, SCRIPT_DRIVER, site->driver);
+    struct machine *machine = machine_find(engine, site->link, site->unit);
+    struct generation *generation =
+        machine && strcmp(machine->generation->name, site->driver) == 0
+            ? generation_hold(machine->generation) /* all its parts speak through one */
+            : library_get(engine->library, SCRIPT_DRIVER, site->driver);
     if (!generation) {
         char text[160];
         snprintf(text, sizeof text, "there is no working driver \"%.60s\" in drivers/",
@@ -94,15 +90,15 @@ static void take_up(struct device *device) {
         generation_release(generation);
         return;
     }
-    device->type = generation->driver->parts[device->part].type;
-    struct machine *machine = machine_find(engine, site->link, site->unit);
-    if (machine && machine->generation != generation) {
-        if (strcmp(machine->generation->name, generation->name) != 0)
-            report_add(&report, site->where, "%s unit %d is already spoken to by the driver %s",
-                       site->link, site->unit, machine->generation->name);
-        machine = report.count ? NULL : machine;
-    }
-    if (!report.count && !machine)
+    if (machine && machine->generation != generation)
+        report_add(&report, site->where, "%s unit %d is already spoken to by the driver %s",
+                   site->link, site->unit, machine->generation->name);
+    else if (machine && machine->parts[device->part])
+        report_add(&report, site->where, "%s unit %d is already the device %s", site->link,
+                   site->unit, machine->parts[device->part]->site.path);
+    if (report.count)
+        machine = NULL;
+    else if (!machine)
         machine = machine_open(engine, site->link, site->unit, generation);
     generation_release(generation);
     if (!machine) {
@@ -110,7 +106,6 @@ static void take_up(struct device *device) {
         return;
     }
     machine_attach(machine, device);
-    device_renew_card(device);
     report_free(&report);
 }
 

@@ -155,8 +155,20 @@ void device_publish(struct device *device) {
     live_publish(&device->card->live, &flexibility);
 }
 
+/* What is read once per connection has no age that would tell that it is of an earlier one. */
+static void forget_constants(struct device *device) {
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        if (device->value_valid_ms[i] == INT64_MAX) {
+            device->values[i] = NAN;
+            device->value_at[i] = (struct now){0};
+            device->value_valid_ms[i] = 0;
+        }
+}
+
 static void publish_texts(struct device *device) {
     pthread_mutex_lock(&device->card->lock);
+    snprintf(device->card->command_text, sizeof device->card->command_text, "%s",
+             device->command.text);
     memcpy(device->card->identity, device->identity, sizeof device->identity);
     snprintf(device->card->connection_text, sizeof device->card->connection_text, "%s",
              device->connection_text);
@@ -167,10 +179,10 @@ void device_connect(struct device *device, enum connection connection, const cha
     device->connection = connection;
     snprintf(device->connection_text, sizeof device->connection_text, "%s", text);
     publish_texts(device);
-    if (connection == CONNECTION_ONLINE)
+    if (connection == CONNECTION_ONLINE) {
+        forget_constants(device);
         take_values(device);
-    else
-        device_forget_told(device);
+    }
     device_decide(device);
     device_publish(device);
 }
@@ -427,6 +439,8 @@ static void fill_card(struct device *device) {
 /* Cards are read by other threads and do not change: what a device turns out to be, once its driver
  * is known, stands on a new one. */
 void device_renew_card(struct device *device) {
+    device->type = device_part(device)->type;
+    device->decided_once = false; /* type and fallback are the driver's */
     struct device_card *card = device_card_new();
     if (!card) {
         log_error(device->site.path, "no memory: readers see it as it was");

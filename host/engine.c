@@ -113,9 +113,10 @@ static void driver_changed(struct engine *engine, struct generation *generation)
             machine->generation == generation)
             continue;
         struct report report;
+        int places[DRIVER_MAX_PARTS];
         report_init(&report);
-        if (engine_driver_fits(machine, generation, &report))
-            machine_renew(machine, generation);
+        if (engine_driver_fits(machine, generation, places, &report))
+            machine_renew(machine, generation, places);
         for (size_t i = 0; i < report.count; i++)
             log_error(generation->name, "%s: %s; the devices stay with the generation before",
                       report.items[i].where, report.items[i].text);

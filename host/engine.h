@@ -88,9 +88,9 @@ bool engine_apply(struct engine *engine, struct site *site, struct report *repor
 void engine_take_up(struct engine *engine);
 void engine_take_policies(struct engine *engine);
 /* Whether all devices of a machine can go on with this generation of their driver: fills in their
- * parameters if so. */
+ * parameters and the places of their parts if so. */
 bool engine_driver_fits(struct machine *machine, struct generation *generation,
-                        struct report *report);
+                        int places[DRIVER_MAX_PARTS], struct report *report);
 void engine_watch_site(struct engine *engine);
 void engine_unwatch_site(struct engine *engine);
 /* Makes and publishes a new directory from what is. */

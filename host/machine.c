@@ -34,12 +34,22 @@ static void connect_devices(struct machine *machine, enum connection connection,
             device_connect(machine->parts[i], connection, text);
 }
 
+/* Stops all that is under way. What the devices were told is not known from here on. */
 static void machine_leave(struct machine *machine) {
-    if (machine->arrival.submitted)
-        link_cancel(&machine->arrival);
+    link_cancel(&machine->arrival);
     uv_timer_stop(&machine->retry);
     poll_stop(machine);
     command_stop(machine);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            device_forget_told(machine->parts[i]);
+}
+
+/* True when this was not the last thing said of it: what lasts is logged once. */
+static bool machine_news(struct machine *machine, const char *why) {
+    bool news = strcmp(machine->why, why) != 0;
+    snprintf(machine->why, sizeof machine->why, "%s", why);
+    return news;
 }
 
 /* --- arriving ------------------------------------------------------------------------------------
@@ -57,28 +67,40 @@ static void retry_later(struct machine *machine) {
 }
 
 static void machine_away(struct machine *machine, const char *why) {
-    if (machine->state != MACHINE_AWAY)
+    if (machine_news(machine, why))
         log_warning(machine_name(machine), "offline: %s (%s unit %d)", why, machine->wire->url,
                     machine->unit);
     machine_leave(machine);
     machine->state = MACHINE_AWAY;
-    snprintf(machine->why, sizeof machine->why, "%s", why);
     connect_devices(machine, CONNECTION_OFFLINE, why);
     retry_later(machine);
 }
 
 static void machine_wrong(struct machine *machine, const char *why) {
-    if (machine->state != MACHINE_WRONG || strcmp(machine->why, why) != 0)
+    if (machine_news(machine, why))
         log_error(machine_name(machine), "wrong device: %s; nothing is written to it", why);
     machine_leave(machine);
     machine->state = MACHINE_WRONG;
-    snprintf(machine->why, sizeof machine->why, "%s", why);
     connect_devices(machine, CONNECTION_WRONG_DEVICE, why);
     retry_later(machine);
 }
 
+/* A driver with nothing to read on arrival is up before its device has said a word, so that its
+ * command goes first: that alone is no good news. */
+static void settle(struct machine *machine) {
+    if (!machine->heard || machine->settled)
+        return;
+    log_info(machine_name(machine), "online at %s unit %d", machine->wire->url, machine->unit);
+    machine->settled = true;
+    machine->why[0] = '\0';
+    machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
+}
+
 void machine_answered(struct machine *machine) {
     machine->failures = 0;
+    machine->heard = true;
+    if (machine->state == MACHINE_UP)
+        settle(machine);
 }
 
 void machine_failed(struct machine *machine, enum err result) {
@@ -184,6 +206,10 @@ static bool identity_right(struct device *device, char *why, size_t why_size) {
         const char *name = point_word((enum point_id)i)->name;
         const char *before = json_string_value(json_object_get(device->identity_seen, name));
         const char *now = device->identity[i - POINT_TEXT_FIRST];
+        if (before && !now[0]) {
+            snprintf(why, why_size, "%s cannot be read, first seen was \"%.40s\"", name, before);
+            return false;
+        }
         if (before && strcmp(before, now) != 0) {
             snprintf(
                 why, why_size,
@@ -193,8 +219,7 @@ static bool identity_right(struct device *device, char *why, size_t why_size) {
             return false;
         }
     }
-    if (due[0] || !device->identity_seen)
-        identity_keep(device);
+    identity_keep(device); /* the first time, and what could not be read then */
     return true;
 }
 
@@ -205,10 +230,9 @@ static void machine_arrived(struct machine *machine) {
             machine_wrong(machine, why);
             return;
         }
-    log_info(machine_name(machine), "online at %s unit %d", machine->wire->url, machine->unit);
     machine->state = MACHINE_UP;
     machine->failures = 0;
-    machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
+    settle(machine);
     connect_devices(machine, CONNECTION_ONLINE, "");
     poll_start(machine); /* commands of device_connect() stand before these reads */
 }
@@ -225,9 +249,14 @@ static void arrival_next(struct machine *machine) {
         machine_away(machine, "it answers, but has no SunSpec models");
         return;
     }
-    if (!machine->planned && poll_plan(machine) != ERR_OK) {
-        machine_away(machine, "out of memory");
-        return;
+    if (!machine->planned) {
+        enum err err = poll_plan(machine);
+        if (err != ERR_OK) {
+            machine_away(machine, err == ERR_MEMORY
+                                      ? "out of memory"
+                                      : "its registers are not where its driver can read them");
+            return;
+        }
     }
     while (machine->arrival_block < machine->plan.block_count) {
         const struct block *block = &machine->plan.blocks[machine->arrival_block];
@@ -243,11 +272,24 @@ static void arrival_next(struct machine *machine) {
     machine_arrived(machine);
 }
 
+/* Nothing that was read before says anything about who answers now. */
+static void forget_read(struct machine *machine) {
+    for (int i = 0; i < machine_driver(machine)->point_count; i++) {
+        machine->values[i] = NAN;
+        machine->value_at[i] = (struct now){0};
+    }
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            memset(machine->parts[i]->identity, 0, sizeof machine->parts[i]->identity);
+}
+
 static void machine_arrive(struct machine *machine) {
     machine_leave(machine);
     machine->state = MACHINE_ARRIVING;
     machine->failures = 0;
+    machine->heard = machine->settled = false;
     poll_forget(machine); /* what a device refuses may be different on the next connection */
+    forget_read(machine);
     machine->arrival_block = 0;
     const struct driver *driver = machine_driver(machine);
     if (driver->sunspec)
@@ -270,12 +312,11 @@ static void link_came(struct link_listener *listener) {
 
 static void link_went(struct link_listener *listener, const char *reason) {
     struct machine *machine = listener->owner;
-    if (machine->state != MACHINE_WAITING || strcmp(machine->why, reason) != 0)
+    if (machine_news(machine, reason))
         log_warning(machine_name(machine), "offline: %s (%s)", reason, machine->wire->url);
     machine_leave(machine);
     machine->state = MACHINE_WAITING;
     machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
-    snprintf(machine->why, sizeof machine->why, "%s", reason);
     connect_devices(machine, CONNECTION_OFFLINE, reason);
 }
 
@@ -308,7 +349,7 @@ static void settle_link(struct machine *machine) {
 
 struct machine *machine_find(struct engine *engine, const char *url, int unit) {
     for (struct machine *machine = engine->machines; machine; machine = machine->next)
-        if (!machine->closing && machine->unit == unit && strcmp(machine->wire->url, url) == 0)
+        if (machine->unit == unit && strcmp(machine->wire->url, url) == 0)
             return machine;
     return NULL;
 }
@@ -349,9 +390,10 @@ void machine_attach(struct machine *machine, struct device *device) {
         first = first && !machine->parts[i];
     machine->parts[device->part] = device;
     device->machine = machine;
-    if (first)
-        link_listen(machine->wire->link,
-                    &machine->listener); /* tells when it is up, also if it is */
+    device_renew_card(device);
+    device_connect(device, CONNECTION_CONNECTING, "");
+    if (first) /* tells when it is up, also if it is */
+        link_listen(machine->wire->link, &machine->listener);
     else if (link_is_up(machine->wire->link))
         machine_arrive(machine); /* again: this part's points belong to the plan now */
 }
@@ -374,7 +416,6 @@ void machine_detach(struct machine *machine, struct device *device) {
             return;
     machine_leave(machine);
     poll_forget(machine);
-    machine->closing = true;
     link_unlisten(machine->wire->link, &machine->listener);
     engine_wire_release(machine->engine, machine->wire);
     struct machine **at = &machine->engine->machines;
@@ -384,12 +425,20 @@ void machine_detach(struct machine *machine, struct device *device) {
     uv_close((uv_handle_t *)&machine->retry, machine_closed);
 }
 
-void machine_renew(struct machine *machine, struct generation *generation) {
+static void place_parts(struct machine *machine, const int places[DRIVER_MAX_PARTS]) {
+    struct device *placed[DRIVER_MAX_PARTS] = {NULL};
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i]) {
+            machine->parts[i]->part = places[i];
+            placed[places[i]] = machine->parts[i];
+        }
+    memcpy(machine->parts, placed, sizeof placed);
+}
+
+void machine_renew(struct machine *machine, struct generation *generation,
+                   const int places[DRIVER_MAX_PARTS]) {
     machine_leave(machine);
     poll_forget(machine);
-    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i])
-            device_forget_told(machine->parts[i]);
     struct generation *old = machine->generation;
     machine->generation = generation_hold(generation);
     if (machine_size(machine) != ERR_OK) {
@@ -398,6 +447,7 @@ void machine_renew(struct machine *machine, struct generation *generation) {
         machine->generation = old;
     } else {
         generation_release(old);
+        place_parts(machine, places);
     }
     settle_link(machine);
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)

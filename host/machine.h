@@ -43,8 +43,10 @@ struct machine {
     struct device *parts[DRIVER_MAX_PARTS];
     enum machine_state state;
     int failures;
+    bool heard;   /* it has answered since it began to arrive */
+    bool settled; /* and is up: said once, and the back-off starts anew */
     int64_t backoff_ms;
-    char why[160];
+    char why[240]; /* it is away, as logged last; "" while it is up */
 
     struct sunspec_walk walk;
     struct block_plan plan;
@@ -66,19 +68,20 @@ struct machine {
     } runner;
 
     uv_timer_t retry;
-    bool closing;
 };
 
 /* Finds the machine at (url, unit) or makes one. NULL: no memory. */
 struct machine *machine_find(struct engine *engine, const char *url, int unit);
 struct machine *machine_open(struct engine *engine, const char *url, int unit,
                              struct generation *generation);
+/* Nobody may have the device's part yet. */
 void machine_attach(struct machine *machine, struct device *device);
 /* Closes the machine when it was the last device. */
 void machine_detach(struct machine *machine, struct device *device);
-/* A new generation of its driver, already checked against its devices' parameters. What is wanted
- * of each device stays and is sent again. */
-void machine_renew(struct machine *machine, struct generation *generation);
+/* A new generation of its driver, already checked against its devices' parameters; `places[i]` is
+ * the index of part i in it. What is wanted of each device stays and is sent again. */
+void machine_renew(struct machine *machine, struct generation *generation,
+                   const int places[DRIVER_MAX_PARTS]);
 const struct driver *machine_driver(const struct machine *machine);
 
 /* For poll.c and command.c: an answer came, or did not. */
