@@ -7,6 +7,7 @@
 #   sh scripts/test.sh --full     the long counts
 #   sh scripts/test.sh --quick    release build only, while working
 set -u
+started=$(date +%s)
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
 need_packages build test || exit 1
@@ -85,7 +86,7 @@ for preset in $presets; do
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
     fi
     count "$preset: system" env DERD_BUILD="$PWD/$build" \
-        /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 4 tests/system ${full:+--full}
+        /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 6 tests/system ${full:+--full}
 done
 
 if [ -n "$lint" ]; then
@@ -99,5 +100,6 @@ if [ -n "$lint" ]; then
 fi
 
 echo
+echo "took $((($(date +%s) - started) / 60)) min"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
