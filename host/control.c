@@ -472,7 +472,7 @@ static struct ranges allowed_charging(const struct control_context *context) {
                          most_charging(quantities, site, 1));
         used = all;
     }
-    (void)ranges_add(&ranges, least_charging(quantities, used ? used : 1),
+    (void)ranges_add(&ranges, least_charging(quantities, used ? used : all),
                      most_charging(quantities, site, all));
     return ranges;
 }

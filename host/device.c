@@ -9,8 +9,9 @@
 #include "instance.h"
 #include "machine.h"
 
-#define IDLE_W        50 /* standby draw and noise of a device whose driver does not say */
-#define STALE_PERIODS 3  /* a value is trusted for this many of its periods and one time-out */
+#define CURRENT_FLOWS 1.0 /* A: above it a vehicle charges on that phase */
+#define IDLE_W        50  /* standby draw and noise of a device whose driver does not say */
+#define STALE_PERIODS 3   /* a value is trusted for this many of its periods and one time-out */
 
 const struct driver_part *device_part(const struct device *device) {
     return device->machine ? &machine_driver(device->machine)->parts[device->part] : NULL;
@@ -62,10 +63,45 @@ double device_quantity(const struct device *device, enum point_id id) {
     return quantity_at(device, id, clock_mono());
 }
 
+/* Phases that carry current now, as told or as the currents show; 0: none or unknown. */
+static int phases_seen(const struct device *device, struct mono now) {
+    double told = quantity_at(device, POINT_ACTIVE_PHASES, now);
+    if (told >= 1)
+        return (int)told;
+    int seen = 0;
+    for (int i = POINT_CURRENT_L1; i <= POINT_CURRENT_L3; i++)
+        seen += fabs(quantity_at(device, (enum point_id)i, now)) >= CURRENT_FLOWS;
+    return seen;
+}
+
+double device_phases(const struct device *device) {
+    int seen = phases_seen(device, clock_mono());
+    return seen ? seen : device->vehicle_phases;
+}
+
+/* A vehicle keeps the phases it was seen to use until it is unplugged, so that it can start again
+ * on what it needs, and not on what another one might. A make that does not tell when a vehicle
+ * leaves, and one that switches phases itself, gives nothing to remember. */
+static void watch_vehicle(struct device *device) {
+    const struct driver_part *part = device_part(device);
+    struct mono now = clock_mono();
+    double state = quantity_at(device, POINT_STATE, now);
+    if (device->type != DEVICE_CHARGING_STATION || isnan(state) || state == STATE_UNKNOWN ||
+        state == STATE_UNPLUGGED || part->control.phase_switching) {
+        device->vehicle_phases = NAN;
+        return;
+    }
+    int seen = phases_seen(device, now);
+    if (seen > 0 && !(device->vehicle_phases >= seen))
+        device->vehicle_phases = seen;
+}
+
 void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]) {
     struct mono now = clock_mono();
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         quantities[i] = quantity_at(device, (enum point_id)i, now);
+    if (device->type == DEVICE_CHARGING_STATION)
+        quantities[POINT_ACTIVE_PHASES] = device_phases(device);
 }
 
 /* This device's values out of its machine's: of a part's own and the shared points. */
@@ -179,6 +215,8 @@ void device_connect(struct device *device, enum connection connection, const cha
     device->connection = connection;
     snprintf(device->connection_text, sizeof device->connection_text, "%s", text);
     publish_texts(device);
+    if (connection != CONNECTION_ONLINE)
+        device->vehicle_phases = NAN; /* another one may be there when it comes back */
     if (connection == CONNECTION_ONLINE) {
         forget_constants(device);
         take_values(device);
@@ -409,6 +447,7 @@ void device_sampled(struct device *device) {
     take_values(device);
     hooks_values(device);
     device->stale = !value_fresh(device, POINT_ACTIVE_POWER, clock_mono());
+    watch_vehicle(device);
     device_decide(device);
     device_watch(device);
     device_publish(device);
@@ -500,7 +539,7 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     snprintf(device->cluster_key, sizeof device->cluster_key, "%s", cluster->key);
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         device->values[i] = NAN;
-    device->soc = NAN;
+    device->soc = device->vehicle_phases = NAN;
     device_forget_told(device);
     device->hook_state = json_object();
     char *told = store_get_text(engine->store, "told", device->id);

@@ -17,14 +17,15 @@ struct command {
     bool has_wanted;
     struct decision planned_for; /* what the plan in use (wanted or sent) was made from */
     double planned_phases;
-    unsigned version; /* of `wanted` */
-    bool due;         /* `wanted` waits for the runner, or is under way */
-    bool verify;      /* the runner only reads back */
-    bool refused;     /* `wanted` was, maybe in its middle; retry_at sends it again */
-    struct plan sent; /* the last one written whole on this connection */
-    bool has_sent;    /* and nothing else was written since: the device has it */
-    bool confirmed;   /* and read back */
-    bool touched;     /* something was written on this connection */
+    bool planned_blind; /* the voltage was not known: the most that it may be was taken */
+    unsigned version;   /* of `wanted` */
+    bool due;           /* `wanted` waits for the runner, or is under way */
+    bool verify;        /* the runner only reads back */
+    bool refused;       /* `wanted` was, maybe in its middle; retry_at sends it again */
+    struct plan sent;   /* the last one written whole on this connection */
+    bool has_sent;      /* and nothing else was written since: the device has it */
+    bool confirmed;     /* and read back */
+    bool touched;       /* something was written on this connection */
     struct pace pace;
     struct mono sent_at;       /* of `sent`: first written whole, refreshes aside */
     struct mono outside_since; /* of the bounds; ms 0: inside */
@@ -59,6 +60,7 @@ struct device {
     char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
     json_t *identity_seen; /* what was seen first here, NULL: nothing yet */
     bool stale;            /* activePower is past its trust */
+    double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     json_t *hook_state;
 
     struct book book;
@@ -98,6 +100,8 @@ void device_publish(struct device *device); /* flexibility */
 
 /* A quantity as control and ranges use it: its fresh value, else its parameter. */
 double device_quantity(const struct device *device, enum point_id id);
+/* Phases in use, or those that the vehicle used since it was plugged in; NAN: not seen. */
+double device_phases(const struct device *device);
 void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]);
 
 /* told.c: how far the device has been told. */

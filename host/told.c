@@ -126,12 +126,13 @@ static bool same_wish(const struct decision *a, const struct decision *b) {
  * which would wear registers out. A refresh plans anew in any case. */
 static bool still_serves(const struct device *device, struct mono now) {
     const struct command *command = &device->command;
-    double phases = device_quantity(device, POINT_ACTIVE_PHASES);
+    double phases = device_phases(device);
     double power_w = device_quantity(device, POINT_ACTIVE_POWER);
     return command->has_sent && !command->due && device_tell_next(device).ms > now.ms &&
            same_wish(&command->planned_for, &device->decision) &&
            (phases == command->planned_phases ||
             (isnan(phases) && isnan(command->planned_phases))) &&
+           !(command->planned_blind && !isnan(device_quantity(device, POINT_VOLTAGE_L1))) &&
            !(power_w > device->decision.max || power_w < device->decision.min);
 }
 
@@ -233,7 +234,8 @@ void device_tell(struct device *device) {
         return;
     }
     command->planned_for = device->decision;
-    command->planned_phases = device_quantity(device, POINT_ACTIVE_PHASES);
+    command->planned_phases = device_phases(device);
+    command->planned_blind = isnan(device_quantity(device, POINT_VOLTAGE_L1));
     if (command->due && plan_equal(&plan, &command->wanted))
         return;
     if (command->refused && plan_equal(&plan, &command->wanted)) {

@@ -15,13 +15,21 @@ void present_power(struct json *json, const char *key, int32_t power) {
         json_write_integer(json, power);
 }
 
+/* An edge that is not known (a rating that was not read) is null, not a number of 2 GW. */
+static void write_edge(struct json *json, int32_t watts) {
+    if (watts <= -POWER_UNBOUNDED || watts >= POWER_UNBOUNDED)
+        json_write_null(json);
+    else
+        json_write_integer(json, watts);
+}
+
 void present_ranges(struct json *json, const char *key, const struct ranges *ranges) {
     json_key(json, key);
     json_array_open(json);
     for (size_t i = 0; i < ranges->count; i++) {
         json_array_open(json);
-        json_write_integer(json, ranges->items[i].lo);
-        json_write_integer(json, ranges->items[i].hi);
+        write_edge(json, ranges->items[i].lo);
+        write_edge(json, ranges->items[i].hi);
         json_array_close(json);
     }
     json_array_close(json);

@@ -150,8 +150,9 @@ def station(start_host, peer, extra="", phases=None, driver="plain_station"):
 
 
 def test_row_14_a_limit_of_zero_never_becomes_the_least_step(start_host, peer):
-    device = station(start_host, peer, "limits = { maxActivePower = 11000 }")
-    assert device.flexibility()["allowedRanges"] == [[0, 0], [1380, 11000]]
+    device = station(start_host, peer, "limits = { maxActivePower = 11000 }", phases=1)
+    until(lambda: device.flexibility()["allowedRanges"] == [[0, 0], [1380, 11000]],
+          "a vehicle on one phase is seen")
     peer.set_int32(1, 11, 6000)
     post(device, 3000, maxActivePower=0)
     assert summary(device) == (None, 0, 0)

@@ -508,3 +508,18 @@ def test_an_example_charges_the_car_from_outside(start_home, full, program):
             example.terminate()
     if full:
         until(lambda: home.truth("wallbox")["limitCurrent"] == 0, "the last wish lapses")
+
+
+def test_a_car_on_one_phase_of_three_starts_again_on_what_one_phase_needs(start_home):
+    home = start_home({"phases": 1, "battery": False}, {"battery": False})
+    first = home.wallbox.flexibility()["allowedRanges"]
+    assert first == [[0, 0], [4140, 11040]], "before it charges, all phases count"
+    home.wallbox.post(priority=1000, validFor=2, activePower=5000)
+    until(lambda: home.wallbox.flexibility()["allowedRanges"] == [[0, 0], [1380, 11040]],
+          "one phase is seen in use")
+    assert home.wallbox.post(priority=1500, validFor=2, activePower=0)[0] == 201
+    until(lambda: home.simulator.state()["charging"] < 50, "it pauses")
+    assert home.wallbox.post(priority=1600, validFor=600, activePower=2000)[0] == 201
+    until(lambda: home.simulator.state()["charging"] > 1800, "it charges again, with 2 kW")
+    home.simulator.ask("plug wallbox off")
+    until(lambda: home.wallbox.flexibility()["allowedRanges"] == first, "it is forgotten")

@@ -764,6 +764,9 @@ static void a_station_may_rest_or_charge_from_its_least_current_up(void **state)
     struct ranges ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_int_equal(ranges.count, 2);
     assert_range(&ranges, 0, 0, 0);
+    assert_range(&ranges, 1, 4140, 11040); /* which phases a vehicle uses is not known: all */
+    quantities[POINT_ACTIVE_PHASES] = 1;
+    ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
     assert_range(&ranges, 1, 1380, 11040);
     quantities[POINT_ACTIVE_PHASES] = 3;
     ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &no_limits);
@@ -908,7 +911,7 @@ static void the_sites_limits_narrow_what_is_allowed(void **state) {
     site =
         (struct site_limits){.min_active_power = NAN, .max_active_power = NAN, .max_current = 13.7};
     ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &site);
-    assert_range(&ranges, 1, 1380, 9453);
+    assert_range(&ranges, 1, 4140, 9453);
     site =
         (struct site_limits){.min_active_power = NAN, .max_active_power = 1000, .max_current = NAN};
     ranges = allowed_for(DEVICE_CHARGING_STATION, quantities, &site);
