@@ -145,15 +145,6 @@ static bool same_device(const struct device *device, const struct site_device *s
            device->site.observe == site->observe;
 }
 
-static const struct site_device *find_site_device(const struct site *site,
-                                                  const struct device *device) {
-    for (size_t i = 0; i < site->cluster_count; i++)
-        for (size_t j = 0; j < site->clusters[i].device_count; j++)
-            if (same_device(device, &site->clusters[i].devices[j]))
-                return &site->clusters[i].devices[j];
-    return NULL;
-}
-
 static const struct site_policy *find_site_policy(const struct site *site,
                                                   const struct instance *instance) {
     for (size_t i = 0; i < site->cluster_count; i++)
@@ -166,7 +157,7 @@ static const struct site_policy *find_site_policy(const struct site *site,
     return NULL;
 }
 
-static void drop_changed(struct engine *engine, const struct site *site) {
+static void drop_policies(struct engine *engine, const struct site *site) {
     for (struct instance **at = &engine->instances; *at;) {
         struct instance *instance = *at;
         if (find_site_policy(site, instance)) {
@@ -175,16 +166,6 @@ static void drop_changed(struct engine *engine, const struct site *site) {
         }
         *at = instance->next;
         instance_close(instance);
-    }
-    for (struct device **at = &engine->devices; *at;) {
-        struct device *device = *at;
-        if (find_site_device(site, device)) {
-            at = &device->next;
-            continue;
-        }
-        *at = device->next;
-        log_info(device->site.path, "left the site");
-        device_close(device);
     }
 }
 
@@ -196,10 +177,15 @@ static void keep_device(struct device *device, const struct site_device *site) {
     device->site = *site;
 }
 
-static struct device *find_device(struct engine *engine, const char *path) {
-    for (struct device *device = engine->devices; device; device = device->next)
-        if (strcmp(device->site.path, path) == 0)
+/* Takes the device of that path out of the list; NULL when there is none. While the order stays as
+ * it is, that is the first one. */
+static struct device *take_device(struct engine *engine, const char *path) {
+    for (struct device **at = &engine->devices; *at; at = &(*at)->next)
+        if (strcmp((*at)->site.path, path) == 0) {
+            struct device *device = *at;
+            *at = device->next;
             return device;
+        }
     return NULL;
 }
 
@@ -210,46 +196,60 @@ static struct instance *find_instance(struct engine *engine, const char *path) {
     return NULL;
 }
 
-static struct device *add_device(struct engine *engine, const struct site_cluster *cluster,
-                                 const struct site_device *site, const char *cluster_id,
-                                 struct report *report) {
+/* The device of an entry: `before` where the entry is as it was, else one built anew. */
+static struct device *make_device(struct engine *engine, const struct site_cluster *cluster,
+                                  const struct site_device *site, struct device *before,
+                                  struct report *report) {
+    if (before && same_device(before, site)) {
+        keep_device(before, site);
+        return before;
+    }
     char id[ID_SIZE];
-    if (store_id(engine->store, "device", site->path, id) != ERR_OK) {
+    if (before) { /* the store may fail: the device goes on all the same */
+        snprintf(id, sizeof id, "%s", before->id);
+        log_info(site->path, "its entry has changed");
+        device_close(before);
+    } else if (store_id(engine->store, "device", site->path, id) != ERR_OK) {
         report_add(report, site->where, "the store cannot give %s an id", site->path);
         return NULL;
     }
-    struct device *device = device_new(engine, site, cluster, cluster_id, id);
+    struct device *device = device_new(engine, site, cluster, cluster->id, id);
     if (!device)
         report_add(report, site->where, "no memory for %s", site->path);
     return device;
 }
 
-/* Puts devices into the order of the file, with new ones in their place. */
-static void order_devices(struct engine *engine, const struct site *site, struct report *report) {
+static void name_cluster(struct engine *engine, struct site_cluster *cluster,
+                         struct report *report) {
+    for (size_t i = 0; engine->site && i < engine->site->cluster_count; i++)
+        if (strcmp(engine->site->clusters[i].key, cluster->key) == 0)
+            memcpy(cluster->id, engine->site->clusters[i].id, sizeof cluster->id);
+    if (!cluster->id[0] && store_id(engine->store, "cluster", cluster->key, cluster->id) != ERR_OK)
+        report_add(report, cluster->key, "the store cannot give the cluster an id");
+}
+
+/* Devices in the order of the file: kept, built anew, or new; those that are left have gone. */
+static void change_devices(struct engine *engine, const struct site *site, struct report *report) {
     struct device *ordered = NULL, **end = &ordered;
     for (size_t i = 0; i < site->cluster_count; i++) {
-        const struct site_cluster *cluster = &site->clusters[i];
-        char cluster_id[ID_SIZE] = "";
-        if (store_id(engine->store, "cluster", cluster->key, cluster_id) != ERR_OK)
-            report_add(report, cluster->key, "the store cannot give the cluster an id");
+        struct site_cluster *cluster = &site->clusters[i];
+        name_cluster(engine, cluster, report);
         for (size_t j = 0; j < cluster->device_count; j++) {
             const struct site_device *entry = &cluster->devices[j];
-            struct device *device = find_device(engine, entry->path);
-            if (device) {
-                struct device **at = &engine->devices;
-                while (*at != device)
-                    at = &(*at)->next;
-                *at = device->next;
-                keep_device(device, entry);
-            } else {
-                device = add_device(engine, cluster, entry, cluster_id, report);
-            }
+            struct device *before = take_device(engine, entry->path);
+            struct device *device = make_device(engine, cluster, entry, before, report);
             if (!device)
                 continue;
             device->next = NULL;
             *end = device;
             end = &device->next;
         }
+    }
+    while (engine->devices) {
+        struct device *device = engine->devices;
+        engine->devices = device->next;
+        log_info(device->site.path, "left the site");
+        device_close(device);
     }
     engine->devices = ordered;
 }
@@ -278,8 +278,8 @@ bool engine_apply(struct engine *engine, struct site *site, struct report *repor
     if (engine->site && (strcmp(engine->site->listen, site->listen) != 0 ||
                          strcmp(engine->site->store_directory, site->store_directory) != 0))
         log_warning("site", "http and store are taken at the next start of the host");
-    drop_changed(engine, site);
-    order_devices(engine, site, report);
+    drop_policies(engine, site);
+    change_devices(engine, site, report);
     add_policies(engine, site);
     site_free(engine->site);
     engine->site = site;
@@ -296,6 +296,7 @@ static void site_settled(uv_timer_t *timer) {
     struct report report;
     report_init(&report);
     struct site *site = site_load(engine->site_path, &report);
+    const char *so = site ? "" : "; the site stays as it was";
     if (site && engine->site && json_equal(site->tree, engine->site->tree)) {
         site_free(site);
     } else if (site) {
@@ -303,8 +304,7 @@ static void site_settled(uv_timer_t *timer) {
         engine_apply(engine, site, &report);
     }
     for (size_t i = 0; i < report.count; i++)
-        log_error("site", "%s: %s; the site stays as it was", report.items[i].where,
-                  report.items[i].text);
+        log_error("site", "%s: %s%s", report.items[i].where, report.items[i].text, so);
     report_free(&engine->site_problems);
     engine->site_problems = report;
     engine_publish_directory(engine);
@@ -347,21 +347,20 @@ static char *problems_json(const struct report *report) {
     return text;
 }
 
-static void fill_cluster(struct engine *engine, const struct site_cluster *cluster,
+/* `next`: the first device that is not of an earlier cluster; they stand in the site's order. */
+static void fill_cluster(const struct site_cluster *cluster, struct device **next,
                          struct directory *directory) {
     struct cluster_card *card = &directory->clusters[directory->cluster_count++];
+    snprintf(card->id, sizeof card->id, "%s", cluster->id);
     snprintf(card->key, sizeof card->key, "%s", cluster->key);
     snprintf(card->name, sizeof card->name, "%s", cluster->name);
     snprintf(card->account, sizeof card->account, "%s", cluster->account);
     card->observe = cluster->observe;
     card->first_device = directory->device_count;
-    if (store_id(engine->store, "cluster", cluster->key, card->id) != ERR_OK)
-        card->id[0] = '\0';
-    for (struct device *device = engine->devices; device; device = device->next)
-        if (strcmp(device->cluster_key, cluster->key) == 0) {
-            directory->devices[directory->device_count++] = device_card_hold(device->card);
-            card->device_count++;
-        }
+    for (; *next && strcmp((*next)->cluster_key, cluster->key) == 0; *next = (*next)->next) {
+        directory->devices[directory->device_count++] = device_card_hold((*next)->card);
+        card->device_count++;
+    }
 }
 
 void engine_publish_directory(struct engine *engine) {
@@ -382,8 +381,9 @@ void engine_publish_directory(struct engine *engine) {
         log_error("engine", "no memory for a new directory: readers see the old one");
         return;
     }
+    struct device *next = engine->devices;
     for (size_t i = 0; i < clusters; i++)
-        fill_cluster(engine, &engine->site->clusters[i], directory);
+        fill_cluster(&engine->site->clusters[i], &next, directory);
     if (engine->library &&
         library_cards(engine->library, &directory->scripts, &directory->script_count) != ERR_OK)
         log_warning("engine", "the listing of scripts is incomplete: no memory");

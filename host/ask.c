@@ -19,7 +19,7 @@
 enum ask_kind { ASK_PUT, ASK_REMOVE };
 
 struct ask {
-    struct inbox_item item; /* first: the inbox gives it back */
+    struct inbox_item item; /* first: the inbox gives it back, with the request, then its end */
     atomic_int owners;
     struct engine *engine;
     enum ask_kind kind;
@@ -28,6 +28,7 @@ struct ask {
     struct asker asker;
     struct constraint *constraint; /* the draft, then what was stored */
     bool replaces;
+    enum err stored; /* what the store said */
     struct ask_answer answer;
     pthread_mutex_t lock;
     pthread_cond_t done;
@@ -120,10 +121,16 @@ static bool may_touch(struct ask *ask, const struct constraint *there) {
     return true;
 }
 
+static void to_store(struct ask *ask);
+
 static void put_stored(struct ask *ask, enum err result) {
     struct device *device = ask_device(ask);
     struct constraint *constraint = ask->constraint;
-    if (device)
+    if (ask->engine->stopping) {
+        finish(ask, ASK_BUSY, "the host is stopping; what is stored is applied at its start");
+        return;
+    }
+    if (device && device->waiting_puts) /* not if it was built anew meanwhile */
         device->waiting_puts--;
     bool bound = constraint->wish.has_min || constraint->wish.has_max ||
                  constraint->wish.has_min_soc || constraint->wish.has_max_soc;
@@ -132,7 +139,18 @@ static void put_stored(struct ask *ask, enum err result) {
         return;
     }
     if (!device) {
+        if (result == ERR_OK &&
+            store_remove_constraint(ask->engine->store, constraint->id, NULL, NULL))
+            log_warning("store", "constraint %s of a device that is gone stays for now",
+                        constraint->id);
         finish(ask, ASK_NOT_FOUND, "the device left the site meanwhile");
+        return;
+    }
+    if (result == ERR_OK && ask->replaces && !book_find(&device->book, constraint->id)) {
+        /* What it replaces ended meanwhile, and so was removed from the store behind it. */
+        ask->replaces = false;
+        device->waiting_puts++;
+        to_store(ask);
         return;
     }
     constraint->durable = result == ERR_OK;
@@ -161,54 +179,40 @@ static void remove_stored(struct ask *ask, enum err result) {
                "it could not be removed from the store and is still in force");
         return;
     }
-    if (device && book_remove(&device->book, ask->constraint_id) == ERR_OK)
+    if (!device)
+        device_unstash(ask->engine, ask->constraint_id);
+    else if (book_remove(&device->book, ask->constraint_id) == ERR_OK)
         device_decide_changed(device);
     finish(ask, ASK_REMOVED, "");
 }
 
-struct stored { /* from the store's thread back to the loop */
-    struct inbox_item item;
-    struct ask *ask;
-    enum err result;
-};
-
 static void stored_run(struct inbox_item *item) {
-    struct stored *stored = (struct stored *)item;
-    if (stored->ask->kind == ASK_PUT)
-        put_stored(stored->ask, stored->result);
+    struct ask *ask = (struct ask *)item;
+    if (ask->kind == ASK_PUT)
+        put_stored(ask, ask->stored);
     else
-        remove_stored(stored->ask, stored->result);
-    free(stored);
+        remove_stored(ask, ask->stored);
 }
 
+/* On the store's thread. */
 static void stored_done(void *context, enum err result) {
-    struct stored *stored = context;
-    stored->result = result;
-    if (inbox_post(&stored->ask->engine->inbox, &stored->item) != ERR_OK) {
-        finish(stored->ask, ASK_BUSY,
-               "the host is stopping; what is stored is applied at its start");
-        free(stored);
-    }
+    struct ask *ask = context;
+    ask->stored = result;
+    if (inbox_post_end(&ask->engine->inbox, &ask->item) != ERR_OK)
+        finish(ask, ASK_BUSY, "the host is stopping; what is stored is applied at its start");
 }
 
 static void to_store(struct ask *ask) {
-    struct stored *stored = calloc(1, sizeof *stored);
-    enum err err = ERR_MEMORY;
-    if (stored) {
-        stored->ask = ask;
-        stored->item.run = stored_run;
-        err = ask->kind == ASK_PUT ? store_put_constraint(ask->engine->store, ask->device_id,
-                                                          ask->constraint, stored_done, stored)
-                                   : store_remove_constraint(ask->engine->store, ask->constraint_id,
-                                                             stored_done, stored);
-    }
+    ask->item.run = stored_run;
+    enum err err =
+        ask->kind == ASK_PUT
+            ? store_put_constraint(ask->engine->store, ask->device_id, ask->constraint, stored_done,
+                                   ask)
+            : store_remove_constraint(ask->engine->store, ask->constraint_id, stored_done, ask);
     if (err == ERR_OK)
         return;
-    free(stored);
-    if (ask->kind == ASK_PUT)
-        put_stored(ask, err);
-    else
-        remove_stored(ask, err);
+    ask->stored = err;
+    stored_run(&ask->item);
 }
 
 static void put_run(struct inbox_item *item) {
@@ -244,7 +248,6 @@ static void put_run(struct inbox_item *item) {
     if (!constraint->id[0])
         uuid_make(constraint->id);
     constraint->wish.rank = there ? there->constraint->wish.rank : ++ask->engine->last_rank;
-    snprintf(constraint->created_by, sizeof constraint->created_by, "%s", ask->asker.created_by);
     device->waiting_puts++;
     to_store(ask);
 }

@@ -523,6 +523,17 @@ static void take_stash(struct device *device) {
     free(text);
 }
 
+void device_unstash(struct engine *engine, const char *constraint_id) {
+    for (struct stashed **at = &engine->stash; *at; at = &(*at)->next)
+        if (strcmp((*at)->constraint->id, constraint_id) == 0) {
+            struct stashed *stashed = *at;
+            *at = stashed->next;
+            constraint_release(stashed->constraint);
+            free(stashed);
+            return;
+        }
+}
+
 struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id) {

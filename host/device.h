@@ -81,6 +81,8 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id);
 void device_renew_card(struct device *device); /* its driver is known now, or another one */
+/* Takes a constraint out of the engine's stash. */
+void device_unstash(struct engine *engine, const char *constraint_id);
 /* Its constraints go to the engine's stash; freed at a later loop turn. */
 void device_close(struct device *device);
 const struct driver_part *device_part(const struct device *device); /* NULL without a machine */

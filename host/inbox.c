@@ -1,5 +1,7 @@
 #include "inbox.h"
 
+#include <stdint.h>
+
 static void inbox_run(uv_async_t *async) {
     struct inbox *inbox = async->data;
     pthread_mutex_lock(&inbox->lock);
@@ -22,12 +24,12 @@ enum err inbox_open(struct inbox *inbox, uv_loop_t *loop) {
     return uv_async_init(loop, &inbox->async, inbox_run) ? ERR_IO : ERR_OK;
 }
 
-enum err inbox_post(struct inbox *inbox, struct inbox_item *item) {
+static enum err post(struct inbox *inbox, struct inbox_item *item, size_t maximum) {
     enum err err = ERR_OK;
     pthread_mutex_lock(&inbox->lock);
     if (inbox->closed)
         err = ERR_CLOSED;
-    else if (inbox->count >= INBOX_MAXIMUM)
+    else if (inbox->count >= maximum)
         err = ERR_FULL;
     else {
         item->next = NULL;
@@ -41,6 +43,14 @@ enum err inbox_post(struct inbox *inbox, struct inbox_item *item) {
     }
     pthread_mutex_unlock(&inbox->lock);
     return err;
+}
+
+enum err inbox_post(struct inbox *inbox, struct inbox_item *item) {
+    return post(inbox, item, INBOX_MAXIMUM);
+}
+
+enum err inbox_post_end(struct inbox *inbox, struct inbox_item *item) {
+    return post(inbox, item, SIZE_MAX);
 }
 
 void inbox_close(struct inbox *inbox) {

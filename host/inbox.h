@@ -27,6 +27,9 @@ struct inbox {
 must_check enum err inbox_open(struct inbox *inbox, uv_loop_t *loop);
 /* Any thread. ERR_FULL, or ERR_CLOSED once the host is stopping: the item stays the sender's. */
 must_check enum err inbox_post(struct inbox *inbox, struct inbox_item *item);
+/* The same for the end of what the loop has begun itself: never ERR_FULL, since each is the end of
+ * one that was let in. */
+must_check enum err inbox_post_end(struct inbox *inbox, struct inbox_item *item);
 /* Accepts nothing more and runs what is there. Loop's thread. */
 void inbox_close(struct inbox *inbox);
 

@@ -49,6 +49,7 @@ struct site_policy {
 
 struct site_cluster {
     char key[KEY_SIZE];
+    char id[ID_SIZE]; /* "" until the engine gives it one */
     char name[129];
     char account[KEY_SIZE];
     bool observe;
