@@ -115,6 +115,10 @@ static void take_values(struct device *device) {
         if (!ours || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
             machine->value_at[i].mono.ms == 0)
             continue;
+        /* What the hook has corrected is not overwritten with the raw value it was made from. */
+        if (driver->hook_values &&
+            machine->value_at[i].mono.ms == device->value_at[point->id].mono.ms)
+            continue;
         /* Of several points of one name only the one in the plan was ever read. */
         if (seen[point->id] && isnan(machine->values[i]))
             continue;
@@ -356,12 +360,6 @@ static void schedule_wake(struct device *device, struct now now) {
     uv_timer_start(&device->wake, wake_due, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
-static bool decision_equal(const struct decision *a, const struct decision *b) {
-    return a->has_set == b->has_set && (!a->has_set || a->set == b->set) && a->min == b->min &&
-           a->max == b->max && a->set_by == b->set_by && a->min_by == b->min_by &&
-           a->max_by == b->max_by && a->limited == b->limited && a->unmet == b->unmet;
-}
-
 /* Anything that decide() depends on, beside the book. True when it is not as it was. */
 static bool take_inputs(struct device *device) {
     struct ranges allowed = {0};
@@ -385,14 +383,18 @@ static bool take_inputs(struct device *device) {
     return !same;
 }
 
-static void walk_wishes(struct device *device, bool changed, struct now now) {
+static void walk_wishes(struct device *device, struct now now) {
     struct wish wishes[ARBITER_WISHES];
     struct verdict verdicts[ARBITER_WISHES];
     size_t index[ARBITER_WISHES];
-    struct decision before = device->decision;
-    bool had = device->has_decision;
     size_t count = 0;
     device->has_decision = device->allowed.count > 0;
+    if (!device->has_decision)
+        device->decision = (struct decision){.set_by = BY_NOBODY,
+                                             .min_by = BY_NOBODY,
+                                             .max_by = BY_NOBODY,
+                                             .walked_min_by = BY_NOBODY,
+                                             .walked_max_by = BY_NOBODY};
     if (device->has_decision) {
         size_t in_force = book_wishes(&device->book, wishes, index);
         wishes[in_force] = fallback_wish(device);
@@ -406,8 +408,7 @@ static void walk_wishes(struct device *device, bool changed, struct now now) {
         decide(&input, &device->decision, verdicts);
         keep_gates(device, wishes, index, in_force);
     }
-    if (changed || had != device->has_decision || !decision_equal(&before, &device->decision))
-        publish_decided(device, index, count, verdicts, now);
+    publish_decided(device, index, count, verdicts, now);
 }
 
 static void decide_device(struct device *device, bool changed) {
@@ -415,7 +416,7 @@ static void decide_device(struct device *device, bool changed) {
     changed = book_advance(&device->book, now, say_ended, device) || changed;
     bool moved = take_inputs(device);
     if (changed || moved || !device->decided_once)
-        walk_wishes(device, changed || !device->decided_once, now);
+        walk_wishes(device, now);
     device->decided_once = true;
     device_tell(device);
     schedule_wake(device, now);
@@ -443,9 +444,12 @@ static void wake_due(uv_timer_t *timer) {
     device_publish(device);
 }
 
-void device_sampled(struct device *device) {
+void device_take(struct device *device) {
     take_values(device);
     hooks_values(device);
+}
+
+void device_sampled(struct device *device) {
     device->stale = !value_fresh(device, POINT_ACTIVE_POWER, clock_mono());
     watch_vehicle(device);
     device_decide(device);

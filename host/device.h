@@ -62,6 +62,7 @@ struct device {
     bool stale;            /* activePower is past its trust */
     double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     json_t *hook_state;
+    char hook_problem[160]; /* of hooks.values as logged last, "" when it went well */
 
     struct book book;
     size_t waiting_puts; /* accepted constraints that are not on disk yet */
@@ -91,7 +92,9 @@ bool device_has_soc(const struct device *device);
 
 /* How long a value that is polled with this period can be trusted. */
 int64_t device_trust_ms(int64_t period_ms, int64_t timeout_ms);
-/* New values have come in (all points of the poll are decoded). */
+/* New values have come in (all points of the poll are decoded): first all parts of the machine take
+ * theirs, then each decides. */
+void device_take(struct device *device);
 void device_sampled(struct device *device);
 void device_connect(struct device *device, enum connection connection, const char *text);
 /* Decides anew from what is in force now and tells the device what changed. */

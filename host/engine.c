@@ -128,7 +128,8 @@ static void driver_changed(struct engine *engine, struct generation *generation)
 
 static void policy_changed(struct engine *engine, struct generation *generation) {
     for (struct instance *instance = engine->instances; instance; instance = instance->next) {
-        if (strcmp(instance->site.policy, generation->name) != 0)
+        if (strcmp(instance->site.policy, generation->name) != 0 ||
+            instance->generation == generation)
             continue;
         struct report report;
         report_init(&report);

@@ -60,6 +60,24 @@ static void keep_state(lua_State *L, struct device *device) {
     report_free(&report);
 }
 
+static bool outlived(const struct driver *driver, const struct point *point, const struct now *at) {
+    return point->period_ms > 0 &&
+           clock_mono().ms - at->mono.ms >= device_trust_ms(point->period_ms, driver->timeout_ms);
+}
+
+/* Whether the device has a register for it that was read: that one says how old the value is. */
+static bool has_register(const struct device *device, enum point_id id) {
+    const struct machine *machine = device->machine;
+    const struct driver *driver = machine_driver(machine);
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        if (point->id == (int)id && (point->part == POINT_NONE || point->part == device->part) &&
+            machine->value_at[i].mono.ms)
+            return true;
+    }
+    return false;
+}
+
 static int push_values(lua_State *L, void *context) {
     struct hook_call *call = context;
     const struct machine *machine = call->device->machine;
@@ -70,8 +88,8 @@ static int push_values(lua_State *L, void *context) {
         const struct point *point = &driver->points[i];
         bool ours = point->part == POINT_NONE || point->part == call->device->part ||
                     point->id == POINT_NONE;
-        if (!ours || isnan(machine->values[i]))
-            continue;
+        if (!ours || isnan(machine->values[i]) || outlived(driver, point, &machine->value_at[i]))
+            continue; /* what is made from it would look fresh */
         if (point->id == POINT_STATE)
             lua_pushstring(L, device_state_name((enum device_state)machine->values[i]));
         else
@@ -106,11 +124,10 @@ static void take_change(lua_State *L, struct hook_call *call, const char *name) 
                  word->minimum, word->maximum, word->unit);
         value = NAN;
     }
-    const struct now *poll = &call->at;
-    if (device->value_at[id].mono.ms < poll->mono.ms)
-        device->value_at[id] = *poll; /* it has no register of its own: it is as old as the poll */
-    if (device->value_valid_ms[id] == 0)
+    if (!has_register(device, id)) {
+        device->value_at[id] = call->at;
         device->value_valid_ms[id] = call->valid_ms;
+    }
     device->values[id] = value;
 }
 
@@ -160,10 +177,10 @@ void hooks_values(struct device *device) {
     char error[SCRIPT_ERROR_SIZE];
     enum script_outcome outcome =
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
-    if (outcome == SCRIPT_OK && !call.problem[0])
-        return;
-    log_warning(device->site.path, "hooks.values of %s: %s", generation->name,
-                outcome == SCRIPT_OK ? call.problem : error);
+    const char *problem = outcome == SCRIPT_OK ? call.problem : error;
+    if (problem[0] && strncmp(device->hook_problem, problem, sizeof device->hook_problem - 1) != 0)
+        log_warning(device->site.path, "hooks.values of %s: %s", generation->name, problem);
+    snprintf(device->hook_problem, sizeof device->hook_problem, "%s", problem);
     if (outcome != SCRIPT_OK)
         for (int i = 0; i < POINT_NUMBER_COUNT; i++)
             device->values[i] = NAN; /* uncorrected values must not pass for true ones */

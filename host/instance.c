@@ -37,14 +37,21 @@ static void for_devices(const struct instance *instance, each_device *each, void
     }
 }
 
-/* The device whose fresh sample starts a tick, or NULL. */
-static struct device *leader(const struct instance *instance) {
+/* The key of the device whose fresh sample starts a tick, or NULL. */
+static const char *leader_key(const struct instance *instance) {
     const struct policy *policy = instance->generation->policy;
     if (policy->after == POINT_NONE)
         return NULL;
-    const char *key = json_string_value(
+    return json_string_value(
         json_object_get(instance->parameters, policy->parameters[policy->after].name));
-    return key ? engine_device(instance->engine, instance->cluster_key, key) : NULL;
+}
+
+/* Without a look through all devices: it is asked for each sample of each. */
+static bool leads(const struct device *device, const struct instance *instance) {
+    if (!instance->generation || strcmp(instance->cluster_key, device->cluster_key) != 0)
+        return false;
+    const char *key = leader_key(instance);
+    return key && strcmp(key, device->site.key) == 0;
 }
 
 /* --- proposals -----------------------------------------------------------------------------------
@@ -197,14 +204,17 @@ static void tick(struct instance *instance) {
 
 static void timer_due(uv_timer_t *timer) {
     struct instance *instance = timer->data;
-    if (instance->generation && !leader(instance))
+    if (!instance->generation)
+        return;
+    const char *key = leader_key(instance);
+    if (!key || !engine_device(instance->engine, instance->cluster_key, key))
         tick(instance);
 }
 
 void instance_sampled(struct device *device) {
     for (struct instance *instance = device->engine->instances; instance;
          instance = instance->next) {
-        if (!instance->generation || leader(instance) != device)
+        if (!leads(device, instance))
             continue;
         int64_t since = clock_mono().ms - instance->last_tick.ms;
         if (!instance->ticked || since >= instance->generation->policy->every_ms - EARLY_MS)
@@ -231,7 +241,7 @@ static bool names(const struct instance *instance, const struct device *device) 
 void instance_stale(struct device *device) {
     for (struct instance *instance = device->engine->instances; instance;
          instance = instance->next) {
-        if (!instance->generation || leader(instance) != device)
+        if (!leads(device, instance))
             continue;
         for (struct device *other = device->engine->devices; other; other = other->next)
             if (book_drop_sets(&other->book, instance->created_by)) {
@@ -245,7 +255,8 @@ void instance_stale(struct device *device) {
 bool instance_awaited(const struct device *device) {
     for (const struct instance *instance = device->engine->instances; instance;
          instance = instance->next)
-        if (instance->generation && !instance->ticked && names(instance, device))
+        if (instance->generation && !instance->ticked &&
+            strcmp(instance->cluster_key, device->cluster_key) == 0 && names(instance, device))
             return true;
     return false;
 }

@@ -180,6 +180,9 @@ static void group_done(struct poll_group *group) {
     group->polls++;
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
+            device_take(machine->parts[i]);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
             device_sampled(machine->parts[i]);
     command_run(machine);
 }

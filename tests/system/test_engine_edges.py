@@ -197,3 +197,54 @@ def test_an_absent_unit_is_told_once(start_host, peer):
     before = len(reads_of(peer, 0))
     until(lambda: len(reads_of(peer, 0)) > before + 30, "some seconds of its neighbour")
     assert host.log_text().count("home/a: offline") == 1
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def test_effective_shows_the_state_of_charge_and_the_ranges_as_they_are(start_host, peer):
+    dut = start_host(one(peer, "plain_battery")).device("dut")
+    dut.until_online()
+    dut.post(priority=5, validFor=600, maxActivePower=100)
+    before = dut.effective()["at"]
+    peer.set(1, 2, 60)
+    until(lambda: dut.flexibility()["stateOfCharge"] == 60, "60 % is read")
+    until(lambda: dut.effective()["at"] > before, "and decided with", 20)
+
+
+SLOW = ('address = 0, encoding = "int32", unit = "W", period = 0.2',
+             'address = 0, encoding = "int32", unit = "W", period = 0.6')
+FAST = ("\n  },\n  controls", """
+    { name = "voltageL1", kind = "holding", address = 300, encoding = "uint16", unit = "V",
+      period = 0.2 },
+  },
+  controls""")
+TWICE = """  hooks = { values = function(dev, values)
+    if values.activePower then return { activePower = 2 * values.activePower } end
+  end },
+}
+"""
+
+
+def test_a_hook_does_not_make_an_old_value_young(start_host, peer):
+    text = one(peer, "plain_load")
+    peer.unit(1, {**LOAD, 300: 230})
+    peer.set_int32(1, 0, 100)
+    driver = plain("plain_load", SLOW, FAST)
+    driver = driver[:driver.rindex("}")] + TWICE
+    dut = start_host(text, drivers={"plain_load": driver}).device("dut")
+    until(lambda: dut.flexibility()["activePower"] == 200, "the hook's value shows")
+    with peer.lock:  # the power's register is gone, the voltage is still read
+        del peer.units[1][0]
+    until(lambda: dut.flexibility()["values"]["voltageL1"] == 230 and
+          "its measurement is stale" in dut.host.log_text(), "the power grows old", 20)
+
+
+def test_a_hook_that_fails_is_told_once(start_host, peer):
+    text = one(peer, "plain_load")
+    driver = plain("plain_load")
+    driver = driver[:driver.rindex("}")] + TWICE.replace("2 *", "nobody *")
+    dut = start_host(text, drivers={"plain_load": driver}).device("dut")
+    until(lambda: "hooks.values" in dut.host.log_text(), "the mistake is told")
+    until_reads(peer, 0, 10)
+    assert dut.host.log_text().count("hooks.values of") == 1
