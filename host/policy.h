@@ -95,11 +95,11 @@ struct policy_result {
  * vocabulary by its name (nil when unknown or past its trust), `at[name]` and `age[name]` in s,
  * `allowedRanges` ({{0, 0}, {1380, 11040}}: what the device can do, W), their ends as
  * `minActivePower` and `maxActivePower` and the lowest step above 0 as `leastActivePower` (nil when
- * there is none), and `stale`. A device
- * that is not listed in `devices` does not exist for the policy; proposals for one are mistakes.
- * Powers are rounded toward 0 to whole watts; proposals come out sorted by key. `state` may be NULL
- * (empty). SCRIPT_RAISED also when what it returned is not a table of proposals; nothing is
- * half taken. */
+ * there is none; of a charging station what that step takes at the voltage there is), and `stale`.
+ * A device that is not listed in `devices` does not exist for the policy; proposals for one are
+ * mistakes. Powers are rounded toward 0 to whole watts; proposals come out sorted by key. `state`
+ * may be NULL (empty). SCRIPT_RAISED also when what it returned is not a table of proposals;
+ * nothing is half taken. */
 enum script_outcome policy_run(const struct policy *policy, struct script *script,
                                const json_t *parameters, const json_t *state, struct now now,
                                double elapsed_s, const struct policy_device *devices,

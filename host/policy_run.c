@@ -27,6 +27,11 @@ struct tick {
 /* Registry key under which the state table waits for the end of the call. */
 static const char state_key;
 
+#define VOLTAGE_NOMINAL 230.0
+#define VOLTAGE_HIGHEST 253.0 /* 230 V + 10 %, EN 50160 */
+#define VOLTAGE_PRESENT 100.0
+#define VOLTAGE_NOISE   1.01
+
 /* ---- in ---- */
 
 static void set_number(lua_State *L, const char *key, double value) {
@@ -43,8 +48,25 @@ static double seconds(int64_t ms) {
     return (double)ms / 1000;
 }
 
+/* The power that surely is the lowest step. Ranges of a charging station are at nominal voltage,
+ * what it is told is rounded toward 0 at the measured one: at 235 V a wish for 6 A x 230 V is a
+ * wish for less than 6 A, and that is nothing. 253 V (EN 50160) where the voltage is not known, 1 %
+ * for its noise where it is. */
+static int32_t least_power(const struct policy_device *device, int32_t lowest) {
+    if (device->type != DEVICE_CHARGING_STATION)
+        return lowest;
+    double highest = 0;
+    for (int i = POINT_VOLTAGE_L1; i <= POINT_VOLTAGE_L3; i++)
+        if (device->flexibility.values[i] > VOLTAGE_PRESENT)
+            highest = fmax(highest, device->flexibility.values[i] * VOLTAGE_NOISE);
+    if (highest == 0)
+        highest = VOLTAGE_HIGHEST;
+    return (int32_t)ceil(lowest * fmax(1, highest / VOLTAGE_NOMINAL));
+}
+
 /* [-0, +0] What the device on top can do: the list of ranges, its ends, and the lowest step. */
-static void set_ranges(lua_State *L, const struct ranges *ranges) {
+static void set_ranges(lua_State *L, const struct policy_device *device) {
+    const struct ranges *ranges = &device->flexibility.allowed;
     lua_createtable(L, (int)ranges->count, 0);
     for (size_t i = 0; i < ranges->count; i++) {
         lua_createtable(L, 2, 0);
@@ -62,7 +84,7 @@ static void set_ranges(lua_State *L, const struct ranges *ranges) {
     for (size_t i = 0; i < ranges->count; i++) {
         if (ranges->items[i].lo <= 0)
             continue;
-        set_watts(L, "leastActivePower", ranges->items[i].lo);
+        set_watts(L, "leastActivePower", least_power(device, ranges->items[i].lo));
         break;
     }
 }
@@ -113,7 +135,7 @@ static void push_device(lua_State *L, const struct policy_device *device, struct
     lua_setfield(L, -2, "state");
     lua_pushboolean(L, stale);
     lua_setfield(L, -2, "stale");
-    set_ranges(L, &flexibility->allowed);
+    set_ranges(L, device);
 }
 
 static int push_arguments(lua_State *L, void *context) {

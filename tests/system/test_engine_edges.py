@@ -212,8 +212,7 @@ def test_effective_shows_the_state_of_charge_and_the_ranges_as_they_are(start_ho
     until(lambda: dut.effective()["at"] > before, "and decided with", 20)
 
 
-SLOW = ('address = 0, encoding = "int32", unit = "W", period = 0.2',
-             'address = 0, encoding = "int32", unit = "W", period = 0.6')
+SLOW = ('unit = "W",\n      period = 0.2', 'unit = "W",\n      period = 0.6')
 FAST = ("\n  },\n  controls", """
     { name = "voltageL1", kind = "holding", address = 300, encoding = "uint16", unit = "V",
       period = 0.2 },

@@ -222,6 +222,8 @@ static void set_up(struct fixture *fixture, const char *body) {
     fixture->devices[0].flexibility.updated_ms[POINT_ACTIVE_POWER] = NOW_MS - 1500;
     fixture->devices[1] = device("wallbox", DEVICE_CHARGING_STATION);
     fixture->devices[1].flexibility.values[POINT_STATE] = STATE_CHARGING;
+    fixture->devices[1].flexibility.values[POINT_VOLTAGE_L1] =
+        227; /* the ranges hold as they are */
     fixture->devices[1].flexibility.allowed =
         (struct ranges){.count = 2, .items = {{0, 0}, {1380, 11040}}};
 }

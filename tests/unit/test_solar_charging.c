@@ -56,6 +56,7 @@ static void add_device(struct home *home, int index, const char *key, enum devic
     if (type != DEVICE_CHARGING_STATION)
         return;
     device->flexibility.values[POINT_STATE] = STATE_READY;
+    device->flexibility.values[POINT_VOLTAGE_L1] = 227; /* the ranges hold as they are */
     device->flexibility.allowed = (struct ranges){.count = 2, .items = {{0, 0}, {1380, 3680}}};
 }
 
@@ -156,6 +157,17 @@ static void surplus_above_the_minimum_starts_after_the_start_delay_and_not_befor
     home.house_w = -2000;
     assert_int_equal(seconds_until(&home, FIRST, true), 60);
     assert_true(home.wish_w[FIRST] == 2000);
+    close_home(&home);
+}
+
+static void the_least_power_is_six_amperes_at_the_voltage_there_is(void **state) {
+    (void)state;
+    struct home home;
+    open_one(&home);
+    home.devices[FIRST].flexibility.values[POINT_VOLTAGE_L1] = 240;
+    shine(&home, 1380);
+    assert_true(home.wish_w[FIRST] == 0);
+    assert_string_equal(home.reason, "1380 W to spare, at least 1455 W needed");
     close_home(&home);
 }
 
@@ -339,6 +351,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(surplus_above_the_minimum_starts_after_the_start_delay_and_not_before),
         cmocka_unit_test(surplus_below_the_minimum_starts_nothing),
+        cmocka_unit_test(the_least_power_is_six_amperes_at_the_voltage_there_is),
         cmocka_unit_test(a_break_in_the_surplus_starts_the_delay_anew),
         cmocka_unit_test(the_car_takes_the_surplus_and_the_grid_nothing),
         cmocka_unit_test(clouds_shorter_than_the_stop_delay_do_not_stop_the_car),
