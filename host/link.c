@@ -69,7 +69,7 @@ struct link {
     uint64_t connect_deadline_ms, retry_ms, send_ms;
 };
 
-static const struct wire_kind *const wire_kinds[] = {&wire_tcp};
+static const struct wire_kind *const wire_kinds[] = {&wire_tcp, &wire_rtu};
 
 static void queue_append(struct queue *queue, struct transaction *transaction) {
     transaction->next = NULL;
@@ -222,13 +222,14 @@ static void link_send(struct link *link, struct transaction *transaction) {
         slot++;
     int64_t timeout_ms = transaction->timeout_ms > 0 ? transaction->timeout_ms : TIMEOUT_MS;
     uv_update_time(link->loop); /* callers' code may have run long; the time-out starts now */
+    uint64_t deadline_ms = link->kind->bus ? NEVER : uv_now(link->loop) + (uint64_t)timeout_ms;
     *slot = (struct slot){.used = true,
                           .id = link_next_id(link),
-                          .deadline_ms = uv_now(link->loop) + (uint64_t)timeout_ms,
+                          .deadline_ms = deadline_ms,
                           .transaction = transaction};
     link->in_flight++;
     link->figures.transactions++;
-    link->kind->send(link->wire, slot->id, &transaction->request);
+    link->kind->send(link->wire, slot->id, &transaction->request, timeout_ms);
 }
 
 /* Sends what may be sent now. */
@@ -400,6 +401,19 @@ void link_wire_answer(struct link *link, uint16_t id, const struct modbus_answer
     link_arm(link);
 }
 
+void link_wire_silent(struct link *link, uint16_t id, bool malformed) {
+    struct transaction *transaction = slot_release(link, slot_find(link, id));
+    link->figures.timeouts++;
+    link->figures.malformed += malformed;
+    link_heard(link); /* the pause is kept here too: the unit may be about to speak */
+    link->dispatching = true;
+    if (transaction)
+        transaction_finish(transaction, ERR_TIMEOUT, NULL);
+    link->dispatching = false;
+    link_pump(link);
+    link_arm(link);
+}
+
 void link_wire_foreign(struct link *link, uint16_t id) {
     struct slot *slot = slot_find(link, id);
     if (slot)
@@ -424,11 +438,23 @@ bool link_url_valid(const char *url, char *why, size_t why_size) {
     const struct wire_kind *kind = kind_of(url);
     if (kind)
         return kind->url_valid(url, why, why_size);
-    snprintf(why, why_size,
-             "expected a link like tcp://192.168.1.20:502, got \"%.60s\": the part before :// "
-             "must be tcp",
-             url);
+    snprintf(
+        why, why_size,
+        "expected a link like tcp://192.168.1.20:502 or rtu:///dev/ttyUSB0, got \"%.40s\": the "
+        "part before :// must be tcp or rtu",
+        url);
     return false;
+}
+
+bool link_url_serial(const char *url) {
+    const struct wire_kind *kind = kind_of(url);
+    return kind && kind->bus;
+}
+
+bool link_url_clash(const char *a, const char *b) {
+    size_t length = strcspn(a, "?");
+    return link_url_serial(a) && strcmp(a, b) != 0 && strcspn(b, "?") == length &&
+           strncmp(a, b, length) == 0;
 }
 
 static int64_t longer(int64_t a, int64_t b) {
@@ -477,6 +503,8 @@ struct link *link_open(uv_loop_t *loop, const char *url, const struct link_setti
     link->kind = kind_of(url);
     link->url = strdup(url);
     link->settings = settings_of(settings);
+    if (link->kind->bus)
+        link->settings.in_flight = 1;
     link->backoff_ms = link->settings.backoff_min_ms;
     if (getrandom(&link->random, sizeof link->random, GRND_NONBLOCK) != sizeof link->random)
         link->random = uv_hrtime();

@@ -8,6 +8,9 @@
  * queued with ERR_CLOSED at once, connects again after a back-off with jitter, and tells its
  * listeners when it is up. It connects only while it has listeners.
  *
+ * On a serial line the time-out does not count the time that the frames take on the line, a garbled
+ * answer is a time-out, and no number of time-outs closes the port: dead units say nothing of it.
+ *
  * What carries the requests stands behind link_wire.h; a program that opens links ignores SIGPIPE.
  */
 #ifndef DERD_LINK_H
@@ -76,8 +79,9 @@ struct link_figures {
     char last_error[128];
 };
 
-/* `url`: "tcp://host:port" (host: name or IPv4/IPv6 literal, [..] around the latter). NULL with a
- * mistake text in `why` when it is none. `settings` may be NULL. */
+/* `url`: "tcp://host:port" (host: name or IPv4/IPv6 literal, [..] around the latter), or a serial
+ * line as rtu_settings.h says. NULL with a mistake text in `why` when it is none. `settings` may be
+ * NULL. */
 struct link *link_open(uv_loop_t *loop, const char *url, const struct link_settings *settings,
                        char *why, size_t why_size);
 /* Fails what is queued with ERR_CLOSED and frees the link, both at a later loop turn. No listener
@@ -101,5 +105,9 @@ void link_cancel(struct transaction *transaction);
 const struct link_figures *link_figures(const struct link *link);
 /* True when `url` has the form that link_open() takes. Pure. */
 bool link_url_valid(const char *url, char *why, size_t why_size);
+/* True for a serial line: its units are 1 to 247, and drivers must have the kind "serial". Pure. */
+bool link_url_serial(const char *url);
+/* True when two different URLs name one port, which cannot be set in two ways. Pure. */
+bool link_url_clash(const char *a, const char *b);
 
 #endif

@@ -336,7 +336,9 @@ static int write_later(struct socket *socket, const uint8_t *frame, size_t lengt
     return status;
 }
 
-static void tcp_send(struct wire *wire, uint16_t id, const struct modbus_request *request) {
+static void tcp_send(struct wire *wire, uint16_t id, const struct modbus_request *request,
+                     int64_t timeout_ms) {
+    (void)timeout_ms; /* the link keeps it */
     uint8_t frame[MBAP_MAXIMUM];
     size_t length = 0;
     if (mbap_encode(id, request, frame, &length) != ERR_OK)

@@ -82,15 +82,14 @@ static inline void on_down(struct link_listener *listener, const char *reason) {
     snprintf(world->reason, sizeof world->reason, "%s", reason);
 }
 
-static inline void world_open_port(struct world *world, const char *host, int port,
-                                   const struct link_settings *settings) {
+static inline void world_open_url(struct world *world, const char *url,
+                                  const struct link_settings *settings) {
     *world = (struct world){.hostile = world->hostile, .driven = &world->loop};
     uv_loop_init(&world->loop);
     uv_timer_init(&world->loop, &world->watchdog);
     world->watchdog.data = world;
     uv_timer_start(&world->watchdog, on_watchdog, WATCHDOG_MS, 0);
-    char url[128], why[200] = "";
-    snprintf(url, sizeof url, "tcp://%s:%d", host, port);
+    char why[200] = "";
     struct link_settings own = settings ? *settings : (struct link_settings){0};
     if (!own.connect_timeout_ms)
         own.connect_timeout_ms = PATIENT_MS;
@@ -102,6 +101,13 @@ static inline void world_open_port(struct world *world, const char *host, int po
     world->inside = true;
     link_listen(world->link, &world->listener);
     world->inside = false;
+}
+
+static inline void world_open_port(struct world *world, const char *host, int port,
+                                   const struct link_settings *settings) {
+    char url[128];
+    snprintf(url, sizeof url, "tcp://%s:%d", host, port);
+    world_open_url(world, url, settings);
 }
 
 /* A link to a hostile server that does `actions`; up when it returns. */
