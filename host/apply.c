@@ -17,6 +17,25 @@
 /* --- drivers and devices -------------------------------------------------------------------------
  */
 
+/* The kind of wire that a device hangs on against those that its driver knows. */
+static bool link_fits(const struct site_device *site, const struct driver *driver,
+                      struct report *report) {
+    bool serial = link_url_serial(site->link);
+    if (serial ? driver->over_serial : driver->over_tcp)
+        return true;
+    char where[96];
+    snprintf(where, sizeof where, "%s.link", site->where);
+    if (serial)
+        report_add(report, where,
+                   "%s does not speak over serial lines: its link.kinds lacks \"serial\"",
+                   driver->name);
+    else
+        report_add(report, where,
+                   "%s speaks over serial lines only: the link must be like rtu:///dev/ttyUSB0",
+                   driver->name);
+    return false;
+}
+
 /* The part and parameters of one device against a driver; fills them when they fit. */
 static bool device_fits(const struct site_device *site, const struct driver *driver, int *part,
                         double *parameters, struct report *report) {
@@ -37,6 +56,8 @@ static bool device_fits(const struct site_device *site, const struct driver *dri
             report_add(report, where, "%s has no parts: leave `as` out", driver->name);
         return false;
     }
+    if (!link_fits(site, driver, report))
+        return false;
     snprintf(where, sizeof where, "%s.parameters", site->where);
     return driver_parameters(driver, site->parameters, where, parameters, report);
 }

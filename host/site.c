@@ -10,6 +10,7 @@
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "link.h"
+#include "rtu_settings.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_HORIZON_HOURS 25
@@ -76,7 +77,7 @@ static const struct schema device_fields[] = {
      .required = true,
      .minimum = 1,
      .maximum = 159,
-     .help = "tcp://address:port"},
+     .help = "tcp://address:port or rtu:///dev/ttyUSB0"},
     {.key = "unit",
      .kind = SCHEMA_INTEGER,
      .minimum = 0,
@@ -220,11 +221,16 @@ static void read_device(const json_t *entry, const struct site_cluster *cluster,
     device->parameters = json_object_get(entry, "parameters");
     device->entry = entry;
     check_key(device->key, device->where, report);
-    char why[160];
+    char why[320], place[96];
     if (device->link[0] && !link_url_valid(device->link, why, sizeof why)) {
-        char place[96];
         snprintf(place, sizeof place, "%s.link", device->where);
         report_add(report, place, "%s", why);
+    }
+    if (link_url_serial(device->link) &&
+        (device->unit < RTU_UNIT_FIRST || device->unit > RTU_UNIT_LAST)) {
+        snprintf(place, sizeof place, "%s.unit", device->where);
+        report_add(report, place, "units of a serial line are %d to %d, got %d", RTU_UNIT_FIRST,
+                   RTU_UNIT_LAST, device->unit);
     }
     read_limits(entry, &device->limits);
     read_fallback(entry, device, report);
@@ -274,6 +280,11 @@ static void check_twins(const struct site_cluster *cluster, struct report *repor
         for (size_t j = 0; j < i; j++) {
             const struct site_device *a = &cluster->devices[j];
             const struct site_device *b = &cluster->devices[i];
+            if (link_url_clash(a->link, b->link))
+                report_add(report, b->where,
+                           "%s is on the same port with other options (%s): all devices of a port "
+                           "name it in the same words",
+                           a->key, a->link);
             if (b->key[0] && strcmp(a->key, b->key) == 0)
                 report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
             else if (b->link[0] && strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
