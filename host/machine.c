@@ -117,7 +117,9 @@ static void arrival_failed(struct machine *machine, enum err result) {
     machine->failures++;
     if (result == ERR_CLOSED)
         return;
-    if (machine->failures >= MACHINE_AWAY_AFTER)
+    /* One that was away is asked once: a dead unit costs its line one time-out a probe. */
+    bool probe = machine->backoff_ms > MACHINE_BACKOFF_MIN_MS;
+    if (probe || machine->failures >= MACHINE_AWAY_AFTER)
         machine_away(machine,
                      result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it");
     else
