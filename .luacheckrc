@@ -1,22 +1,24 @@
--- Drivers and policies see the names of the host's sandbox and nothing else (script_sandbox.c has
--- the same list; a unit test compares the two). Everything else here is plain Lua 5.4.
-local function fields(names)
-  local set = {}
-  for name in names:gmatch("%S+") do set[name] = {} end
-  return { fields = set }
+-- Drivers and policies see the names of the host's sandbox and nothing else: those of its allow
+-- list, host/script_names.inc. Everything else here is plain Lua 5.4.
+local read_globals = {}
+local list -- the linter is started here or in a folder below
+for _, up in ipairs { "", "../", "../../" } do
+  list = list or io.open(up .. "host/script_names.inc")
 end
+assert(list, "start luacheck in the folder of .luacheckrc")
+for line in list:lines() do
+  local library, member = line:match('^"(%w+)%.?(%w*)",$')
+  if member == "" then
+    read_globals[library] = {}
+  elseif member then
+    local fields = read_globals[library].fields or {}
+    fields[member] = {}
+    read_globals[library].fields = fields
+  end
+end
+list:close()
 
-stds.sandbox = {
-  read_globals = {
-    "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "print", "rawequal",
-    "rawget", "rawlen", "select", "setmetatable", "tonumber", "tostring", "type",
-    math = fields("abs acos asin atan ceil cos deg exp floor fmod huge log max maxinteger min " ..
-      "mininteger modf pi rad random sin sqrt tan tointeger type ult"),
-    string = fields("byte char format len lower pack packsize rep reverse sub unpack upper"),
-    table = fields("concat insert move pack remove sort unpack"),
-    utf8 = fields("char charpattern codepoint codes len offset"),
-  },
-}
+stds.sandbox = { read_globals = read_globals }
 
 std = "lua54"
 max_line_length = 100

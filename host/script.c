@@ -20,6 +20,8 @@
 #define PRINTS_PER_CALL   20
 #define POLL_INSTRUCTIONS 1000
 #define TRACE_LEVELS      20
+#define SUBJECT_SIZE      100
+#define PIECE_BYTES       256 /* of a text, between two looks at the budget */
 
 #ifdef DERD_SANITIZED
 #define BUDGET_SCALE 10 /* sanitizers slow everything down */
@@ -48,13 +50,15 @@ struct place { /* where in the file something happened; line 0: not known */
 struct script {
     lua_State *L;
     struct script_limits limits;
-    char *name; /* of the file, as messages call it */
-    size_t memory;
-    struct place refused_at; /* the last allocation over the cap */
+    char *name;                 /* of the file, as messages call it */
+    char subject[SUBJECT_SIZE]; /* for whom it is called; "" when nobody said */
+    size_t memory, memory_peak; /* the peak since the last call began */
+    struct place refused_at;    /* the last allocation over the cap */
     bool spoiled;
-    bool warned; /* that a call came near its budget */
-    int table;   /* registry reference of what the chunk returned */
-    int prints;  /* in this call */
+    bool warned_time, warned_memory,
+        warned_steps; /* that it came near this limit: once is enough */
+    int table;        /* registry reference of what the chunk returned */
+    int prints;       /* in this call */
 
     bool has_timer;
     timer_t timer;
@@ -150,6 +154,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
         return NULL;
     }
     script->memory = script->memory - old + size;
+    if (script->memory > script->memory_peak)
+        script->memory_peak = script->memory;
     return moved;
 }
 
@@ -307,13 +313,38 @@ static enum script_outcome outcome_of(struct script *script, int status, const c
 }
 
 static void warn_when_near(struct script *script, const char *what, int64_t used_us) {
-    if (script->warned || used_us < script->budget_us / 2)
+    if (!script->warned_time && used_us >= script->budget_us / 2) {
+        script->warned_time = true;
+        log_warning(script->name,
+                    "%s used %" PRId64 " us of CPU time; it is stopped at %" PRId64
+                    " us: do less in one call",
+                    what, used_us, script->budget_us);
+    }
+    size_t maximum = script->limits.memory_bytes;
+    if (!script->warned_memory && script->table && script->memory_peak >= maximum / 2) {
+        script->warned_memory = true;
+        log_warning(script->name,
+                    "%s took the script's memory to %zu KiB, with what was not yet collected; it "
+                    "may have %zu KiB: keep less, or make shorter texts and tables",
+                    what, script->memory_peak / 1024, maximum / 1024);
+    }
+}
+
+/* A pattern function took half of its steps. */
+static void near_steps(lua_State *L, const char *function, int steps, int maximum) {
+    struct script *script = script_of(L);
+    if (script->warned_steps)
         return;
-    script->warned = true;
+    script->warned_steps = true;
+    struct place place;
+    find_place(L, 0, &place);
+    char where[LUA_IDSIZE + 16];
+    say_place(script, &place, where, sizeof where);
     log_warning(script->name,
-                "%s used %" PRId64 " us of CPU time; it is stopped at %" PRId64
-                " us: do less in one call",
-                what, used_us, script->budget_us);
+                "%s: string.%s%s%s took %d steps and goes on; it is stopped at %d: use a shorter "
+                "text or a simpler pattern",
+                where, function, script->subject[0] ? " for " : "", script->subject, steps,
+                maximum);
 }
 
 /* Runs `body` protected and inside a budget; `context` is its light userdata argument. `what` is
@@ -326,7 +357,13 @@ static enum script_outcome run(struct script *script, lua_CFunction body, void *
     lua_pushcfunction(L, explain);
     lua_pushcfunction(L, body);
     lua_pushlightuserdata(L, context);
+    char whom[SCRIPT_ERROR_SIZE];
+    if (script->subject[0]) {
+        snprintf(whom, sizeof whom, "%s for %s", what, script->subject);
+        what = whom;
+    }
     script->prints = 0;
+    script->memory_peak = script->memory;
     start_budget(script, budget_us);
     int status = lua_pcall(L, 1, 0, 1);
     int64_t used_us = end_budget(script);
@@ -374,15 +411,30 @@ struct chunk {
     size_t length;
 };
 
+/* The text in pieces: compiling is C too, and what it costs can grow with the square of the length
+ * (many names inside many functions). */
+static const char *read_piece(lua_State *L, void *context, size_t *length) {
+    struct chunk *chunk = context;
+    lua_Hook budget = lua_gethook(L);
+    if (budget)
+        budget(L, NULL);
+    const char *piece = chunk->text;
+    *length = chunk->length < PIECE_BYTES ? chunk->length : PIECE_BYTES;
+    chunk->text += *length;
+    chunk->length -= *length;
+    return piece;
+}
+
 static int open_sandbox(lua_State *L) {
-    script_sandbox_open(L, print);
+    static const struct sandbox_host host = {.print = print, .watch = {near_steps}};
+    script_sandbox_open(L, &host);
     return 0;
 }
 
 static int load_chunk(lua_State *L) {
     struct chunk *chunk = lua_touserdata(L, 1);
     const char *name = lua_pushfstring(L, "@%s", chunk->script->name);
-    if (luaL_loadbufferx(L, chunk->text, chunk->length, name, "t") != LUA_OK)
+    if (lua_load(L, read_piece, chunk, name, "t") != LUA_OK)
         return lua_error(L);
     lua_call(L, 0, 1);
     if (!lua_istable(L, -1))
@@ -523,6 +575,10 @@ enum script_outcome script_call(struct script *script, const char *path, script_
         outcome = SCRIPT_NO_SUCH;
     }
     return outcome;
+}
+
+void script_set_subject(struct script *script, const char *subject) {
+    snprintf(script->subject, sizeof script->subject, "%s", subject ? subject : "");
 }
 
 bool script_spoiled(const struct script *script) {

@@ -52,13 +52,16 @@ typedef int script_push(lua_State *L, void *context);
 typedef void script_take(lua_State *L, int first, int last, void *context);
 enum script_outcome script_call(struct script *script, const char *path, script_push *push,
                                 script_take *take, void *context, char error[SCRIPT_ERROR_SIZE]);
+/* For whom calls are made from here on ("home/battery"): messages about limits name it. Copied;
+ * NULL: for nobody. */
+void script_set_subject(struct script *script, const char *subject);
 bool script_spoiled(const struct script *script);
 size_t script_memory(const struct script *script);
 /* Makes text of a script fit for messages and JSON: one line of valid UTF-8, cut at a whole
  * character. In place, never longer. */
 void script_text_clean(char *text);
 /* Every global name and library member of the sandbox ("string.format"), NULL-terminated, sorted:
- * the allow list that the host, the linter and the tests share. */
+ * the allow list (script_names.inc) that the host, the linter and the tests share. */
 const char *const *script_sandbox_names(void);
 
 #endif

@@ -410,6 +410,9 @@ static int push_captures(struct matcher *m, int s, int end, bool or_whole) {
 /* Subject and pattern, arguments 1 and 2, which stay on the stack. Upvalue 1 is the watch. */
 static void read_texts(lua_State *L, const char *function, struct matcher *m) {
     size_t subject_length, pattern_length;
+    lua_Hook budget = lua_gethook(L); /* C functions can call this without Lua between them */
+    if (budget)
+        budget(L, NULL);
     m->L = L;
     m->watch = lua_touserdata(L, lua_upvalueindex(1));
     m->function = function;

@@ -9,87 +9,23 @@
 
 #include "script.h"
 
-/* Sorted. A name without a dot whose members follow is a library. */
-static const char *const names[] = {"assert",
-                                    "error",
-                                    "getmetatable",
-                                    "ipairs",
-                                    "math",
-                                    "math.abs",
-                                    "math.acos",
-                                    "math.asin",
-                                    "math.atan",
-                                    "math.ceil",
-                                    "math.cos",
-                                    "math.deg",
-                                    "math.exp",
-                                    "math.floor",
-                                    "math.fmod",
-                                    "math.huge",
-                                    "math.log",
-                                    "math.max",
-                                    "math.maxinteger",
-                                    "math.min",
-                                    "math.mininteger",
-                                    "math.modf",
-                                    "math.pi",
-                                    "math.rad",
-                                    "math.random",
-                                    "math.sin",
-                                    "math.sqrt",
-                                    "math.tan",
-                                    "math.tointeger",
-                                    "math.type",
-                                    "math.ult",
-                                    "next",
-                                    "pairs",
-                                    "pcall",
-                                    "print",
-                                    "rawequal",
-                                    "rawget",
-                                    "rawlen",
-                                    "select",
-                                    "setmetatable",
-                                    "string",
-                                    "string.byte",
-                                    "string.char",
-                                    "string.format",
-                                    "string.len",
-                                    "string.lower",
-                                    "string.pack",
-                                    "string.packsize",
-                                    "string.rep",
-                                    "string.reverse",
-                                    "string.sub",
-                                    "string.unpack",
-                                    "string.upper",
-                                    "table",
-                                    "table.concat",
-                                    "table.insert",
-                                    "table.move",
-                                    "table.pack",
-                                    "table.remove",
-                                    "table.sort",
-                                    "table.unpack",
-                                    "tonumber",
-                                    "tostring",
-                                    "type",
-                                    "utf8",
-                                    "utf8.char",
-                                    "utf8.charpattern",
-                                    "utf8.codepoint",
-                                    "utf8.codes",
-                                    "utf8.len",
-                                    "utf8.offset",
-                                    NULL};
+static const char *const names[] = {
+#include "script_names.inc"
+    NULL};
 
 const char *const *script_sandbox_names(void) {
     return names;
 }
 
-/* The guards below check their arguments and then run Lua's own function, upvalue 1, in their own
- * frame: its messages keep the name and the line of the caller. */
+/* Every function of the list runs behind this: a C function can call another one a million times
+ * without one instruction of Lua between them (table.move() of a table whose __index is
+ * table.concat), so each looks itself whether the budget is used up. The guards below check their
+ * arguments first. Lua's own function, upvalue 1, runs in the same frame: its messages keep the
+ * name and the line of the caller. */
 static int original(lua_State *L) {
+    lua_Hook budget = lua_gethook(L);
+    if (budget)
+        budget(L, NULL);
     return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
@@ -151,6 +87,18 @@ static int guard_move(lua_State *L) {
     return original(L);
 }
 
+/* pairs() hands out Lua's own next(), which walks over empty places: upvalue 2 is the guarded one.
+ */
+static int guard_pairs(lua_State *L) {
+    lua_CFunction next = lua_tocfunction(L, lua_upvalueindex(2));
+    int results = original(L);
+    if (lua_tocfunction(L, -3) == next) {
+        lua_pushvalue(L, lua_upvalueindex(3));
+        lua_replace(L, -4);
+    }
+    return results;
+}
+
 /* Without a comparator sort() would compare in C, where nothing interrupts it: a million long
  * strings take hours. Upvalue 2 is the same comparison in Lua. */
 static int guard_sort(lua_State *L) {
@@ -176,27 +124,38 @@ static int refuse_write(lua_State *L) {
                       name);
 }
 
-static const luaL_Reg guards[] = {{"setmetatable", guard_setmetatable},
-                                  {"string.rep", guard_rep},
-                                  {"table.concat", guard_concat},
-                                  {"table.insert", guard_list},
-                                  {"table.move", guard_move},
-                                  {"table.remove", guard_list},
-                                  {"table.sort", guard_sort},
-                                  {"table.unpack", guard_unpack},
-                                  {NULL, NULL}};
+static const luaL_Reg guards[] = {
+    {"pairs", guard_pairs},         {"setmetatable", guard_setmetatable},
+    {"string.rep", guard_rep},      {"table.concat", guard_concat},
+    {"table.insert", guard_list},   {"table.move", guard_move},
+    {"table.remove", guard_list},   {"table.sort", guard_sort},
+    {"table.unpack", guard_unpack}, {NULL, NULL}};
 
-/* [-1, +1] Puts the guard of `name`, if it has one, around the function on top. */
-static void guard(lua_State *L, const char *name) {
-    for (const luaL_Reg *at = guards; at->name; at++) {
-        if (strcmp(at->name, name) != 0)
-            continue;
-        if (at->func != guard_sort)
-            lua_pushnil(L);
-        else if (luaL_loadstring(L, "local a, b = ... return a < b") != LUA_OK)
-            lua_error(L);
-        lua_pushcclosure(L, at->func, 2);
+/* [-1, +1] Puts its guard around the function `name` on top. Functions with upvalues of their own
+ * cannot be called in another frame: math.random() is quick, the pattern functions look at the
+ * budget themselves. `whole` and `copy` are the tables of copy_names(). */
+static void guard(lua_State *L, const char *name, int whole, int copy) {
+    lua_CFunction guarded = original;
+    for (const luaL_Reg *at = guards; at->name; at++)
+        if (strcmp(at->name, name) == 0)
+            guarded = at->func;
+    if (!lua_iscfunction(L, -1))
+        return; /* a number such as math.pi */
+    if (lua_getupvalue(L, -1, 1)) {
+        lua_pop(L, 1);
+        return;
     }
+    int upvalues = 1;
+    if (guarded == guard_sort) {
+        if (luaL_loadstring(L, "local a, b = ... return a < b") != LUA_OK)
+            lua_error(L);
+        upvalues = 2;
+    } else if (guarded == guard_pairs) {
+        lua_getfield(L, whole, "next");
+        lua_getfield(L, copy, "next");
+        upvalues = 3;
+    }
+    lua_pushcclosure(L, guarded, upvalues);
 }
 
 /* [-0, +1] A library as Lua makes it, with everything in it. */
@@ -217,7 +176,7 @@ static void seed_random(lua_State *L, int math) {
 
 /* [-0, +1] The table of all names of the list, copied from the table at index `whole`, which holds
  * Lua's base functions and the libraries by name. */
-static void copy_names(lua_State *L, int whole, lua_CFunction print) {
+static void copy_names(lua_State *L, int whole, const struct sandbox_host *host) {
     lua_newtable(L);
     int copy = lua_gettop(L);
     for (const char *const *name = names; *name; name++) {
@@ -229,7 +188,7 @@ static void copy_names(lua_State *L, int whole, lua_CFunction print) {
             lua_insert(L, -2);
             lua_rawget(L, copy); /* library, as scripts see it */
             lua_getfield(L, -2, dot + 1);
-            guard(L, *name);
+            guard(L, *name, whole, copy);
             lua_setfield(L, -2, dot + 1);
             lua_pop(L, 2);
             continue;
@@ -239,15 +198,16 @@ static void copy_names(lua_State *L, int whole, lua_CFunction print) {
             lua_newtable(L);
         } else if (strcmp(*name, "print") == 0) {
             lua_pop(L, 1);
-            lua_pushcfunction(L, print);
+            lua_pushcfunction(L, host->print);
+            guard(L, *name, whole, copy);
         } else {
-            guard(L, *name);
+            guard(L, *name, whole, copy);
         }
         lua_setfield(L, copy, *name);
     }
 }
 
-void script_sandbox_open(lua_State *L, lua_CFunction print) {
+void script_sandbox_open(lua_State *L, const struct sandbox_host *host) {
     lua_pushcfunction(L, luaopen_base);
     lua_call(L, 0, 1); /* the first table of globals; nobody sees it */
     int whole = lua_gettop(L);
@@ -255,12 +215,13 @@ void script_sandbox_open(lua_State *L, lua_CFunction print) {
     seed_random(L, lua_gettop(L));
     lua_setfield(L, whole, LUA_MATHLIBNAME);
     open_library(L, luaopen_string, LUA_STRLIBNAME);
+    script_pattern_open(L, lua_gettop(L), &host->watch);
     lua_setfield(L, whole, LUA_STRLIBNAME);
     open_library(L, luaopen_table, LUA_TABLIBNAME);
     lua_setfield(L, whole, LUA_TABLIBNAME);
     open_library(L, luaopen_utf8, LUA_UTF8LIBNAME);
     lua_setfield(L, whole, LUA_UTF8LIBNAME);
-    copy_names(L, whole, print);
+    copy_names(L, whole, host);
     int copy = lua_gettop(L);
 
     /* Methods of strings, ("x"):rep(3), come from the copy too; nobody can reach the metatable. */
