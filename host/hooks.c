@@ -175,6 +175,7 @@ void hooks_values(struct device *device) {
     struct hook_call call = {.device = device};
     oldest_input(&call);
     char error[SCRIPT_ERROR_SIZE];
+    script_set_subject(generation->script, device->site.path);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
     const char *problem = outcome == SCRIPT_OK ? call.problem : error;
@@ -293,6 +294,7 @@ bool hooks_command(struct device *device, struct plan *plan) {
         return true;
     struct hook_call call = {.device = device, .plan = plan};
     char error[SCRIPT_ERROR_SIZE];
+    script_set_subject(generation->script, device->site.path);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.command", push_command, take_command, &call, error);
     if (outcome == SCRIPT_OK && !call.problem[0])

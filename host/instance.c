@@ -174,6 +174,7 @@ static void call_policy(struct instance *instance, struct snapshot *snapshot,
     char error[SCRIPT_ERROR_SIZE];
     instance->last_tick = now.mono;
     instance->ticked = true;
+    script_set_subject(instance->generation->script, instance->site.path);
     enum script_outcome outcome = policy_run(
         instance->generation->policy, instance->generation->script, instance->parameters,
         instance->state, now, elapsed_s, snapshot->devices, snapshot->count, result, error);
