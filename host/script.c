@@ -21,6 +21,7 @@
 #define POLL_INSTRUCTIONS 1000
 #define TRACE_LEVELS      20
 #define SUBJECT_SIZE      100
+#define LARGE_BYTES       8192
 #define PIECE_BYTES       256 /* of a text, between two looks at the budget */
 
 #ifdef DERD_SANITIZED
@@ -137,6 +138,20 @@ static void say_place(const struct script *script, const struct place *place, ch
 
 /* ---- memory ---- */
 
+static bool is_over_budget(const struct script *script);
+
+/* Whether time is what ends this allocation. Some of Lua's own loops run no instruction, but grow
+ * the stack: a table that is its own __call shifts its arguments until the memory is full, which
+ * takes minutes. Small blocks are let through, so that errors can be told. */
+static bool out_of_time(struct script *script, size_t old, size_t size) {
+    if (size < LARGE_BYTES || size <= old || !script->L || !is_over_budget(script))
+        return false;
+    if (!script->overtime)
+        find_place(script->L, 0, &script->overtime_at);
+    script->overtime = true;
+    return true;
+}
+
 static void *allocate(void *context, void *block, size_t old_size, size_t size) {
     struct script *script = context;
     size_t old = block ? old_size : 0; /* without a block, old_size is a kind of object */
@@ -147,6 +162,8 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
     }
     size_t maximum = script->limits.memory_bytes;
     bool fits = size <= old || (size <= maximum && script->memory - old <= maximum - size);
+    if (fits && out_of_time(script, old, size))
+        return NULL;
     void *moved = fits ? realloc(block, size) : NULL;
     if (!moved) {
         if (script->L)
@@ -180,6 +197,12 @@ static void poll_hook(lua_State *L, lua_Debug *at) {
         return;
     lua_sethook(L, kill_hook, LUA_MASKCOUNT, 1);
     kill_hook(L, at);
+}
+
+static bool is_over_budget(const struct script *script) {
+    lua_Hook hook = lua_gethook(script->L);
+    return hook == kill_hook ||
+           (hook == poll_hook && thread_cpu_us() - script->started_us >= script->budget_us);
 }
 
 /* lua_sethook() is made to be called from a signal handler (Lua 5.4 reference manual and ldebug.c).

@@ -604,6 +604,15 @@ static void c_functions_that_call_c_functions_end_too(void **state) {
            SCRIPT_OVERTIME, "test.lua:5: bad was stopped");
 }
 
+static void a_table_that_is_its_own_call_ends_too(void **state) {
+    (void)state;
+    expect("local t = setmetatable({}, {}) getmetatable(t).__call = t\nreturn t()", SCRIPT_OVERTIME,
+           "test.lua:4: bad was stopped");
+    expect("local t = setmetatable({}, {}) getmetatable(t).__call = t\n"
+           "while true do pcall(t) end",
+           SCRIPT_OVERTIME, "test.lua:4: bad was stopped");
+}
+
 static void compiling_ends_too(void **state) {
     (void)state;
     size_t size = 256 * 1024;
@@ -757,6 +766,7 @@ int main(void) {
         cmocka_unit_test(the_half_of_a_limit_is_warned_of_once),
         cmocka_unit_test(patterns_work_as_functions_and_methods),
         cmocka_unit_test(c_functions_that_call_c_functions_end_too),
+        cmocka_unit_test(a_table_that_is_its_own_call_ends_too),
         cmocka_unit_test(compiling_ends_too),
         cmocka_unit_test(endless_recursion_ends_in_an_error),
         cmocka_unit_test(memory_caught_by_the_script_does_no_harm),
