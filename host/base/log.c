@@ -11,11 +11,18 @@
 #define LINE_SIZE 2048
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
+static log_sink *_Atomic current_sink;
+static void *_Atomic current_context;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 void log_set_level(enum log_level level) {
     atomic_store(&current_level, (int)level);
+}
+
+void log_set_sink(log_sink *sink, void *context) {
+    atomic_store(&current_context, context);
+    atomic_store(&current_sink, sink);
 }
 
 bool log_level_parse(const char *name, enum log_level *level) {
@@ -46,6 +53,12 @@ static void log_line(enum log_level level, const char *subject, const char *form
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)line[i] < 0x20)
             line[i] = ' ';
+    log_sink *sink = atomic_load(&current_sink);
+    if (sink) {
+        line[length] = '\0';
+        sink(atomic_load(&current_context), level, line);
+        return;
+    }
     line[length++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, length);
     (void)written;
