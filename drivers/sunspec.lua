@@ -70,6 +70,8 @@ return {
     kinds = { "tcp" },
     timeout = 2,
     maxBlock = 120,
+    -- Models have no holes: a value and its scale factor come in one read, from the first one on.
+    maxGap = 40,
     sunspec = { bases = { 40000, 50000, 0 } }, -- in this order, for the marker "SunS"
   },
 
