@@ -8,5 +8,6 @@ int cmd_simulate(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_test(int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@ static const struct {
     {"demo", cmd_demo, "a simulated home and the host on it"},
     {"simulate", cmd_simulate, "simulated devices over Modbus TCP: derd simulate FILE"},
     {"check", cmd_check, "validate drivers, policies, sites:  derd check PATH..."},
+    {"test", cmd_test, "test a driver on a simulated device:  derd test DRIVER"},
     {"token", cmd_token, "make, list, revoke access tokens:  derd token create"},
 };
 
