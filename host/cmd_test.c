@@ -7,7 +7,7 @@
 
 #include "commands.h"
 #include "kit/conform.h"
-#include "paths.h"
+#include "kit/find.h"
 
 static const char help[] =
     "usage: derd test DRIVER [OPTIONS]\n\n"
@@ -20,21 +20,6 @@ static const char help[] =
     "  --quiet          print failures and the sum only\n"
     "  --help\n\n"
     "Exit status: 0 all passed, 1 something failed, 2 used wrongly.\n";
-
-static bool find_driver(const char *which, char *path, size_t size) {
-    char shared[400];
-    if (strchr(which, '/') || strstr(which, ".lua")) {
-        snprintf(path, size, "%s", which);
-        return access(path, R_OK) == 0;
-    }
-    snprintf(path, size, "drivers/%s.lua", which);
-    if (access(path, R_OK) == 0)
-        return true;
-    if (paths_shared(shared, sizeof shared) != ERR_OK)
-        return false;
-    snprintf(path, size, "%s/drivers/%s.lua", shared, which);
-    return access(path, R_OK) == 0;
-}
 
 /* spec/NAME.lua in the driver's folder; false when there is none. */
 static bool find_spec(const char *driver_path, char *path, size_t size) {
@@ -81,7 +66,7 @@ int cmd_test(int argc, char **argv) {
         fputs(help, stderr);
         return 2;
     }
-    if (!find_driver(argv[optind], path, sizeof path)) {
+    if (!find_driver_path(argv[optind], path, sizeof path)) {
         fprintf(stderr, "derd test: there is no driver %s, neither as a file nor in drivers/\n",
                 argv[optind]);
         return 1;

@@ -8,6 +8,9 @@ int cmd_simulate(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_new(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
+int cmd_record(int argc, char **argv);
 int cmd_test(int argc, char **argv);
 
 #endif

@@ -15,7 +15,10 @@ static const struct {
     {"demo", cmd_demo, "a simulated home and the host on it"},
     {"simulate", cmd_simulate, "simulated devices over Modbus TCP: derd simulate FILE"},
     {"check", cmd_check, "validate drivers, policies, sites:  derd check PATH..."},
-    {"test", cmd_test, "test a driver on a simulated device:  derd test DRIVER"},
+    {"new", cmd_new, "begin a driver or a policy:          derd new driver NAME"},
+    {"probe", cmd_probe, "find the driver that fits a device:  derd probe URL"},
+    {"record", cmd_record, "make a fixture from a live device:   derd record URL ..."},
+    {"test", cmd_test, "test a driver, simulated device:     derd test DRIVER"},
     {"token", cmd_token, "make, list, revoke access tokens:  derd token create"},
 };
 

@@ -98,7 +98,9 @@ static size_t answer_multiple(struct peer *peer, enum register_kind kind, const 
     if (!registers_have(&peer->registers, kind, address, count))
         return refuse(pdu, asked[0], 2);
     for (uint16_t i = 0; i < count; i++) {
-        uint16_t value = bits ? (asked[6 + i / 8] >> (i % 8)) & 1 : word_at(asked + 6 + 2 * i);
+        uint16_t value = word_at(asked + 6 + (bits ? 0 : 2 * i));
+        if (bits)
+            value = (uint16_t)(asked[6 + i / 8] >> (i % 8) & 1);
         registers_put(&peer->registers, kind, (uint16_t)(address + i), &value, 1);
     }
     memcpy(pdu, asked, 5);
