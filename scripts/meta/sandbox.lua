@@ -1,0 +1,28 @@
+---@meta
+-- What a driver, a policy or a site's script sees beside plain Lua: nothing is added, much is left
+-- out. For lua-language-server: set "workspace.library" to this folder.
+--
+-- The allow list below is the sandbox's (host/script_sandbox.c); a test holds the two together.
+-- What is not in it does not exist: no io, os, debug, package, coroutine, load, require, xpcall,
+-- collectgarbage, rawset, and no string.find, match, gmatch and gsub. Writing a global raises.
+
+---The names of the sandbox: what stands behind a dot is a member of that library.
+---@alias derd.sandbox
+---| "assert" | "error" | "getmetatable" | "ipairs" | "next" | "pairs" | "pcall" | "print"
+---| "rawequal" | "rawget" | "rawlen" | "select" | "setmetatable" | "tonumber" | "tostring" | "type"
+---| "math" | "math.abs" | "math.acos" | "math.asin" | "math.atan" | "math.ceil" | "math.cos"
+---| "math.deg" | "math.exp" | "math.floor" | "math.fmod" | "math.huge" | "math.log" | "math.max"
+---| "math.maxinteger" | "math.min" | "math.mininteger" | "math.modf" | "math.pi" | "math.rad"
+---| "math.random" | "math.sin" | "math.sqrt" | "math.tan" | "math.tointeger" | "math.type"
+---| "math.ult"
+---| "string" | "string.byte" | "string.char" | "string.format" | "string.len" | "string.lower"
+---| "string.pack" | "string.packsize" | "string.rep" | "string.reverse" | "string.sub"
+---| "string.unpack" | "string.upper"
+---| "table" | "table.concat" | "table.insert" | "table.move" | "table.pack" | "table.remove"
+---| "table.sort" | "table.unpack"
+---| "utf8" | "utf8.char" | "utf8.charpattern" | "utf8.codepoint" | "utf8.codes" | "utf8.len"
+---| "utf8.offset"
+
+---Writes a line into the host's log, under the script's name.
+---@param ... any
+function print(...) end

@@ -1,0 +1,99 @@
+---@meta
+-- Words that drivers and policies share. Powers: import is positive, export is negative. The same
+-- table is GET /v1/vocabulary; a test holds this file and it together.
+
+---@alias derd.type
+---| "meter"
+---| "inverter"
+---| "battery"
+---| "chargingStation"
+---| "heatPump"
+
+---@alias derd.state
+---| "unknown"
+---| "off"
+---| "starting"
+---| "ready"
+---| "unplugged"
+---| "charging"
+---| "discharging"
+---| "producing"
+---| "running"
+---| "suspended"
+---| "throttled"
+---| "standby"
+---| "error"
+
+---@alias derd.connection
+---| "connecting"
+---| "online"
+---| "offline"
+---| "wrongDevice"
+---| "notConfigured"
+
+---Numbers of the vocabulary; nil when unknown, never 0 for that.
+---@class derd.values
+---@field activePower? number W, Active power; import is positive, export is negative.
+---@field activePowerL1? number W, Active power of phase 1; import is positive, export is negative.
+---@field activePowerL2? number W, Active power of phase 2; import is positive, export is negative.
+---@field activePowerL3? number W, Active power of phase 3; import is positive, export is negative.
+---@field reactivePower? number var, Reactive power; inductive consumption is positive.
+---@field apparentPower? number VA, Apparent power, without a sign.
+---@field voltageL1? number V, Voltage of phase 1 to neutral.
+---@field voltageL2? number V, Voltage of phase 2 to neutral.
+---@field voltageL3? number V, Voltage of phase 3 to neutral.
+---@field currentL1? number A, Current of phase 1; import is positive where the device gives a sign.
+---@field currentL2? number A, Current of phase 2; import is positive where the device gives a sign.
+---@field currentL3? number A, Current of phase 3; import is positive where the device gives a sign.
+---@field frequency? number Hz, Frequency of the grid.
+---@field powerFactor? number Power factor; negative while exporting where the device says so.
+---@field energyImport? number Wh, Energy imported so far, without a sign.
+---@field energyExport? number Wh, Energy exported so far, without a sign.
+---@field stateOfCharge? number %, Energy in a battery or vehicle, of what it can hold.
+---@field stateOfHealth? number %, What a battery can hold today, of its rated capacity.
+---@field capacity? number Wh, Energy that a battery can hold.
+---@field temperature? number degC, Temperature of the device.
+---@field dcPower? number W, Power on the DC side; import is positive, export is negative.
+---@field dcVoltage? number V, Voltage of the DC side.
+---@field activePhases? number Phases that carry current now.
+---@field ratedPower? number W, Most that the device may produce or take, without a sign.
+---@field maxChargePower? number W, Most that a battery may take now, without a sign.
+---@field maxDischargePower? number W, Most that a battery may give now, without a sign.
+---@field minCurrent? number A, Least current per phase with which a charging station can charge.
+---@field maxCurrent? number A, Most current per phase that the device may take.
+---@field phases? number Phases that the device may use.
+---@field currentLimit? number A, Limit of the current per phase that the device applies now.
+
+---The same names, for times and ages in seconds.
+---@class derd.seconds
+---@field activePower? number
+---@field activePowerL1? number
+---@field activePowerL2? number
+---@field activePowerL3? number
+---@field reactivePower? number
+---@field apparentPower? number
+---@field voltageL1? number
+---@field voltageL2? number
+---@field voltageL3? number
+---@field currentL1? number
+---@field currentL2? number
+---@field currentL3? number
+---@field frequency? number
+---@field powerFactor? number
+---@field energyImport? number
+---@field energyExport? number
+---@field stateOfCharge? number
+---@field stateOfHealth? number
+---@field capacity? number
+---@field temperature? number
+---@field dcPower? number
+---@field dcVoltage? number
+---@field activePhases? number
+---@field ratedPower? number
+---@field maxChargePower? number
+---@field maxDischargePower? number
+---@field minCurrent? number
+---@field maxCurrent? number
+---@field phases? number
+---@field currentLimit? number
+---@field state? number
