@@ -218,8 +218,8 @@ int conform_run(const struct conform_settings *settings) {
     conform_reload(&conform);
     conform_memory(&conform);
     log_set_sink(NULL, NULL);
-    fprintf(settings->out, "%s%s: %u passed, %u failed\n", conform.quiet ? "" : "\n",
-            conform.driver->name, conform.passed, conform.failed);
+    fprintf(settings->out, "%s%u passed, %u failed: %s\n", conform.quiet ? "" : "\n",
+            conform.passed, conform.failed, conform.driver->name);
     spec_free(&conform.spec);
     buf_free(&conform.problems);
     free(conform.covered);

@@ -34,4 +34,5 @@
 ---@field lease? number s, default three times `every`, at least 15
 ---@field reason? string for people
 
----@alias derd.run fun(snapshot: derd.snapshot, params: derd.params, state: table): table<string, derd.proposal>
+---@alias derd.proposals table<string, derd.proposal> by keys of the policy's own
+---@alias derd.run fun(snapshot: derd.snapshot, params: derd.params, state: table): derd.proposals
