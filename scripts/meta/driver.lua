@@ -25,9 +25,12 @@
 ---@field point string name of a writable point
 ---@field value number in the point's unit
 
+---@alias derd.values_hook fun(dev: derd.dev, values: derd.points): derd.changes?
+---@alias derd.command_hook fun(dev: derd.dev, decision: derd.decision): derd.write[]?
+
 ---@class derd.hooks
----@field values? fun(dev: derd.dev, values: derd.points): derd.changes? after each poll, for each part
----@field command? fun(dev: derd.dev, decision: derd.decision): derd.write[]? in place of the planned writes
+---@field values? derd.values_hook after each poll, for each part
+---@field command? derd.command_hook in place of the planned writes
 
 ---What hooks.values changes: a number, a state's name, or false for "unknown".
 ---@alias derd.changes table<string, number|derd.state|false>
