@@ -35,7 +35,7 @@ return {
     { name = "orders", source = SOURCE .. ".15, .18, .19",
       registers = {
         holding = { [0x4006] = { 0x0000, 0x7D00 }, [0x4016] = { 0x0000, 0x08FC },
-                    [0x4100] = { 0, 0 }, [0x4106] = 0, [0x4109] = 0 },
+                    [0x4022] = { 0, 0 }, [0x4100] = { 0, 0 }, [0x4106] = 0, [0x4109] = 0 },
       },
       orders = { -- 4140 W on three phases at 230 V are 6000 mA; the way back is armed first
         { activePower = 4140, writes = { { 0x4106, 60 }, { 0x4109, 6 }, { 0x4100, 0, 6000 } } },

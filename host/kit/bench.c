@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/luadata.h"
+#include "kit/mirror.h"
 #include "machine.h"
 
 #define TICK_MS        2
@@ -96,6 +97,7 @@ bool bench_open(struct bench *bench, const char *path, const struct driver *driv
         return false;
     }
     peer_serve(bench->peer, registers);
+    peer_react(bench->peer, mirror_follow, driver);
     if (!make_folder(bench, path, driver, parameters, report))
         return false;
     char site[96];

@@ -230,3 +230,19 @@ void mirror_fill(const struct driver *driver, const struct mirror_chain *chain,
     put_fingerprints(driver, registers);
     mirror_chain_put(chain, false, registers);
 }
+
+void mirror_follow(const void *context, struct registers *registers) {
+    const struct driver *driver = context;
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *written = &driver->points[i];
+        uint16_t words[POINT_MAX_WORDS];
+        double value;
+        if (written->read_back_point == POINT_NONE || written->model_count)
+            continue;
+        const struct point *shown = &driver->points[written->read_back_point];
+        if (point_decode(written, &registers->words[written->kind][written->address], 0, &value) ==
+                POINT_OK &&
+            encode(shown, value, words))
+            registers_put(registers, shown->kind, shown->address, words, shown->words);
+    }
+}

@@ -28,6 +28,9 @@ void mirror_chain_put(const struct mirror_chain *chain, bool bodies, struct regi
  * point's markers (and NaN for floats); points that have fewer keep a plausible value. */
 void mirror_fill(const struct driver *driver, const struct mirror_chain *chain,
                  enum mirror_fill fill, int marker, struct registers *registers);
+/* Points that show what was written elsewhere take it over, as the device would do by itself. Not
+ * those of SunSpec models. `driver`: a struct driver. */
+void mirror_follow(const void *driver, struct registers *registers);
 /* Whether `marker` of this point exists. */
 bool mirror_has_marker(const struct point *point, int marker);
 int mirror_marker_count(const struct driver *driver); /* the most of any point */

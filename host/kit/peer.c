@@ -32,6 +32,8 @@ struct peer {
     enum register_kind fault_kind;
     uint16_t fault_address;
     uint64_t requests;
+    peer_written *written; /* or NULL */
+    const void *context;
     struct registers registers;
     struct client connections[PEER_CONNECTIONS];
 };
@@ -127,9 +129,11 @@ static size_t answer(struct peer *peer, const uint8_t *asked, size_t length, uin
         return refuse(pdu, function, 2);
     if (function <= 4)
         return answer_read(peer, kind, asked, pdu);
-    if (function <= 6)
-        return answer_single(peer, kind, asked, pdu);
-    return answer_multiple(peer, kind, asked, length, pdu);
+    size_t size = function <= 6 ? answer_single(peer, kind, asked, pdu)
+                                : answer_multiple(peer, kind, asked, length, pdu);
+    if (peer->written)
+        peer->written(peer->context, &peer->registers);
+    return size;
 }
 
 /* One whole frame in `frame`. False: the connection is to be closed. */
@@ -302,6 +306,13 @@ void peer_stop(struct peer *peer) {
     close(peer->wake);
     pthread_mutex_destroy(&peer->lock);
     free(peer);
+}
+
+void peer_react(struct peer *peer, peer_written *written, const void *context) {
+    pthread_mutex_lock(&peer->lock);
+    peer->written = written;
+    peer->context = context;
+    pthread_mutex_unlock(&peer->lock);
 }
 
 void peer_serve(struct peer *peer, const struct registers *registers) {

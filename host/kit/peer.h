@@ -32,6 +32,10 @@ struct peer;
 /* Listens and starts the thread; NULL with errno set. `port`: chosen by the system. */
 struct peer *peer_start(uint16_t *port);
 void peer_stop(struct peer *peer);
+/* What the device does by itself once something was written: `written` sees its registers, on the
+ * peer's thread. Before the first connection. */
+typedef void peer_written(const void *context, struct registers *registers);
+void peer_react(struct peer *peer, peer_written *written, const void *context);
 /* Replaces the registers (copied). Any thread but the peer's. */
 void peer_serve(struct peer *peer, const struct registers *registers);
 /* `kind`, `address`: of PEER_REFUSES_BLOCK. */

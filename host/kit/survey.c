@@ -180,15 +180,21 @@ bool survey_address(const struct survey *survey, const struct point *point, uint
     return point->model_count == 0;
 }
 
+/* Polled, or fit to be read after a write; what is only ever written is left alone. */
+static bool readable(const struct point *point) {
+    return point->period_ms != POINT_NEVER ||
+           (point->read_back && point->read_back_point == POINT_NONE);
+}
+
 static enum survey_end visit_blocks(const struct visit *visit) {
     const struct driver *driver = visit->driver;
     struct block_item *items = calloc((size_t)driver->point_count + 1, sizeof *items);
     struct block_plan plan;
     size_t count = 0;
     for (int i = 0; items && i < driver->point_count; i++)
-        if (driver->points[i].read_back || driver->points[i].period_ms != POINT_NEVER)
-            if (survey_address(visit->survey, &driver->points[i], &items[count].address))
-                items[count++].point = i;
+        if (readable(&driver->points[i]) &&
+            survey_address(visit->survey, &driver->points[i], &items[count].address))
+            items[count++].point = i;
     if (!items || block_plan_make(&plan, driver->points, items, count, &driver->limits) != ERR_OK) {
         free(items);
         snprintf(visit->survey->trouble, sizeof visit->survey->trouble, "out of memory");
@@ -284,7 +290,7 @@ enum survey_end survey_take(struct survey *survey, struct surveyor *surveyor, in
     for (int scaled = 0; scaled < 2; scaled++) /* scale factors first */
         for (int i = 0; i < driver->point_count; i++)
             if ((driver->points[i].scale_point != POINT_NONE) == (scaled == 1) &&
-                (driver->points[i].read_back || driver->points[i].period_ms != POINT_NEVER))
+                readable(&driver->points[i]))
                 judge_point(survey, driver, i);
     return SURVEY_DONE;
 }
