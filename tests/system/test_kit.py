@@ -1,5 +1,6 @@
 """The kit for authors, as they use it: new, check, test, probe, record."""
 
+import re
 import socket
 import struct
 import subprocess
@@ -130,6 +131,30 @@ def test_a_file_that_is_no_driver_is_told_with_its_line(author):
     done = run_test(author("return { api = 1,\n  name = }"))
     assert done.returncode == 1 and "acme.lua:2" in done.stdout
     assert derd("test", "no_such_driver").returncode == 1
+
+
+def lua_blocks(path):
+    return re.findall(r"```lua\n(.*?)```", (ROOT / path).read_text(), re.S)
+
+
+def test_the_driver_of_the_guide_passes_its_own_spec(tmp_path):
+    blocks = lua_blocks("drivers/README.md")
+    driver = next(text for text in blocks if 'name = "acme_m1"' in text)
+    spec = next(text for text in blocks if 'driver = "acme_m1"' in text)
+    assert len((driver + spec).splitlines()) < 60
+    (tmp_path / "drivers/spec").mkdir(parents=True)
+    (tmp_path / "drivers/acme_m1.lua").write_text(driver)
+    (tmp_path / "drivers/spec/acme_m1.lua").write_text(spec)
+    done = run_test(tmp_path / "drivers/acme_m1.lua")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_policy_of_the_guide_is_right(tmp_path):
+    (tmp_path / "policies").mkdir()
+    policy = next(text for text in lua_blocks("policies/README.md") if 'name = "peak"' in text)
+    (tmp_path / "policies/peak.lua").write_text(policy)
+    done = derd("check", tmp_path / "policies")
+    assert done.returncode == 0, done.stdout
 
 
 # --- live devices ------------------------------------------------------------------------------------
