@@ -1,8 +1,8 @@
 /* The ladder that a failing script climbs. Each who calls it (a device, a policy's instance) stands
- * on a rung of his own: after a failure only he waits, his neighbours go on. Three failures in a row
- * mean that the script's state may be at fault: it is built anew from the same text (at once when it
- * ran out of memory). When the third rebuild within ten minutes is called for, rebuilding does not
- * help: the script is quarantined until its file changes.
+ * on a rung of his own: after a failure only he waits, his neighbours go on. Three failures in a
+ * row mean that the script's state may be at fault: it is built anew from the same text (at once
+ * when it ran out of memory). When the third rebuild within ten minutes is called for, rebuilding
+ * does not help: the script is quarantined until its file changes.
  *
  * Pure: what to do is told here, doing it is guard.c's. Waits double and start small again only
  * after a call that went well, so that a device that sends nonsense for a while does not quarantine

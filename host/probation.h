@@ -1,8 +1,8 @@
 /* Is a new generation of a driver worse than the one before it? Each machine keeps what went wrong
  * in its newest polls, by kind. For the first PROBATION_POLLS polls of each machine, at most
- * PROBATION_MS, the rates of the new generation are held against those of the old one; when one kind
- * went wrong more often by over PROBATION_WORSE, the new generation is to be rolled back. A fault
- * that the old one had too says nothing against the new one. Pure. */
+ * PROBATION_MS, the rates of the new generation are held against those of the old one; when one
+ * kind went wrong more often by over PROBATION_WORSE, the new generation is to be rolled back. A
+ * fault that the old one had too says nothing against the new one. Pure. */
 #ifndef DERD_PROBATION_H
 #define DERD_PROBATION_H
 
