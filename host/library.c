@@ -39,6 +39,7 @@ struct entry {
     struct generation *current; /* one reference, or NULL */
     struct wall loaded_at;
     struct report errors; /* of the file as it is now */
+    struct rolled_back rolled_back;
     /* During one reading of the folders: */
     int folder_found;
     unsigned shadows_found;
@@ -50,6 +51,8 @@ struct library {
     struct library_watch *watch;
     library_changed *changed;
     void *context;
+    struct watchdog *watchdog;
+    const struct stalls *stalls;
     size_t folder_count;
     char folders[LIBRARY_FOLDERS][PATH_SIZE];
     struct entry **entries; /* by kind, then name */
@@ -70,16 +73,66 @@ void generation_release(struct generation *generation) {
     driver_release(generation->driver);
     policy_free(generation->policy);
     script_close(generation->script);
+    watchdog_forget(generation->watchdog, generation->watched);
+    free(generation->text);
     free(generation);
 }
 
-/* The generation that a text makes, with one reference, or NULL with every mistake. */
-static struct generation *make_generation(enum script_kind kind, const char *name, const char *path,
-                                          const char *text, size_t length, unsigned number,
-                                          struct report *report) {
+static void hash_text(const unsigned char hash[HASH_SIZE], char text[SCRIPT_HASH_SIZE]) {
+    sodium_bin2hex(text, SCRIPT_HASH_SIZE, hash, (SCRIPT_HASH_SIZE - 1) / 2);
+}
+
+static struct script *load_script(const struct generation *generation, const char *text,
+                                  size_t length, struct report *report) {
     char file_name[DRIVER_NAME_SIZE + 8];
-    snprintf(file_name, sizeof file_name, "%s.lua", name);
+    snprintf(file_name, sizeof file_name, "%s.lua", generation->name);
     struct script_limits limits = script_limits_default();
+    watchdog_enter(generation->watchdog, generation->watched, SCRIPT_LOADING);
+    struct script *script = script_open(file_name, text, length, &limits, report);
+    watchdog_leave(generation->watchdog);
+    return script;
+}
+
+bool generation_rebuild(struct generation *generation, struct report *report) {
+    struct script *script = load_script(generation, generation->text, generation->length, report);
+    if (!script)
+        return false;
+    script_close(generation->script);
+    generation->script = script;
+    return true;
+}
+
+/* What is known of this text from before: false when it must not be run at all. */
+static bool judge_text(struct generation *generation, const struct stalls *stalls,
+                       struct report *report) {
+    const struct stall *stall =
+        stalls ? stalls_find(stalls, generation->kind, generation->name, generation->hash) : NULL;
+    char at[WALL_TEXT_SIZE];
+    if (!stall)
+        return true;
+    wall_format(stall->at, at);
+    if (strcmp(stall->call, SCRIPT_LOADING) == 0) {
+        report_add(report, generation->name,
+                   "loading it held the host for more than %d s at %s; it is not loaded again "
+                   "until the file changes",
+                   WATCHDOG_LIMIT_MS / 1000, at);
+        return false;
+    }
+    generation->quarantined_at = stall->at;
+    snprintf(generation->quarantine, sizeof generation->quarantine,
+             "%s held the host for more than %d s at %s and the host was started again",
+             stall->call, WATCHDOG_LIMIT_MS / 1000, at);
+    return true;
+}
+
+/* The generation that a text makes, with one reference, or NULL with every mistake. `library` NULL:
+ * outside any. */
+static struct generation *make_generation(const struct library *library, enum script_kind kind,
+                                          const char *name, const char *path, const char *text,
+                                          size_t length, unsigned number, struct report *report) {
+    char file_name[DRIVER_NAME_SIZE + 8];
+    unsigned char hash[HASH_SIZE];
+    snprintf(file_name, sizeof file_name, "%s.lua", name);
     json_t *tree = NULL;
     bool whole = false;
     struct generation *generation = calloc(1, sizeof *generation);
@@ -92,7 +145,22 @@ static struct generation *make_generation(enum script_kind kind, const char *nam
     generation->number = number;
     snprintf(generation->name, sizeof generation->name, "%s", name);
     snprintf(generation->path, sizeof generation->path, "%s", path);
-    generation->script = script_open(file_name, text, length, &limits, report);
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)text, length, NULL, 0);
+    hash_text(hash, generation->hash);
+    generation->text = malloc(length + 1);
+    if (!generation->text) {
+        report_add(report, file_name, "no memory");
+        goto out;
+    }
+    memcpy(generation->text, text, length);
+    generation->length = length;
+    if (library) {
+        generation->watchdog = library->watchdog;
+        generation->watched = watchdog_script(library->watchdog, kind, name, generation->hash);
+    }
+    if (!judge_text(generation, library ? library->stalls : NULL, report))
+        goto out;
+    generation->script = load_script(generation, text, length, report);
     if (generation->script)
         tree = script_tree(generation->script, report);
     if (!tree)
@@ -110,6 +178,9 @@ static struct generation *make_generation(enum script_kind kind, const char *nam
     if (!generation->driver->hook_values && !generation->driver->hook_command) {
         script_close(generation->script);
         generation->script = NULL;
+        generation->quarantine[0] = '\0'; /* nothing of it is ever called */
+        free(generation->text);
+        generation->text = NULL;
     }
 out:
     json_decref(tree);
@@ -136,7 +207,8 @@ struct generation *generation_load(enum script_kind kind, const char *path, unsi
     char *text = file_read(path, FILE_MAXIMUM, &length, report);
     if (!text)
         return NULL;
-    struct generation *generation = make_generation(kind, name, path, text, length, number, report);
+    struct generation *generation =
+        make_generation(NULL, kind, name, path, text, length, number, report);
     free(text);
     return generation;
 }
@@ -281,8 +353,9 @@ static void look_at_file(struct library *library, struct entry *entry) {
     entry->has_hash = true;
     memcpy(entry->hash, hash, sizeof hash);
     entry->changed = true;
+    entry->rolled_back.generation = 0;
     if (text)
-        entry->staged = make_generation(entry->kind, entry->name, path, text, length,
+        entry->staged = make_generation(library, entry->kind, entry->name, path, text, length,
                                         entry->numbers + 1, &report);
     report_free(&entry->errors);
     report_init(&entry->errors);
@@ -360,6 +433,13 @@ static void on_change(void *context) {
 
 struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t folder_count,
                              library_changed *changed, void *context) {
+    return library_open_watched(loop, folders, folder_count, NULL, NULL, changed, context);
+}
+
+struct library *library_open_watched(uv_loop_t *loop, const char *const *folders,
+                                     size_t folder_count, struct watchdog *watchdog,
+                                     const struct stalls *stalls, library_changed *changed,
+                                     void *context) {
     char paths[LIBRARY_FOLDERS * KIND_COUNT][PATH_SIZE];
     const char *watched[LIBRARY_FOLDERS * KIND_COUNT];
     size_t watched_count = 0;
@@ -368,6 +448,8 @@ struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t
         goto failed;
     library->changed = changed;
     library->context = context;
+    library->watchdog = watchdog;
+    library->stalls = stalls;
     for (size_t i = 0; i < folder_count && i < LIBRARY_FOLDERS; i++) {
         if (strlen(folders[i]) > FOLDER_PATH_MAXIMUM) {
             log_error("library", "the path %s is too long: it is left out", folders[i]);
@@ -407,6 +489,31 @@ struct generation *library_get(struct library *library, enum script_kind kind, c
     return entry && entry->current ? generation_hold(entry->current) : NULL;
 }
 
+bool library_has_text(struct library *library, enum script_kind kind, const char *name,
+                      const char *hash) {
+    const struct entry *entry = find_entry(library, kind, name);
+    char text[SCRIPT_HASH_SIZE];
+    if (!entry || entry->folder == NOWHERE || !entry->has_hash)
+        return false;
+    hash_text(entry->hash, text);
+    return strcmp(text, hash) == 0;
+}
+
+void library_roll_back(struct library *library, const struct generation *failed,
+                       struct generation *old, const char *why) {
+    struct entry *entry = find_entry(library, failed->kind, failed->name);
+    if (!entry || entry->current != failed)
+        return;
+    struct rolled_back *rolled_back = &entry->rolled_back;
+    rolled_back->generation = failed->number;
+    rolled_back->at = clock_wall();
+    snprintf(rolled_back->version, sizeof rolled_back->version, "%s",
+             failed->driver ? failed->driver->version : failed->policy->version);
+    snprintf(rolled_back->why, sizeof rolled_back->why, "%s", why);
+    generation_release(entry->current);
+    entry->current = generation_hold(old);
+}
+
 /* The listing's body of one name; NULL without memory. */
 static char *write_listing(const struct library *library, const struct entry *entry) {
     char path[PATH_SIZE] = "";
@@ -416,7 +523,8 @@ static char *write_listing(const struct library *library, const struct entry *en
                               .path = path,
                               .current = entry->current,
                               .loaded_at = entry->loaded_at,
-                              .errors = &entry->errors};
+                              .errors = &entry->errors,
+                              .rolled_back = &entry->rolled_back};
     if (entry->folder != NOWHERE)
         path_of(library, entry, entry->folder, path);
     for (int i = 0; i < LIBRARY_FOLDERS; i++) {

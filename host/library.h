@@ -13,8 +13,10 @@
 #include "base/report.h"
 #include "directory.h"
 #include "driver.h"
+#include "ladder.h"
 #include "policy.h"
 #include "script.h"
+#include "watchdog.h"
 
 #define LIBRARY_FOLDERS 4
 
@@ -27,10 +29,21 @@ struct generation {
     struct driver *driver; /* of a driver */
     struct policy *policy; /* of a policy */
     struct script *script; /* NULL for a driver without hooks */
+    char *text;            /* what it was made from, kept while there is a script */
+    size_t length;
+    char hash[SCRIPT_HASH_SIZE]; /* of the text */
+    struct ladder ladder;
+    char quarantine[SCRIPT_ERROR_SIZE]; /* why its script is not called; "": it is */
+    struct wall quarantined_at;
+    struct watchdog *watchdog; /* or NULL */
+    int watched;               /* its number there */
 };
 
 struct generation *generation_hold(struct generation *generation);
 void generation_release(struct generation *generation); /* NULL is fine */
+/* Builds its script's state anew from the same text. False with mistakes: the old one stays. Never
+ * from inside a call of that script. */
+bool generation_rebuild(struct generation *generation, struct report *report);
 
 struct library;
 
@@ -43,14 +56,29 @@ typedef void library_changed(void *context, enum script_kind kind, const char *n
  * are watched for. Loads everything at once; broken files are logged and listed. */
 struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t folder_count,
                              library_changed *changed, void *context);
+/* The same under a watchdog; culprits among `stalls` start quarantined, or are not loaded when they
+ * stalled the host while loading. Both may be NULL and must outlive the library. */
+struct library *library_open_watched(uv_loop_t *loop, const char *const *folders,
+                                     size_t folder_count, struct watchdog *watchdog,
+                                     const struct stalls *stalls, library_changed *changed,
+                                     void *context);
 void library_close(struct library *library); /* handles close at a later loop turn */
 /* The current generation, held for the caller; NULL when there is none that is whole. */
 struct generation *library_get(struct library *library, enum script_kind kind, const char *name);
+/* Whether the name's file, good or bad, has the text of this hash now. */
+bool library_has_text(struct library *library, enum script_kind kind, const char *name,
+                      const char *hash);
+/* Makes `old` current again in place of `failed`, which is not tried again until its file changes;
+ * `why` is told in the listing. Nothing happens when `failed` is not current any more. */
+void library_roll_back(struct library *library, const struct generation *failed,
+                       struct generation *old, const char *why);
 /* One listing per known name, also of those that never were whole: fills `cards` (to be freed, with
  * their json) by kind, then name. JSON: {name, kind, path, status: "active"|"broken"|"removed",
  * generation, loadedAt, version, manufacturer, models, type or parts, parameters, hooks, shadows:
- * [paths], errors: [{where, text}]}; while a broken file stands beside a working generation, status
- * is "active" and `errors` tells of the file. */
+ * [paths], rebuilds, quarantine: null or {why, since}, rolledBack: null or {generation, version,
+ * why, at}, errors: [{where, text}]}; while a broken file stands beside a working generation,
+ * status is "active" and `errors` tells of the file; while its script is not called, "quarantined".
+ */
 enum err library_cards(struct library *library, struct script_card **cards, size_t *count);
 /* Loads one file outside any library, for `derd check`: a generation with one reference, or NULL.
  */

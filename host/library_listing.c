@@ -121,10 +121,37 @@ static void set_generation(json_t *body, const struct listing *listing) {
         set_policy(body, listing->current->policy);
 }
 
+static void set_trouble(json_t *body, const struct listing *listing) {
+    const struct generation *current = listing->current;
+    const struct rolled_back *rolled_back = listing->rolled_back;
+    char at[WALL_TEXT_SIZE];
+    json_t *quarantine = json_null();
+    json_t *rolled = json_null();
+    if (current && current->quarantine[0]) {
+        wall_format(current->quarantined_at, at);
+        quarantine = json_object();
+        json_object_set_new(quarantine, "why", text_json(current->quarantine));
+        json_object_set_new(quarantine, "since", text_json(at));
+    }
+    if (rolled_back && rolled_back->generation) {
+        wall_format(rolled_back->at, at);
+        rolled = json_object();
+        json_object_set_new(rolled, "generation", json_integer(rolled_back->generation));
+        json_object_set_new(rolled, "version", or_null(rolled_back->version));
+        json_object_set_new(rolled, "why", text_json(rolled_back->why));
+        json_object_set_new(rolled, "at", text_json(at));
+    }
+    json_object_set_new(body, "rebuilds", json_integer(current ? current->ladder.builds : 0));
+    json_object_set_new(body, "quarantine", quarantine);
+    json_object_set_new(body, "rolledBack", rolled);
+}
+
 /* jansson's *_new() functions take NULL for "no memory" and refuse it: a body that lost a member is
  * told from a whole one only by its end, so the last member is looked for. */
 char *listing_json(const struct listing *listing) {
-    const char *status = listing->current ? "active" : listing->path[0] ? "broken" : "removed";
+    const char *status = !listing->current                 ? listing->path[0] ? "broken" : "removed"
+                         : listing->current->quarantine[0] ? "quarantined"
+                                                           : "active";
     json_t *body = json_object();
     json_object_set_new(body, "kind",
                         text_json(listing->kind == SCRIPT_DRIVER ? "driver" : "policy"));
@@ -136,6 +163,7 @@ char *listing_json(const struct listing *listing) {
     for (size_t i = 0; i < listing->shadow_count; i++)
         json_array_append_new(shadows, text_json(listing->shadows[i]));
     json_object_set_new(body, "shadows", shadows);
+    set_trouble(body, listing);
     json_t *errors = json_array();
     for (size_t i = 0; i < listing->errors->count; i++) {
         json_t *item = json_object();

@@ -7,6 +7,13 @@
 #include "base/report.h"
 #include "library.h"
 
+struct rolled_back {     /* the generation that the file makes, and why it is not in use */
+    unsigned generation; /* 0: none was */
+    char version[32];
+    char why[SCRIPT_ERROR_SIZE];
+    struct wall at;
+};
+
 struct listing {
     enum script_kind kind;
     const char *name;
@@ -16,6 +23,7 @@ struct listing {
     const char *shadows[LIBRARY_FOLDERS]; /* paths that this file hides */
     size_t shadow_count;
     const struct report *errors;
+    const struct rolled_back *rolled_back;
 };
 
 /* The JSON text, which the caller frees; NULL without memory. */
