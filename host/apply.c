@@ -397,7 +397,9 @@ void engine_publish_directory(struct engine *engine) {
     directory->clusters = calloc(clusters + 1, sizeof *directory->clusters);
     directory->devices = calloc(devices + 1, sizeof(void *));
     directory->site_problems = problems_json(&engine->site_problems);
-    if (!directory->clusters || !directory->devices || !directory->site_problems) {
+    directory->scripts_off = strdup(engine->guard.off);
+    if (!directory->clusters || !directory->devices || !directory->site_problems ||
+        !directory->scripts_off) {
         directory_release(directory);
         log_error("engine", "no memory for a new directory: readers see the old one");
         return;

@@ -23,12 +23,16 @@ static const char help[] =
     "  --log-level LEVEL      error, warning, info (default) or debug\n"
     "  --foreground           without the supervising parent (for debuggers)\n"
     "  --clock-shift SECONDS  add this to the wall clock, to rehearse a wrong clock\n"
+    "  --rehearse-stall NAME:SECONDS\n"
+    "                         let each call of the driver or policy NAME (\"*\": of any) block\n"
+    "                         the host that long, to rehearse what the watchdog does\n"
     "  --help\n\n"
     "SIGTERM ends it; devices keep what they were told last.\n";
 
 struct serve {
     struct engine_settings engine;
     char shared_folder[512];
+    char stalled[DRIVER_NAME_SIZE]; /* the script of a rehearsal */
 };
 
 static void raise_descriptor_limit(void) {
@@ -131,11 +135,25 @@ static int run_host(void *context, int ready_fd) {
     return 0;
 }
 
+static bool parse_rehearsal(const char *text, struct serve *serve) {
+    const char *colon = strrchr(text, ':');
+    if (!colon || colon == text || (size_t)(colon - text) >= sizeof serve->stalled)
+        return false;
+    snprintf(serve->stalled, sizeof serve->stalled, "%.*s", (int)(colon - text), text);
+    serve->engine.rehearsal =
+        (struct rehearsal){.name = serve->stalled, .ms = strtoll(colon + 1, NULL, 10) * 1000};
+    return serve->engine.rehearsal.ms > 0;
+}
+
 int cmd_serve(int argc, char **argv) {
     static const struct option options[] = {
-        {"site", required_argument, NULL, 's'}, {"log-level", required_argument, NULL, 'l'},
-        {"foreground", no_argument, NULL, 'f'}, {"clock-shift", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},       {0},
+        {"site", required_argument, NULL, 's'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"foreground", no_argument, NULL, 'f'},
+        {"clock-shift", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"rehearse-stall", required_argument, NULL, 'r'},
+        {0},
     };
     struct serve serve = {0};
     bool foreground = false;
@@ -157,6 +175,12 @@ int cmd_serve(int argc, char **argv) {
             break;
         case 'c':
             serve.engine.clock_shift_ms = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'r':
+            if (!parse_rehearsal(optarg, &serve)) {
+                fprintf(stderr, "derd serve: --rehearse-stall must be NAME:SECONDS\n");
+                return 2;
+            }
             break;
         case 'h':
             fputs(help, stdout);

@@ -37,6 +37,8 @@ int64_t device_trust_ms(int64_t period_ms, int64_t timeout_ms) {
     return period_ms * STALE_PERIODS + timeout_ms;
 }
 
+static void decide_device(struct device *device, bool changed);
+
 /* --- what is known -------------------------------------------------------------------------------
  */
 
@@ -215,17 +217,26 @@ static void publish_texts(struct device *device) {
     pthread_mutex_unlock(&device->card->lock);
 }
 
+bool device_reachable(const struct device *device) {
+    return device->connection == CONNECTION_ONLINE || device->connection == CONNECTION_QUARANTINED;
+}
+
 void device_connect(struct device *device, enum connection connection, const char *text) {
+    /* In quarantine the same constraints are walked without their set points. */
+    bool changed =
+        (device->connection == CONNECTION_QUARANTINED) != (connection == CONNECTION_QUARANTINED);
     device->connection = connection;
     snprintf(device->connection_text, sizeof device->connection_text, "%s", text);
     publish_texts(device);
     if (connection != CONNECTION_ONLINE)
         device->vehicle_phases = NAN; /* another one may be there when it comes back */
-    if (connection == CONNECTION_ONLINE) {
+    if (device_reachable(device)) {
         forget_constants(device);
         take_values(device);
     }
-    device_decide(device);
+    if (connection == CONNECTION_QUARANTINED)
+        hooks_values(device); /* which are not called: what they would have corrected is unknown */
+    decide_device(device, changed);
     device_publish(device);
 }
 
@@ -305,7 +316,8 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     for (size_t i = 0; i < book->count; i++) {
         const struct book_entry *entry = &book->entries[i];
         decided->items[i].constraint = constraint_hold(entry->constraint);
-        decided->items[i].set_in_force = entry->running && !entry->set_dropped;
+        decided->items[i].set_in_force =
+            entry->running && !entry->set_dropped && device->connection != CONNECTION_QUARANTINED;
         decided->items[i].min_gate_closed = entry->min_gate_closed;
         decided->items[i].max_gate_closed = entry->max_gate_closed;
     }
@@ -397,6 +409,8 @@ static void walk_wishes(struct device *device, struct now now) {
                                              .walked_max_by = BY_NOBODY};
     if (device->has_decision) {
         size_t in_force = book_wishes(&device->book, wishes, index);
+        for (size_t i = 0; i < in_force; i++)
+            wishes[i].has_set = wishes[i].has_set && device->connection != CONNECTION_QUARANTINED;
         wishes[in_force] = fallback_wish(device);
         bool fallback =
             wishes[in_force].has_set || wishes[in_force].has_min || wishes[in_force].has_max;
@@ -498,6 +512,23 @@ void device_renew_card(struct device *device) {
     device_publish(device);
 }
 
+void device_renewed(struct device *device) {
+    const struct driver *driver = machine_driver(device->machine);
+    bool known[POINT_COUNT] = {false};
+    device->caller = (struct caller){0};
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        if (point->id != POINT_NONE && (point->part == POINT_NONE || point->part == device->part))
+            known[point->id] = true;
+    }
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        if (!known[i] && !driver->hook_values) {
+            device->values[i] = NAN;
+            device->value_at[i] = (struct now){0};
+        }
+    device_renew_card(device);
+}
+
 /* Constraints that were waiting for this device, and the gates as they were. */
 static void take_stash(struct device *device) {
     struct now now = clock_now(&device->engine->clock);
@@ -577,6 +608,7 @@ static void device_closed(uv_handle_t *handle) {
     device_card_release(device->card);
     json_decref(device->entry);
     json_decref(device->hook_state);
+    carry_forget(device);
     json_decref(device->identity_seen);
     free(device);
 }

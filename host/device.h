@@ -5,6 +5,7 @@
 #define DERD_DEVICE_H
 
 #include "book.h"
+#include "carry.h"
 #include "control.h"
 #include "engine.h"
 
@@ -63,6 +64,8 @@ struct device {
     double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     json_t *hook_state;
     char hook_problem[160]; /* of hooks.values as logged last, "" when it went well */
+    struct carried carried;
+    struct caller caller; /* of its hooks */
 
     struct book book;
     size_t waiting_puts; /* accepted constraints that are not on disk yet */
@@ -85,9 +88,12 @@ void device_renew_card(struct device *device); /* its driver is known now, or an
 /* Takes a constraint out of the engine's stash. */
 void device_unstash(struct engine *engine, const char *constraint_id);
 /* Its constraints go to the engine's stash; freed at a later loop turn. */
+/* Another generation of its driver is in use: what that one does not know is unknown. */
+void device_renewed(struct device *device);
 void device_close(struct device *device);
 const struct driver_part *device_part(const struct device *device); /* NULL without a machine */
 bool device_controllable(const struct device *device);
+bool device_reachable(const struct device *device); /* online, also when quarantined */
 bool device_has_soc(const struct device *device);
 
 /* How long a value that is polled with this period can be trusted. */

@@ -48,6 +48,7 @@ void directory_release(struct directory *directory) {
     free(directory->clusters);
     free(directory->devices);
     free(directory->scripts);
+    free(directory->scripts_off);
     free(directory->site_problems);
     free(directory);
 }

@@ -91,6 +91,7 @@ struct directory { /* immutable once published */
     struct cluster_card *clusters;
     struct device_card **devices; /* one reference each */
     struct script_card *scripts;  /* by kind, then name */
+    char *scripts_off;            /* why no policy and no hook is called; "": they are */
     char *site_problems;          /* JSON array of {where, text}; "[]" when the site file is fine */
 };
 

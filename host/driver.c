@@ -83,6 +83,11 @@ static bool top_check(const json_t *tree, struct report *report) {
         {.key = "fallback", .kind = SCHEMA_ANY},
         {.key = "mustRun", .kind = SCHEMA_ANY},
         {.key = "hooks", .kind = SCHEMA_ANY},
+        {.key = "stateVersion",
+         .kind = SCHEMA_INTEGER,
+         .minimum = 0,
+         .maximum = 1000000,
+         .help = "of what the hooks keep in dev.state"},
         {0},
     };
     const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -486,6 +491,7 @@ static void hooks_compile(struct compile *compile, const json_t *hooks) {
     static const struct schema fields[] = {
         {.key = "values", .kind = SCHEMA_BOOLEAN, .help = "a function(dev, values)"},
         {.key = "command", .kind = SCHEMA_BOOLEAN, .help = "a function(dev, decision)"},
+        {.key = "migrate", .kind = SCHEMA_BOOLEAN, .help = "a function(state, fromVersion)"},
         {0},
     };
     static const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -493,6 +499,7 @@ static void hooks_compile(struct compile *compile, const json_t *hooks) {
         return;
     compile->driver->hook_values = tree_boolean(hooks, "values", false);
     compile->driver->hook_command = tree_boolean(hooks, "command", false);
+    compile->driver->hook_migrate = tree_boolean(hooks, "migrate", false);
 }
 
 /* ---- the whole ---- */
@@ -519,6 +526,7 @@ static void compile_all(struct compile *compile, const json_t *tree, const char 
     else if (!parts)
         without_parts(compile, tree);
     hooks_compile(compile, json_object_get(tree, "hooks"));
+    compile->driver->state_version = (int)tree_integer(tree, "stateVersion", 0);
 }
 
 static bool api_check(const json_t *tree, struct report *report) {

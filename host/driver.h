@@ -131,6 +131,8 @@ struct driver {
     int point_count;
     bool hook_values;  /* hooks.values(dev, values) -> changes */
     bool hook_command; /* hooks.command(dev, decision) -> list of writes */
+    bool hook_migrate; /* hooks.migrate(state, fromVersion) -> state */
+    int state_version; /* of what its hooks keep in dev.state, default 0 */
     char path[256];    /* file it came from */
 };
 

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "instance.h"
 #include "machine.h"
+#include "trial.h"
 
 #define CLOCK_STEP_MS 2000 /* ARBITRATION section 1 */
 #define FLOOR_EVERY_S 60
@@ -92,6 +93,8 @@ static void second_due(uv_timer_t *timer) {
         for (struct device *device = engine->devices; device; device = device->next)
             device_decide_changed(device);
     }
+    if (engine->guard.trials)
+        guard_turn_soon(engine); /* a probation may end by time alone */
     if (engine->seconds++ % FLOOR_EVERY_S == 0) {
         store_floor(engine, now);
         for (struct instance *instance = engine->instances; instance; instance = instance->next)
@@ -105,6 +108,7 @@ static void second_due(uv_timer_t *timer) {
 static void driver_changed(struct engine *engine, struct generation *generation) {
     /* Devices that had no working driver until now are taken up with the whole site. */
     bool missing = false;
+    bool begun = false;
     for (struct device *device = engine->devices; device; device = device->next)
         missing =
             missing || (!device->machine && strcmp(device->site.driver, generation->name) == 0);
@@ -115,8 +119,12 @@ static void driver_changed(struct engine *engine, struct generation *generation)
         struct report report;
         int places[DRIVER_MAX_PARTS];
         report_init(&report);
-        if (engine_driver_fits(machine, generation, places, &report))
+        if (engine_driver_fits(machine, generation, places, &report)) {
+            if (!begun)
+                trial_begin(engine, machine->generation, generation);
+            begun = true;
             machine_renew(machine, generation, places);
+        }
         for (size_t i = 0; i < report.count; i++)
             log_error(generation->name, "%s: %s; the devices stay with the generation before",
                       report.items[i].where, report.items[i].text);
@@ -127,12 +135,17 @@ static void driver_changed(struct engine *engine, struct generation *generation)
 }
 
 static void policy_changed(struct engine *engine, struct generation *generation) {
+    bool begun = false;
     for (struct instance *instance = engine->instances; instance; instance = instance->next) {
         if (strcmp(instance->site.policy, generation->name) != 0 ||
             instance->generation == generation)
             continue;
+        struct generation *old = instance->generation;
         struct report report;
         report_init(&report);
+        if (old && !begun)
+            trial_begin(engine, old, generation); /* keeps the old one */
+        begun = begun || old;
         if (!instance_take(instance, generation, &report))
             for (size_t i = 0; i < report.count; i++)
                 log_error(instance->site.path, "%s: %s", report.items[i].where,
@@ -149,6 +162,7 @@ static void script_changed(void *context, enum script_kind kind, const char *nam
         driver_changed(engine, generation);
     else if (generation)
         policy_changed(engine, generation);
+    guard_judge(engine);
     engine_publish_directory(engine);
 }
 
@@ -195,7 +209,11 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
 
 static bool open_library(struct engine *engine, const struct engine_settings *settings) {
     const char *folders[] = {engine->site->folder, settings->shared_folder};
-    engine->library = library_open(&engine->loop, folders, 2, script_changed, engine);
+    guard_open(engine, &settings->rehearsal);
+    engine->library = library_open_watched(&engine->loop, folders, 2, engine->guard.watchdog,
+                                           &engine->guard.stalls, script_changed, engine);
+    if (engine->library)
+        guard_judge(engine);
     return engine->library != NULL;
 }
 
@@ -260,6 +278,7 @@ static void close_parts(struct engine *engine) {
 void engine_close(struct engine *engine) {
     engine->stopping = true;
     close_parts(engine);
+    guard_close(engine);
     if (engine->library)
         library_close(engine->library);
     inbox_close(&engine->inbox);
@@ -270,6 +289,7 @@ void engine_close(struct engine *engine) {
         store_floor(engine, clock_now(&engine->clock));
         store_close(engine->store);
     }
+    guard_free(engine);
     if (uv_loop_close(&engine->loop))
         log_error("engine", "a handle was left open");
     while (engine->stash) {

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/report.h"
 #include "directory.h"
+#include "guard.h"
 #include "inbox.h"
 #include "library.h"
 #include "link.h"
@@ -46,6 +47,7 @@ struct engine_settings {
     const char *site_path;
     const char *shared_folder; /* where the installed drivers/, policies/ and web/ stand */
     int64_t clock_shift_ms;
+    struct rehearsal rehearsal;
 };
 
 struct engine {
@@ -53,6 +55,7 @@ struct engine {
     struct clock clock;
     struct store *store;
     struct library *library;
+    struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;
     struct site *site; /* in force */

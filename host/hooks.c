@@ -168,23 +168,37 @@ static void oldest_input(struct hook_call *call) {
         call->valid_ms = device_trust_ms(shortest_ms, driver->timeout_ms);
 }
 
+/* Uncorrected values must not pass for true ones. */
+static void forget_values(struct device *device) {
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        device->values[i] = NAN;
+}
+
 void hooks_values(struct device *device) {
-    const struct generation *generation = device->machine->generation;
+    struct generation *generation = device->machine->generation;
     if (!generation->driver->hook_values || !generation->script)
         return;
+    struct engine *engine = device->engine;
     struct hook_call call = {.device = device};
-    oldest_input(&call);
     char error[SCRIPT_ERROR_SIZE];
+    if (!guard_enter(engine, generation, &device->caller, "hooks.values", error)) {
+        machine_fault(device->machine, FAULT_HOOK, error);
+        forget_values(device);
+        return;
+    }
+    oldest_input(&call);
     script_set_subject(generation->script, device->site.path);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
+    guard_leave(engine, generation, &device->caller, outcome, error);
     const char *problem = outcome == SCRIPT_OK ? call.problem : error;
     if (problem[0] && strncmp(device->hook_problem, problem, sizeof device->hook_problem - 1) != 0)
         log_warning(device->site.path, "hooks.values of %s: %s", generation->name, problem);
     snprintf(device->hook_problem, sizeof device->hook_problem, "%s", problem);
+    if (problem[0])
+        machine_fault(device->machine, FAULT_HOOK, problem);
     if (outcome != SCRIPT_OK)
-        for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-            device->values[i] = NAN; /* uncorrected values must not pass for true ones */
+        forget_values(device);
 }
 
 static void set_watts(lua_State *L, const char *name, bool known, int32_t watts) {
@@ -289,16 +303,24 @@ static void take_command(lua_State *L, int first, int last, void *context) {
 }
 
 bool hooks_command(struct device *device, struct plan *plan) {
-    const struct generation *generation = device->machine->generation;
+    struct engine *engine = device->engine;
+    struct generation *generation = device->machine->generation;
     if (!generation->driver->hook_command || !generation->script)
         return true;
     struct hook_call call = {.device = device, .plan = plan};
     char error[SCRIPT_ERROR_SIZE];
+    if (!guard_enter(engine, generation, &device->caller, "hooks.command", error)) {
+        plan->unsupported = true;
+        snprintf(plan->reason, sizeof plan->reason, "%s", error);
+        return false;
+    }
     script_set_subject(generation->script, device->site.path);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.command", push_command, take_command, &call, error);
+    guard_leave(engine, generation, &device->caller, outcome, error);
     if (outcome == SCRIPT_OK && !call.problem[0])
         return true;
+    machine_fault(device->machine, FAULT_HOOK, outcome == SCRIPT_OK ? call.problem : error);
     plan->unsupported = true;
     snprintf(plan->reason, sizeof plan->reason, "%s", outcome == SCRIPT_OK ? call.problem : error);
     return false;

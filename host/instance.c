@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "trial.h"
 
 #define EARLY_MS 200 /* a fresh sample this much before its time is the one to use */
 
@@ -172,17 +173,24 @@ static void call_policy(struct instance *instance, struct snapshot *snapshot,
     double elapsed_s =
         instance->ticked ? (double)(now.mono.ms - instance->last_tick.ms) / 1000.0 : 0;
     char error[SCRIPT_ERROR_SIZE];
+    if (!guard_enter(instance->engine, instance->generation, &instance->caller, "run", error))
+        return; /* its last proposals hold until their lease ends */
     instance->last_tick = now.mono;
     instance->ticked = true;
     script_set_subject(instance->generation->script, instance->site.path);
     enum script_outcome outcome = policy_run(
         instance->generation->policy, instance->generation->script, instance->parameters,
         instance->state, now, elapsed_s, snapshot->devices, snapshot->count, result, error);
+    guard_leave(instance->engine, instance->generation, &instance->caller, outcome, error);
     if (outcome != SCRIPT_OK) {
         failed(instance, error);
+        trial_policy_failed(instance->engine, instance->generation, error);
         return;
     }
     instance->error[0] = '\0';
+    instance->ticks++;
+    if (instance->engine->guard.trials)
+        guard_turn_soon(instance->engine);
     if (!json_equal(result->state, instance->state)) {
         json_decref(instance->state);
         instance->state = json_incref(result->state);
@@ -290,9 +298,33 @@ bool instance_take(struct instance *instance, struct generation *generation,
     json_decref(instance->parameters);
     instance->generation = generation_hold(generation);
     instance->parameters = parameters;
-    uint64_t every_ms = (uint64_t)generation->policy->every_ms;
-    uv_timer_start(&instance->timer, timer_due, every_ms, every_ms);
+    instance->caller = (struct caller){0};
+    instance->ticks = 0;
+    json_decref(instance->state_before);
+    instance->state_before = json_incref(instance->state);
+    /* In its rhythm: many changes in a row must not put off its next tick for ever. */
+    int64_t every_ms = generation->policy->every_ms;
+    int64_t since_ms = instance->ticked ? clock_mono().ms - instance->last_tick.ms : 0;
+    uint64_t first_ms = since_ms < every_ms ? (uint64_t)(every_ms - since_ms) : 0;
+    uv_update_time(&instance->engine->loop);
+    uv_timer_start(&instance->timer, timer_due, first_ms, (uint64_t)every_ms);
     return true;
+}
+
+void instance_back(struct instance *instance, struct generation *old, struct report *report) {
+    json_t *state = json_incref(instance->state_before);
+    if (instance_take(instance, old, report) && state) {
+        json_decref(instance->state);
+        instance->state = json_incref(state);
+        instance->state_changed = true;
+    }
+    json_decref(state);
+    instance_proven(instance);
+}
+
+void instance_proven(struct instance *instance) {
+    json_decref(instance->state_before);
+    instance->state_before = NULL;
 }
 
 struct instance *instance_new(struct engine *engine, const struct site_policy *site,
@@ -329,6 +361,7 @@ static void instance_closed(uv_handle_t *handle) {
     generation_release(instance->generation);
     json_decref(instance->parameters);
     json_decref(instance->state);
+    json_decref(instance->state_before);
     json_decref(instance->entry);
     free(instance);
 }

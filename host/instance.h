@@ -19,6 +19,9 @@ struct instance {
     bool state_changed;
     bool ticked;
     struct mono last_tick;
+    struct caller caller;
+    unsigned ticks;       /* without an error, of this generation */
+    json_t *state_before; /* of the generation before, while this one is on probation; or NULL */
     char error[SCRIPT_ERROR_SIZE]; /* of the last tick, "" when it went well */
     uint64_t failures;
     uv_timer_t timer;
@@ -29,6 +32,10 @@ struct instance *instance_new(struct engine *engine, const struct site_policy *s
 void instance_close(struct instance *instance); /* withdraws its proposals */
 /* Takes a generation whose parameters fit; false with mistakes (the old one goes on). */
 bool instance_take(struct instance *instance, struct generation *generation, struct report *report);
+/* Takes the generation before this one again, with the state as it was then. */
+void instance_back(struct instance *instance, struct generation *old, struct report *report);
+/* Its generation has proven itself. */
+void instance_proven(struct instance *instance);
 /* A device of the cluster has a fresh sample: instances that follow it tick when it is time. */
 void instance_sampled(struct device *device);
 /* A device's measurement went stale: set points that rest on it are dropped, bounds stay. */

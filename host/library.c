@@ -122,6 +122,7 @@ static bool judge_text(struct generation *generation, const struct stalls *stall
     snprintf(generation->quarantine, sizeof generation->quarantine,
              "%s held the host for more than %d s at %s and the host was started again",
              stall->call, WATCHDOG_LIMIT_MS / 1000, at);
+    log_error(generation->name, "quarantined until its file changes: %s", generation->quarantine);
     return true;
 }
 
@@ -175,7 +176,8 @@ static struct generation *make_generation(const struct library *library, enum sc
         goto out;
     whole = true;
     snprintf(generation->driver->path, sizeof generation->driver->path, "%.255s", path);
-    if (!generation->driver->hook_values && !generation->driver->hook_command) {
+    if (!generation->driver->hook_values && !generation->driver->hook_command &&
+        !generation->driver->hook_migrate) {
         script_close(generation->script);
         generation->script = NULL;
         generation->quarantine[0] = '\0'; /* nothing of it is ever called */

@@ -71,6 +71,8 @@ static void set_driver(json_t *body, const struct driver *driver) {
         json_array_append_new(hooks, json_string("values"));
     if (driver->hook_command)
         json_array_append_new(hooks, json_string("command"));
+    if (driver->hook_migrate)
+        json_array_append_new(hooks, json_string("migrate"));
     json_object_set_new(body, "hooks", hooks);
 }
 

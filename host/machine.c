@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "trial.h"
 
 static void arrival_next(struct machine *machine);
 
@@ -52,6 +53,26 @@ static bool machine_news(struct machine *machine, const char *why) {
     return news;
 }
 
+/* --- faults -------------------------------------------------------------------------------------
+ */
+
+void machine_fault(struct machine *machine, enum fault fault, const char *text) {
+    machine->faults |= 1U << fault;
+    trial_note(machine->engine, machine->generation, text);
+}
+
+void machine_polled(struct machine *machine, unsigned faults) {
+    history_add(&machine->history, faults);
+    if (machine->engine->guard.trials)
+        guard_turn_soon(machine->engine);
+}
+
+/* Not one poll, but as good as one: nothing was read. */
+static void machine_missed(struct machine *machine, const char *text) {
+    trial_note(machine->engine, machine->generation, text);
+    machine_polled(machine, 1U << FAULT_OFFLINE);
+}
+
 /* --- arriving ------------------------------------------------------------------------------------
  */
 
@@ -77,6 +98,7 @@ static void machine_away(struct machine *machine, const char *why) {
 }
 
 static void machine_wrong(struct machine *machine, const char *why) {
+    machine_missed(machine, why);
     if (machine_news(machine, why))
         log_error(machine_name(machine), "wrong device: %s; nothing is written to it", why);
     machine_leave(machine);
@@ -107,6 +129,7 @@ void machine_failed(struct machine *machine, enum err result) {
     if (machine->state != MACHINE_UP && machine->state != MACHINE_ARRIVING)
         return;
     machine->failures++;
+    machine_missed(machine, result == ERR_CLOSED ? "the connection went" : "no answer in time");
     if (result == ERR_CLOSED || machine->failures < MACHINE_AWAY_AFTER)
         return; /* a closed link tells its listeners itself */
     machine_away(machine,
@@ -115,6 +138,7 @@ void machine_failed(struct machine *machine, enum err result) {
 
 static void arrival_failed(struct machine *machine, enum err result) {
     machine->failures++;
+    machine_missed(machine, result == ERR_CLOSED ? "the connection went" : "no answer in time");
     if (result == ERR_CLOSED)
         return;
     /* One that was away is asked once: a dead unit costs its line one time-out a probe. */
@@ -165,6 +189,7 @@ static void once_done(struct transaction *transaction, enum err result,
         poll_take(machine, block, answer->words);
         machine->arrival_block++;
     } else if (answer->exception <= 3) {
+        machine_fault(machine, FAULT_REFUSED, "the device refuses what is read once");
         if (block_plan_split(&machine->plan, machine->arrival_block,
                              machine_driver(machine)->points) != ERR_OK) {
             machine_away(machine, "out of memory");
@@ -225,6 +250,24 @@ static bool identity_right(struct device *device, char *why, size_t why_size) {
     return true;
 }
 
+/* Its devices answer; whether they do more than that depends on their driver's script. */
+static void connect_up(struct machine *machine) {
+    const char *stopped = guard_stopped(machine->engine, machine->generation);
+    char text[160];
+    snprintf(text, sizeof text, "%s", stopped ? stopped : "");
+    connect_devices(machine, stopped ? CONNECTION_QUARANTINED : CONNECTION_ONLINE, text);
+}
+
+void machine_reconsider(struct machine *machine) {
+    bool stopped = guard_stopped(machine->engine, machine->generation) != NULL;
+    for (int i = 0; i < DRIVER_MAX_PARTS && machine->state == MACHINE_UP; i++)
+        if (machine->parts[i] &&
+            (machine->parts[i]->connection == CONNECTION_QUARANTINED) != stopped) {
+            connect_up(machine);
+            return;
+        }
+}
+
 static void machine_arrived(struct machine *machine) {
     char why[240];
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
@@ -235,7 +278,9 @@ static void machine_arrived(struct machine *machine) {
     machine->state = MACHINE_UP;
     machine->failures = 0;
     settle(machine);
-    connect_devices(machine, CONNECTION_ONLINE, "");
+    machine->faults_once = machine->faults;
+    machine->faults = 0;
+    connect_up(machine);
     poll_start(machine); /* commands of device_connect() stand before these reads */
 }
 
@@ -290,6 +335,7 @@ static void machine_arrive(struct machine *machine) {
     machine->state = MACHINE_ARRIVING;
     machine->failures = 0;
     machine->heard = machine->settled = false;
+    machine->faults = machine->faults_once = 0;
     poll_forget(machine); /* what a device refuses may be different on the next connection */
     forget_read(machine);
     machine->arrival_block = 0;
@@ -392,6 +438,8 @@ void machine_attach(struct machine *machine, struct device *device) {
         first = first && !machine->parts[i];
     machine->parts[device->part] = device;
     device->machine = machine;
+    device->caller = (struct caller){0};
+    carry_start(device, machine->generation);
     device_renew_card(device);
     device_connect(device, CONNECTION_CONNECTING, "");
     if (first) /* tells when it is up, also if it is */
@@ -442,6 +490,10 @@ void machine_renew(struct machine *machine, struct generation *generation,
     machine_leave(machine);
     poll_forget(machine);
     struct generation *old = machine->generation;
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            carry_over(machine->parts[i], generation);
+    machine->history = (struct history){0};
     machine->generation = generation_hold(generation);
     if (machine_size(machine) != ERR_OK) {
         log_error(machine_name(machine), "no memory for the new generation of its driver");
@@ -454,7 +506,7 @@ void machine_renew(struct machine *machine, struct generation *generation,
     settle_link(machine);
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
-            device_renew_card(machine->parts[i]);
+            device_renewed(machine->parts[i]);
     if (link_is_up(machine->wire->link))
         machine_arrive(machine);
 }

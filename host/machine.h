@@ -13,6 +13,7 @@
 
 #include "block.h"
 #include "engine.h"
+#include "probation.h"
 #include "sunspec.h"
 
 enum machine_state { MACHINE_WAITING, MACHINE_ARRIVING, MACHINE_UP, MACHINE_AWAY, MACHINE_WRONG };
@@ -27,6 +28,7 @@ struct poll_group { /* blocks of one period; freed by the close of its timer */
     int64_t phase_ms; /* offset of its deadlines within the period: spreads the load */
     size_t block;     /* the one being read */
     bool busy;
+    unsigned faults; /* bits of enum fault, of its last poll */
     uint64_t polls, late;
     uv_timer_t timer;
     struct transaction transaction;
@@ -47,6 +49,10 @@ struct machine {
     bool settled; /* and is up: said once, and the back-off starts anew */
     int64_t backoff_ms;
     char why[240]; /* it is away, as logged last; "" while it is up */
+
+    struct history history; /* of its polls by this generation */
+    unsigned faults;        /* bits of enum fault, since the last poll ended */
+    unsigned faults_once;   /* of what was read when it arrived */
 
     struct sunspec_walk walk;
     struct block_plan plan;
@@ -83,6 +89,12 @@ void machine_detach(struct machine *machine, struct device *device);
 void machine_renew(struct machine *machine, struct generation *generation,
                    const int places[DRIVER_MAX_PARTS]);
 const struct driver *machine_driver(const struct machine *machine);
+/* Whether its driver's script is called may have changed: its devices show it. */
+void machine_reconsider(struct machine *machine);
+/* Something went wrong that a generation on probation is judged by. */
+void machine_fault(struct machine *machine, enum fault fault, const char *text);
+/* A poll has ended, well or with the faults since the last one. */
+void machine_polled(struct machine *machine, unsigned faults);
 
 /* For poll.c and command.c: an answer came, or did not. */
 void machine_answered(struct machine *machine);

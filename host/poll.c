@@ -146,9 +146,12 @@ static void take_number(struct machine *machine, int index, const uint16_t *word
     double factor = point->scale_point == POINT_NONE ? 0 : machine->values[point->scale_point];
     double value;
     enum point_quality quality = point_decode(point, words, factor, &value);
-    if (quality == POINT_IMPOSSIBLE)
-        log_debug(machine->wire->url, "unit %d: %s is impossible: its scale or its map is wrong",
-                  machine->unit, point->name);
+    if (quality == POINT_IMPOSSIBLE) {
+        char text[160];
+        snprintf(text, sizeof text, "%s is impossible: its scale or its map is wrong", point->name);
+        log_debug(machine->wire->url, "unit %d: %s", machine->unit, text);
+        machine_fault(machine, FAULT_IMPOSSIBLE, text);
+    }
     machine->values[index] = value;
     machine->value_at[index] = now;
 }
@@ -174,6 +177,20 @@ void poll_take(struct machine *machine, const struct block *block, const uint16_
 /* --- reading -------------------------------------------------------------------------------------
  */
 
+/* What went wrong in a slow group's last poll still does while faster ones are read. */
+static void judge_poll(struct poll_group *group) {
+    struct machine *machine = group->machine;
+    unsigned faults = machine->faults_once;
+    group->faults = machine->faults;
+    machine->faults = 0;
+    for (size_t i = 0; i < machine->group_count; i++)
+        faults |= machine->groups[i]->faults;
+    for (size_t i = 0; i < machine->plan.block_count; i++)
+        if (machine->plan.blocks[i].refused)
+            faults |= 1U << FAULT_REFUSED;
+    machine_polled(machine, faults);
+}
+
 static void group_done(struct poll_group *group) {
     struct machine *machine = group->machine;
     group->busy = false;
@@ -184,6 +201,7 @@ static void group_done(struct poll_group *group) {
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
             device_sampled(machine->parts[i]);
+    judge_poll(group);
     command_run(machine);
 }
 
@@ -217,6 +235,10 @@ static void read_done(struct transaction *transaction, enum err result,
         log_info(machine->wire->url, "unit %d refuses registers %u..%u (%s): the block is split",
                  machine->unit, block->address, block->address + block->words - 1U,
                  modbus_exception_name(answer->exception));
+        char text[160];
+        snprintf(text, sizeof text, "the device refuses registers %u..%u: %s", block->address,
+                 block->address + block->words - 1U, modbus_exception_name(answer->exception));
+        machine_fault(machine, FAULT_REFUSED, text);
         if (!split_block(machine, group->block)) {
             group->busy = false;
             return;

@@ -18,8 +18,8 @@ void tally_add(struct tally *tally, const struct history *history, unsigned most
             tally->faults[i] += history->faults[i] >> bit & 1;
 }
 
-enum verdict probation_judge(const struct tally *before, const struct tally *since,
-                             unsigned machines, unsigned unproven, int64_t elapsed_ms) {
+enum probation probation_judge(const struct tally *before, const struct tally *since,
+                               unsigned machines, unsigned unproven, int64_t elapsed_ms) {
     bool over = unproven == 0 || elapsed_ms >= PROBATION_MS;
     /* Before its end it has failed only when no further poll can save it. */
     unsigned polls = over ? since->polls : machines * PROBATION_POLLS;

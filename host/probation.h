@@ -32,7 +32,7 @@ struct tally {
     unsigned faults[FAULT_COUNT];
 };
 
-enum verdict { PROBATION_GOES_ON, PROBATION_PASSED, PROBATION_FAILED };
+enum probation { PROBATION_GOES_ON, PROBATION_PASSED, PROBATION_FAILED };
 
 /* `faults`: bit of each enum fault that the poll had. */
 void history_add(struct history *history, unsigned faults);
@@ -40,7 +40,7 @@ void history_add(struct history *history, unsigned faults);
 void tally_add(struct tally *tally, const struct history *history, unsigned most);
 /* `machines`: how many the new generation has; `unproven`: those of them with fewer than
  * PROBATION_POLLS polls. */
-enum verdict probation_judge(const struct tally *before, const struct tally *since,
-                             unsigned machines, unsigned unproven, int64_t elapsed_ms);
+enum probation probation_judge(const struct tally *before, const struct tally *since,
+                               unsigned machines, unsigned unproven, int64_t elapsed_ms);
 
 #endif

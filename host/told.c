@@ -208,7 +208,7 @@ void device_tell(struct device *device) {
         device_told(device, COMMAND_NONE, "");
         return;
     }
-    if (!device->machine || device->connection != CONNECTION_ONLINE) {
+    if (!device->machine || !device_reachable(device)) {
         device_told(device, device->anything_in_force ? COMMAND_UNREACHABLE : COMMAND_NONE,
                     device->connection_text);
         return;

@@ -41,6 +41,10 @@ static const struct word connections[] = {
     [CONNECTION_WRONG_DEVICE] = {"wrongDevice",
                                  "Answers, but is not the device seen first: nothing is written."},
     [CONNECTION_NOT_CONFIGURED] = {"notConfigured", "Its driver is missing or broken."},
+    [CONNECTION_QUARANTINED] = {"quarantined",
+                                "Answers, but its driver's hooks failed too often and are not "
+                                "called until the file changes: limits and the fallback hold, set "
+                                "points do not."},
 };
 
 static const struct word command_states[] = {

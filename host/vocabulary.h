@@ -44,6 +44,7 @@ enum connection {
     CONNECTION_OFFLINE,        /* does not answer */
     CONNECTION_WRONG_DEVICE,   /* answers, but is not the one seen first: no writes */
     CONNECTION_NOT_CONFIGURED, /* its driver is missing or broken */
+    CONNECTION_QUARANTINED,    /* answers, but its driver's hooks are not called any more */
     CONNECTION_COUNT
 };
 

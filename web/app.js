@@ -29,6 +29,7 @@ const connectionWords = {
   connecting: 'not reached yet', online: 'online', offline: 'offline: does not answer',
   wrongDevice: 'another device answers at this address; nothing is written to it',
   notConfigured: 'its driver is missing or broken',
+  quarantined: 'its driver failed too often: limits and fallback hold, nothing else',
 };
 
 const commandWords = {

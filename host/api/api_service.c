@@ -51,6 +51,8 @@ static void put_details(struct exchange *x, struct json *json, const char *store
     if (!x->authenticated)
         return;
     json_put_known(json, "storeDetail", store_why);
+    json_put_known(json, "scriptsOffDetail",
+                   x->directory && x->directory->scripts_off ? x->directory->scripts_off : "");
     json_put_raw(json, "siteProblems",
                  x->directory && x->directory->site_problems ? x->directory->site_problems : "[]");
 }
@@ -78,6 +80,8 @@ void api_ready(struct exchange *x) {
     if (x->directory) {
         const char *problems = x->directory->site_problems;
         json_put_boolean(json, "siteFine", !problems || strcmp(problems, "[]") == 0);
+        json_put_boolean(json, "scriptsOff",
+                         x->directory->scripts_off && x->directory->scripts_off[0]);
         json_put_time(json, "siteReadAt", x->directory->made_at);
         put_connections(json, x->directory);
     }
