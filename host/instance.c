@@ -265,6 +265,7 @@ bool instance_awaited(const struct device *device) {
     for (const struct instance *instance = device->engine->instances; instance;
          instance = instance->next)
         if (instance->generation && !instance->ticked &&
+            !guard_stopped(instance->engine, instance->generation) &&
             strcmp(instance->cluster_key, device->cluster_key) == 0 && names(instance, device))
             return true;
     return false;

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import until
+from harness import BUILD, until
 from scripts import DRIVERS, hooked, write
 from sites import INVERTER, LOAD, device, one, site
 
@@ -213,4 +213,5 @@ def test_many_reloads_leak_nothing_and_cost_the_neighbour_nothing(start_host, pe
     assert "home/other: its measurement is stale" not in host.log_text()
     memory_now, handles_now = resources(host)
     assert handles_now <= handles + 2, "handles are steady"
-    assert memory_now < memory * 1.25 + (8 << 20), (memory, memory_now)
+    if BUILD.name == "build":  # sanitizers keep what is freed, and tell leaks themselves at the end
+        assert memory_now < memory * 1.25 + (8 << 20), (memory, memory_now)

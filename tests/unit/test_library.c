@@ -523,6 +523,100 @@ static void the_shipped_policies_load(void **state) {
     report_free(&report);
 }
 
+/* ---- failing scripts ---- */
+
+static void a_script_is_built_anew_from_the_text_it_was_made_from(void **state) {
+    struct fixture *fixture = *state;
+    struct report report;
+    report_init(&report);
+    make_folder(fixture->site, "policies");
+    write_policy(fixture->site, "calm", "1");
+    open_library(fixture);
+    struct generation *calm = library_get(fixture->library, SCRIPT_POLICY, "calm");
+    write_file(fixture->site, "policies/calm.lua", "this is no Lua");
+    const struct script *before = calm->script;
+    assert_true(generation_rebuild(calm, &report));
+    assert_ptr_not_equal(calm->script, before);
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(script_call(calm->script, "run", NULL, NULL, NULL, error), SCRIPT_OK);
+    generation_release(calm);
+    report_free(&report);
+}
+
+static void what_was_rolled_back_is_not_tried_again_until_its_file_changes(void **state) {
+    struct fixture *fixture = *state;
+    make_folder(fixture->site, "policies");
+    write_policy(fixture->site, "calm", "1");
+    open_library(fixture);
+    struct generation *old = library_get(fixture->library, SCRIPT_POLICY, "calm");
+    write_policy(fixture->site, "calm", "2");
+    wait_for(fixture, "calm");
+    struct generation *fresh = library_get(fixture->library, SCRIPT_POLICY, "calm");
+    library_roll_back(fixture->library, fresh, old, "it was worse");
+    assert_int_equal(number_of(fixture, SCRIPT_POLICY, "calm"), 1);
+    json_t *json = listing(fixture, "calm");
+    const json_t *rolled_back = json_object_get(json, "rolledBack");
+    assert_string_equal(text_at(json, "version"), "1");
+    assert_string_equal(text_at(rolled_back, "version"), "2");
+    assert_string_equal(text_at(rolled_back, "why"), "it was worse");
+    json_decref(json);
+    forget_events(fixture);
+    write_policy(fixture->site, "other", "1"); /* has the folder read again */
+    wait_for(fixture, "other");
+    assert_int_equal(number_of(fixture, SCRIPT_POLICY, "calm"), 1);
+    write_policy(fixture->site, "calm", "3");
+    wait_for(fixture, "calm");
+    assert_int_equal(number_of(fixture, SCRIPT_POLICY, "calm"), 3);
+    json = listing(fixture, "calm");
+    assert_true(json_is_null(json_object_get(json, "rolledBack")));
+    json_decref(json);
+    generation_release(old);
+    generation_release(fresh);
+}
+
+/* The hash of a file's text, as a library sees it. */
+static void hash_of(const struct fixture *fixture, const char *file, char hash[SCRIPT_HASH_SIZE]) {
+    char path[300];
+    struct report report;
+    report_init(&report);
+    path_of(path, fixture->site, file);
+    struct generation *generation = generation_load(SCRIPT_POLICY, path, 1, &report);
+    assert_non_null(generation);
+    memcpy(hash, generation->hash, SCRIPT_HASH_SIZE);
+    generation_release(generation);
+    report_free(&report);
+}
+
+static void culprits_of_a_stall_start_quarantined_or_are_not_loaded(void **state) {
+    struct fixture *fixture = *state;
+    const char *folders[] = {fixture->site};
+    static struct stalls stalls;
+    make_folder(fixture->site, "policies");
+    write_policy(fixture->site, "caller", "1");
+    write_policy(fixture->site, "loader", "1");
+    write_policy(fixture->site, "changed", "1");
+    stalls.count = 3;
+    snprintf(stalls.items[0].name, DRIVER_NAME_SIZE, "caller");
+    snprintf(stalls.items[0].call, SCRIPT_PATH_SIZE, "run");
+    hash_of(fixture, "policies/caller.lua", stalls.items[0].hash);
+    snprintf(stalls.items[1].name, DRIVER_NAME_SIZE, "loader");
+    snprintf(stalls.items[1].call, SCRIPT_PATH_SIZE, SCRIPT_LOADING);
+    hash_of(fixture, "policies/loader.lua", stalls.items[1].hash);
+    stalls.items[2] = stalls.items[0];
+    snprintf(stalls.items[2].name, DRIVER_NAME_SIZE, "changed"); /* another text's hash */
+    for (size_t i = 0; i < stalls.count; i++)
+        stalls.items[i].kind = SCRIPT_POLICY;
+    fixture->library =
+        library_open_watched(&fixture->loop, folders, 1, NULL, &stalls, on_changed, fixture);
+    assert_non_null(fixture->library);
+    assert_status(fixture, "caller", "quarantined", 0);
+    assert_status(fixture, "loader", "broken", 1);
+    assert_status(fixture, "changed", "active", 0);
+    assert_true(library_has_text(fixture->library, SCRIPT_POLICY, "loader", stalls.items[1].hash));
+    assert_false(
+        library_has_text(fixture->library, SCRIPT_POLICY, "changed", stalls.items[2].hash));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -546,6 +640,9 @@ int main(void) {
         TEST(a_folder_that_goes_and_comes_back_is_watched_again),
         TEST(a_generation_outlives_its_library),
         TEST(a_file_is_loaded_outside_any_library),
-        TEST(the_shipped_policies_load)};
+        TEST(the_shipped_policies_load),
+        TEST(a_script_is_built_anew_from_the_text_it_was_made_from),
+        TEST(what_was_rolled_back_is_not_tried_again_until_its_file_changes),
+        TEST(culprits_of_a_stall_start_quarantined_or_are_not_loaded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
