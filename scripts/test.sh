@@ -86,8 +86,7 @@ for preset in $presets; do
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
     fi
     for driver in drivers/*.lua; do
-        count "$preset: derd test $(basename "$driver" .lua)" env \
-            TSAN_OPTIONS="suppressions=$PWD/tests/thread.supp" "$build/derd" test "$driver"
+        count "$preset: derd test $(basename "$driver" .lua)" "$build/derd" test "$driver"
     done
     count "$preset: system" env DERD_BUILD="$PWD/$build" \
         /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 6 tests/system ${full:+--full}
