@@ -55,7 +55,7 @@ static bool fill_template(const char *template, const char *name, struct buf *te
 static bool write_new(const char *template, const char *name, const char *folder) {
     char path[600];
     struct buf text;
-    buf_init(&text, 2 * TEMPLATE_MAXIMUM);
+    buf_init(&text, 2UL * TEMPLATE_MAXIMUM);
     bool ok = fill_template(template, name, &text);
     if (ok && mkdir(folder, 0777) != 0 && errno != EEXIST) {
         fprintf(stderr, "derd new: the folder %s cannot be made: %s\n", folder, strerror(errno));

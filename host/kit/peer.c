@@ -73,7 +73,7 @@ static size_t answer_read(const struct peer *peer, enum register_kind kind, cons
         if (bits)
             pdu[2 + i / 8] |= (uint8_t)((words[i] & 1) << (i % 8));
         else
-            put_word(pdu + 2 + 2 * i, words[i]);
+            put_word(pdu + 2 + 2UL * i, words[i]);
     }
     return bytes + 2;
 }
@@ -100,7 +100,7 @@ static size_t answer_multiple(struct peer *peer, enum register_kind kind, const 
     if (!registers_have(&peer->registers, kind, address, count))
         return refuse(pdu, asked[0], 2);
     for (uint16_t i = 0; i < count; i++) {
-        uint16_t value = word_at(asked + 6 + (bits ? 0 : 2 * i));
+        uint16_t value = word_at(asked + 6 + (bits ? 0 : 2UL * i));
         if (bits)
             value = (uint16_t)(asked[6 + i / 8] >> (i % 8) & 1);
         registers_put(&peer->registers, kind, (uint16_t)(address + i), &value, 1);

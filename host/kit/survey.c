@@ -46,7 +46,7 @@ bool surveyor_open(struct surveyor *surveyor, const char *url) {
     if (!surveyor->link)
         return false;
     link_listen(surveyor->link, &surveyor->listener);
-    uv_timer_start(&surveyor->patience, patience_ended, CONNECT_MS * 2, 0);
+    uv_timer_start(&surveyor->patience, patience_ended, 2UL * CONNECT_MS, 0);
     while (!surveyor->up && !surveyor->failed && !surveyor->expired)
         uv_run(&surveyor->loop, UV_RUN_ONCE);
     uv_timer_stop(&surveyor->patience);
