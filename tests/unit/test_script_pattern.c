@@ -15,11 +15,14 @@
 
 #include "script_pattern.h"
 
-/* The thread sanitizer keeps the frames that an error of Lua jumps over, and has room for 65536. */
+/* The thread sanitizer keeps the frames that an error of Lua jumps over: it has room for 65536 and
+ * becomes slower with each. There are no threads in here to be found out. */
 #ifdef __SANITIZE_THREAD__
-#define CALLS 2000
+#define CALLS  300
+#define STRIDE "51"
 #else
-#define CALLS 40000
+#define CALLS  40000
+#define STRIDE "1"
 #endif
 #define SEED       20260101u
 #define BOTH_START "local real, ours = ...\n"
@@ -118,7 +121,7 @@ static void random_calls_give_what_lua_gives(void **state) {
 static void every_class_agrees_on_every_character(void **state) {
     (void)state;
     run_on_both(BOTH_START SAME "\
-for letter = 0, 255 do\n\
+for letter = 0, 255, " STRIDE " do\n\
   local class = '%' .. string.char(letter)\n\
   for _, pattern in ipairs({ class .. '+', '[' .. class .. ']', '[^' .. class .. 'x]' }) do\n\
     for c = 0, 255 do same('find', string.char(c), pattern) end\n\
