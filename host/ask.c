@@ -260,8 +260,10 @@ static void remove_run(struct inbox_item *item) {
         finish(ask, ASK_NOT_FOUND, "there is no such constraint on this device");
         return;
     }
-    if (may_touch(ask, there->constraint))
-        to_store(ask);
+    if (!may_touch(ask, there->constraint))
+        return;
+    log_debug(device->site.path, "constraint %s is to be removed", ask->constraint_id);
+    to_store(ask);
 }
 
 /* --- on the asking thread ------------------------------------------------------------------------

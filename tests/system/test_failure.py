@@ -20,6 +20,7 @@ def command(dut):
 
 def test_a_device_that_goes_is_offline_and_comes_back(start_host, peer):
     dut = start_load(start_host, peer)
+    until(lambda: dut.flexibility()["activePower"] is not None, "it is measured")
     peer.close()
     gone = until(lambda: dut.flexibility()["connection"] == "offline" and dut.flexibility(),
                  "it is offline")

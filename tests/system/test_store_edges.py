@@ -113,7 +113,7 @@ def test_what_was_deleted_does_not_come_back_with_its_device(start_host, peer):
     _, body, _ = dut.post(priority=5, validFor=600, activePower=700)
     with slow_disk(host):
         asking = Asking(lambda: dut.delete(body["id"]))
-        until(lambda: asking.is_alive(), "it is asked")
+        has_begun(host, f"constraint {body['id']} is to be removed")
         host.write_site(without)
         has_begun(host, "home/dut: left the site")
     assert asking.status() == 204
