@@ -66,13 +66,13 @@ count() {
     fi
 }
 
-# system_tests PRESET BUILD: six at a time; what fails in that crowd is run once more, alone, and is
+# system_tests PRESET BUILD: eight at a time; what fails in that crowd is run once more, alone, and is
 # told in either case: a machine that was too busy is not a broken product, and not a silent one.
 system_tests() {
     run="env DERD_BUILD=$PWD/$2 /usr/bin/python3 -m pytest -q -o cache_dir=$output/cache tests/system
         ${full:+--full}"
     # shellcheck disable=SC2086
-    if ! $run -n 6 >"$output/crowd" 2>&1 && grep -q ' passed' "$output/crowd"; then
+    if ! $run -n 8 >"$output/crowd" 2>&1 && grep -q ' passed' "$output/crowd"; then
         together=$(sed -nE 's/^(.* )?([0-9]+) passed.* in .*/\2/p' "$output/crowd" | tail -n 1)
         grep '^FAILED\|^ERROR' "$output/crowd" | sed 's/^/once more, alone: /'
         passed=$((passed + together))
@@ -84,6 +84,17 @@ system_tests() {
     rm -rf "$output/cache"
 }
 
+# unit_tests PRESET BUILD: as many at a time as there are processors, then counted one by one.
+unit_tests() {
+    find "$2" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort | xargs -P "$jobs" -I{} \
+        sh -c '{} >"$0/$(basename {}).log" 2>&1; echo $? >"$0/$(basename {}).status"' "$output"
+    for status in "$output"/test_*.status; do
+        log=${status%.status}.log
+        count "$1: $(basename "$log" .log)" sh -c "cat '$log'; exit $(cat "$status")"
+    done
+    rm -f "$output"/test_*.log "$output"/test_*.status
+}
+
 jobs=$(nproc)
 sources=$(find host tests -name '*.c' -o -name '*.h' | sort)
 for preset in $presets; do
@@ -92,10 +103,7 @@ for preset in $presets; do
     echo "== $preset"
     cmake --preset "$preset" >"$output/log" 2>&1 || cat "$output/log"
     check "$preset: builds without a warning" cmake --build --preset "$preset" -j "$jobs"
-    for program in "$build"/test_*; do
-        [ -f "$program" ] && [ -x "$program" ] &&
-            count "$preset: $(basename "$program")" "$program"
-    done
+    unit_tests "$preset" "$build"
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
