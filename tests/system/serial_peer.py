@@ -1,14 +1,52 @@
-"""A serial line for tests: a pseudo-terminal whose far end is a Modbus RTU server with any number of
-units. Registers, silence and refusals are those of modbus_peer.Peer; only the framing is another."""
+"""Serial lines for tests, over real pseudo-terminals. LibmodbusLine: every unit is served by libmodbus.
+SerialPeer: a Modbus RTU server of ours that can also do what no library does: garble, dawdle, be pulled
+out. Its registers, silence and refusals are those of modbus_peer.Peer; only the framing is another."""
 
 import os
 import pty
 import select
 import struct
+import subprocess
 import threading
 import tty
 
+from harness import BUILD, PATIENCE_S
 from modbus_peer import Peer
+
+
+class LibmodbusLine:
+    """tests/peer/rtu_units.c: holding registers 0 to 399 of each unit, all 0."""
+
+    def __init__(self, folder, *units):
+        self.path = str(folder / "line")
+        self.process = subprocess.Popen(
+            [BUILD / "rtu_units", self.path, *map(str, units)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, bufsize=0)
+        assert self.said() == "ready"
+
+    def link(self, options="?baud=115200"):
+        return f"rtu://{self.path}{options}"
+
+    def said(self):
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
+        assert ready, "the units say nothing"
+        return self.process.stdout.readline().decode().strip()
+
+    def ask(self, *words):
+        self.process.stdin.write((" ".join(map(str, words)) + "\n").encode())
+        return self.said()
+
+    def set_int32(self, unit, address, value):
+        self.ask("set", unit, address, value >> 16 & 0xFFFF, value & 0xFFFF)
+
+    def get_int32(self, unit, address):
+        high, low = int(self.ask("get", unit, address)), int(self.ask("get", unit, address + 1))
+        return struct.unpack(">i", struct.pack(">HH", high, low))[0]
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(PATIENCE_S) == 0
+        self.process.stdout.close()
 
 
 def checksum(frame):

@@ -3,7 +3,7 @@
 import pytest
 
 from harness import until
-from serial_peer import SerialPeer
+from serial_peer import LibmodbusLine, SerialPeer
 from sites import LOAD, site
 
 LINE_LOAD = """return {
@@ -56,16 +56,33 @@ def polled(line, unit, times):
     until(lambda: line.asked.count(unit) >= before + times, f"unit {unit} is asked {times} times")
 
 
-def test_units_of_one_line_are_told_apart_and_commanded(start_host, line):
-    devices = start(start_host, line, 1, 2, 247)
-    for device, unit in zip(devices, (1, 2, 247)):
+def test_units_of_one_line_are_told_apart_and_commanded(start_host, tmp_path):
+    """Against libmodbus, one of whose units falls silent and comes back in between."""
+    line = LibmodbusLine(tmp_path, 1, 2, 247)
+    text = site(*(device(line, f"load{unit}", unit) for unit in (1, 2, 247)))
+    host = start_host(text, drivers={"line_load": LINE_LOAD})
+    first, second, last = (host.device(f"load{unit}") for unit in (1, 2, 247))
+    for load, unit in ((first, 1), (second, 2), (last, 247)):
         line.set_int32(unit, 0, 100 + unit)
-        sees(device, 100 + unit)
-    status, _, _ = devices[1].post(priority=3000, validFor=600, maxActivePower=4000)
+        sees(load, 100 + unit)
+    status, _, _ = second.post(priority=3000, validFor=600, maxActivePower=4000)
     assert status == 201
     until(lambda: line.get_int32(2, 11) == 4000, "the limit is written")
-    until(lambda: devices[1].flexibility()["command"]["state"] == "confirmed", "and confirmed")
-    assert line.writes(1) == line.writes(247) == []
+    until(lambda: second.flexibility()["command"]["state"] == "confirmed", "and confirmed")
+    line.ask("mute", 2)
+    until(lambda: second.flexibility()["connection"] == "offline", "the mute one is offline")
+    second.post(priority=3001, validFor=600, maxActivePower=3000)
+    line.set_int32(1, 0, 55)
+    line.set_int32(247, 0, 66)
+    sees(first, 55)
+    sees(last, 66)
+    assert line.get_int32(2, 11) == 4000
+    line.ask("speak", 2)
+    until(lambda: line.get_int32(2, 11) == 3000, "the limit of the time between is written")
+    sees(second, 102)
+    assert line.get_int32(1, 11) == line.get_int32(247, 11) == 0, "written to the wrong unit"
+    host.stop()
+    line.close()
 
 
 def test_a_dead_unit_costs_the_others_one_timeout_a_probe(start_host, line):
