@@ -9,13 +9,17 @@
 
 #include <arpa/inet.h>
 #include <civetweb.h>
+#include <dirent.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,7 +33,9 @@
 #define DRAIN_TIME_MS    2000
 #define DRAIN_STEP       4096
 #define OPTION_TEXT_SIZE 64
+#define STREAM_PATIENCE  "5000" /* ms, also of any other answer */
 
+_Static_assert(STREAM_PATIENCE_MS == 5000, "as the server is told");
 _Static_assert(MG_MAX_HEADERS == REQUEST_HEADER_COUNT, "request.c refuses what civetweb drops");
 
 struct api {
@@ -75,6 +81,59 @@ static void send_answer(struct mg_connection *connection, struct exchange *x, bo
         (void)mg_write(connection, out.data, out.length);
     buf_free(&out);
 }
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+/* civetweb does not give its sockets away, and a stream that waits must see that its client has
+ * left; so the socket is looked for by both of its ends. -1: not found. */
+static int find_socket(const struct api *api, const struct mg_request_info *info) {
+    DIR *folder = opendir("/proc/self/fd");
+    int found = -1;
+    for (struct dirent *entry; found < 0 && folder && (entry = readdir(folder));) {
+        struct sockaddr_in near = {0}, far = {0};
+        socklen_t near_size = sizeof near, far_size = sizeof far;
+        char address[INET_ADDRSTRLEN];
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (getpeername(fd, (struct sockaddr *)&far, &far_size) == 0 && far.sin_family == AF_INET &&
+            ntohs(far.sin_port) == info->remote_port &&
+            getsockname(fd, (struct sockaddr *)&near, &near_size) == 0 &&
+            ntohs(near.sin_port) == api->port &&
+            inet_ntop(AF_INET, &far.sin_addr, address, sizeof address) &&
+            strcmp(address, info->remote_addr) == 0)
+            found = fd;
+    }
+    if (folder)
+        closedir(folder);
+    return found;
+}
+
+struct pouring {
+    struct mg_connection *connection;
+    int fd; /* -1: not known */
+};
+
+static bool stream_send(void *context, const void *data, size_t length) {
+    const struct pouring *pouring = context;
+    return mg_write(pouring->connection, data, length) == (int)length;
+}
+
+static bool stream_gone(void *context) {
+    const struct pouring *pouring = context;
+    struct pollfd look = {.fd = pouring->fd, .events = POLLRDHUP};
+    return pouring->fd >= 0 && poll(&look, 1, 0) > 0;
+}
+
+/* After the head. False: it broke off, and the connection must end. */
+static bool pour(struct api *api, struct mg_connection *connection, struct exchange *x) {
+    struct pouring pouring = {connection, find_socket(api, mg_get_request_info(connection))};
+    struct stream stream = {.send = stream_send,
+                            .gone = stream_gone,
+                            .connection = &pouring,
+                            .chunks = x->request.takes_chunks};
+    return x->pour(x, &stream, x->pour_context) && stream_end(&stream);
+}
+
+/* --- draining --------------------------------------------------------------------------------- */
 
 /* Takes what the client still sends, within bounds: closing on unread bytes resets the connection,
  * and the client may lose the answer that tells it why. */
@@ -136,6 +195,8 @@ static int on_request(struct mg_connection *connection) {
     int status = x->status;
     log_debug("api", "%s %s %d (request %s)", head.method, x->path, status, x->request_id);
     send_answer(connection, x, close);
+    if (x->pour && x->request.method != METHOD_HEAD && !pour(api, connection, x))
+        mg_disable_connection_keep_alive(connection);
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
         drain(connection);
     exchange_free(x);
@@ -235,7 +296,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
                              "listen_backlog",
                              "1024",
                              "request_timeout_ms",
-                             "5000",
+                             STREAM_PATIENCE,
                              "enable_keep_alive",
                              "yes",
                              "keep_alive_timeout_ms",

@@ -13,6 +13,7 @@ struct json *exchange_json(struct exchange *x, int status) {
 }
 
 static void write_problem(struct exchange *x, struct problem *problem) {
+    x->pour = NULL;
     problem->instance = x->path[0] ? x->path : NULL;
     problem->request_id = x->request_id;
     x->status = problem->status;
@@ -55,6 +56,16 @@ void exchange_header(struct exchange *x, const char *name, const char *value) {
     buf_format(&x->headers, "%s: %s\r\n", name, value);
 }
 
+void exchange_stream(struct exchange *x, const char *content_type, stream_pour *pour, void *context,
+                     void (*release)(void *context)) {
+    x->status = 200;
+    x->content_type = content_type;
+    buf_clear(&x->body);
+    x->pour = pour;
+    x->pour_context = context;
+    x->pour_free = release;
+}
+
 const struct cluster_card *exchange_cluster(struct exchange *x) {
     if (!x->directory) {
         exchange_unavailable(x, 2, "The host is starting and has not read its site file yet.");
@@ -90,11 +101,13 @@ struct device_card *exchange_device(struct exchange *x, const struct cluster_car
 
 static void render_head(const struct exchange *x, bool close, struct buf *out) {
     bool no_body = x->status == 204 || x->status == 304;
-    bool stays = x->request.keep_alive && !close;
+    bool stays = x->request.keep_alive && !close && (!x->pour || x->request.takes_chunks);
     buf_format(out, "HTTP/1.1 %d %s\r\n", x->status, problem_title(x->status));
     if (x->content_type && !no_body)
         buf_format(out, "Content-Type: %s\r\n", x->content_type);
-    if (!no_body)
+    if (x->pour && x->request.takes_chunks)
+        buf_text(out, "Transfer-Encoding: chunked\r\n");
+    else if (!no_body && !x->pour)
         buf_format(out, "Content-Length: %zu\r\n", x->body.length);
     buf_format(out,
                "Cache-Control: %s\r\n"
@@ -121,7 +134,7 @@ void exchange_render(struct exchange *x, bool close, struct buf *out) {
     }
     buf_init(out, REPLY_MAXIMUM + 4096);
     render_head(x, close, out);
-    if (x->request.method != METHOD_HEAD)
+    if (x->request.method != METHOD_HEAD && !x->pour)
         buf_append(out, buf_string(&x->body), x->body.length);
 }
 
@@ -130,6 +143,8 @@ void exchange_free(struct exchange *x) {
         return;
     if (x->directory)
         directory_release(x->directory);
+    if (x->pour_free)
+        x->pour_free(x->pour_context);
     json_decref(x->tree);
     buf_free(&x->headers);
     buf_free(&x->body);

@@ -12,6 +12,7 @@
 #include "api/page.h"
 #include "api/problem.h"
 #include "api/request.h"
+#include "api/stream.h"
 #include "base/buf.h"
 #include "directory.h"
 #include "store.h"
@@ -40,7 +41,10 @@ struct exchange {
     bool page_file;     /* a file of the page: may be kept by ETag, and load its neighbours */
     struct buf headers; /* further header lines, each with CR LF */
     struct buf body;
-    struct json json; /* writes to `body` */
+    struct json json;  /* writes to `body` */
+    stream_pour *pour; /* makes the body once the head is sent, instead of `body`; NULL: none */
+    void *pour_context;
+    void (*pour_free)(void *context); /* may be NULL */
 };
 
 /* --- what handlers answer with. Each sets the status; the last one called counts. ---------------
@@ -56,6 +60,11 @@ void exchange_problem_report(struct exchange *x, int status, const struct report
 void exchange_unavailable(struct exchange *x, int retry_after_s, const char *detail);
 void exchange_empty(struct exchange *x, int status);
 void exchange_header(struct exchange *x, const char *name, const char *value);
+/* The body is made by `pour` after the head was sent (api/stream.h). `context` belongs to the
+ * exchange from here on, and is given to `release` at its end, also when `pour` never ran. An
+ * exchange has one such body at most. */
+void exchange_stream(struct exchange *x, const char *content_type, stream_pour *pour, void *context,
+                     void (*release)(void *context));
 
 /* --- what handlers look up. Each answers 404 itself and gives NULL when there is no such thing. --
  */
@@ -65,7 +74,7 @@ const struct cluster_card *exchange_cluster(struct exchange *x);
 struct device_card *exchange_device(struct exchange *x, const struct cluster_card **cluster);
 
 /* The whole answer, head and body; to be freed. `close`: the connection ends after it. Only the
- * head when the request's method is HEAD. */
+ * head when the request's method is HEAD, or when the body is poured. */
 void exchange_render(struct exchange *x, bool close, struct buf *out);
 void exchange_free(struct exchange *x);
 

@@ -13,8 +13,7 @@ static void answer_refusal(struct exchange *x, const struct problem *problem) {
     exchange_problem(x, problem->status, "%s", problem->detail);
 }
 
-/* True when the request carries a token that is known. */
-static bool authenticate(struct exchange *x) {
+bool gate_authenticate(struct exchange *x) {
     const char *given = x->request.authorization;
     size_t prefix = strlen(TOKEN_PREFIX);
     if (!given || strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
@@ -48,7 +47,7 @@ static const struct route *find_route(struct exchange *x) {
     char allow[ROUTE_ALLOW_SIZE];
     enum route_result found = route_find(x, &route, allow);
     bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
-    x->authenticated = authenticate(x);
+    x->authenticated = gate_authenticate(x);
     if (!open && !x->authenticated) {
         answer_unauthorized(x);
         return NULL;
@@ -70,8 +69,8 @@ static const struct route *find_route(struct exchange *x) {
     return route;
 }
 
-/* Reads and parses the body of POST and PUT. False with an answer; *whole says whether the body was
- * read to its end. */
+/* Reads and parses the body of POST, PUT and PATCH. False with an answer; *whole says whether the
+ * body was read to its end. */
 static bool read_body(struct exchange *x, gate_read *read, void *context, bool *whole) {
     size_t length = (size_t)x->request.body_length;
     struct problem problem = {0};
@@ -121,7 +120,8 @@ bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *r
     const struct route *route = find_route(x);
     if (!route)
         return whole;
-    bool takes_body = route->method == METHOD_POST || route->method == METHOD_PUT;
+    bool takes_body = route->method == METHOD_POST || route->method == METHOD_PUT ||
+                      route->method == METHOD_PATCH;
     if (takes_body && !read_body(x, read, context, &whole))
         return whole;
     if (x->settings->directory)

@@ -13,4 +13,7 @@ typedef size_t gate_read(void *context, char *to, size_t length);
  * the body, if there was one, was read to its end. */
 bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read, void *context);
 
+/* Whether the request's token is known, now: for answers that last long. Fills in x->token. */
+bool gate_authenticate(struct exchange *x);
+
 #endif

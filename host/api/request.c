@@ -146,6 +146,9 @@ static bool read_headers(struct request *request, const struct request_head *hea
     if (count > 1)
         return refuse(problem, 400, "Authorization is there %zu times; send it once.", count);
     request->if_none_match = header_find(head, "If-None-Match", &count);
+    request->last_event_id = header_find(head, "Last-Event-ID", &count);
+    if (count > 1)
+        return refuse(problem, 400, "Last-Event-ID is there %zu times; send it once.", count);
     const char *type = header_find(head, "Content-Type", &count);
     if (count > 1)
         return refuse(problem, 400, "Content-Type is there %zu times; send it once.", count);
@@ -156,6 +159,7 @@ static bool read_headers(struct request *request, const struct request_head *hea
     if (expect && strcasecmp(expect, "100-continue") != 0)
         return refuse(problem, 417, "Expect may only say 100-continue.");
     request->expect_continue = expect != NULL && strcmp(head->version, "1.0") != 0;
+    request->takes_chunks = strcmp(head->version, "1.0") != 0;
     const char *connection = header_find(head, "Connection", &count);
     request->keep_alive = connection ? has_token(connection, "keep-alive") &&
                                            !has_token(connection, "close") &&

@@ -53,8 +53,10 @@ struct request {
     bool json_body;      /* Content-Type says JSON */
     bool expect_continue;
     bool keep_alive;           /* what the client wants */
+    bool takes_chunks;         /* HTTP/1.1: a body may be sent in chunks */
     const char *authorization; /* NULL: none; the HTTP library's text */
     const char *if_none_match; /* NULL: none */
+    const char *last_event_id; /* NULL: none */
     char text[2 * REQUEST_TARGET_MAXIMUM];
 };
 
