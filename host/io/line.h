@@ -2,10 +2,10 @@
  *
  * It connects when there is something to do and closes after a time without it. One exchange is
  * under way at a time; others wait in order. It sends its text and the end mark, then the next
- * lines are its answer. An exchange that has begun and ends without all its lines (time-out,
- * cancel, a line that is too long) ends the connection, so that a late answer is never taken for
- * that of the next. While connecting is in back-off, exchanges wait for the next attempt or for the
- * end of their time.
+ * lines are its answer. An exchange that has sent and ends without all its lines (time-out, cancel,
+ * a line that is too long) ends the connection, so that a late answer is never taken for that of
+ * the next. An attempt to connect that fails ends all that wait, with its reason; what is submitted
+ * during the back-off after it waits for the next attempt.
  *
  * Lines that arrive while no exchange waits are kept in a ring, the oldest given up when it is
  * full; they go when the connection goes. */

@@ -7,7 +7,8 @@
  * has sent ends without an answer (time-out, cancel): late answers then reach nobody. With one they
  * cannot be told from others: the caller looks at what the answer says.
  *
- * What arrives while no exchange waits is kept in a ring, the oldest given up when it is full.
+ * What arrives while no exchange waits is kept in a ring, the oldest given up when it is full; an
+ * exchange that sends nothing is answered from there first.
  * Datagrams of other hosts are dropped. Some devices answer to, and report by themselves to, one
  * fixed port of ours (KEBA: 7090): clients of one struct io may share a `local_port`; senders are
  * told apart by address and port, or by address alone where only one client has it. */
