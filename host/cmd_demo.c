@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/luadata.h"
 #include "commands.h"
+#include "directory.h"
 #include "paths.h"
 #include "store.h"
 
@@ -209,8 +210,9 @@ static bool make_token(struct demo *demo, char token[TOKEN_TEXT_SIZE]) {
     struct store *store = NULL;
     char directory[300];
     snprintf(directory, sizeof directory, "%s/state", demo->folder);
-    bool ok = store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
-              store_token_create(store, TOKEN_NAME, "owner", DEMO_MAX_PRIORITY, token) == ERR_OK;
+    bool ok =
+        store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
+        store_token_create(store, TOKEN_NAME, ACCOUNT_ROOT, DEMO_MAX_PRIORITY, token) == ERR_OK;
     if (store)
         store_close(store);
     for (size_t i = 0; i < report.count; i++)

@@ -18,12 +18,20 @@ static void write_cluster(const struct cluster_card *cluster, struct json *json)
     json_object_close(json);
 }
 
-static const char *cluster_id(const void *context, size_t index) {
-    return ((const struct directory *)context)->clusters[index].id;
+static const struct cluster_card *cluster_at(const void *exchange, size_t index) {
+    return &((const struct exchange *)exchange)->directory->clusters[index];
 }
 
-static void cluster_write(const void *context, size_t index, struct json *json) {
-    write_cluster(&((const struct directory *)context)->clusters[index], json);
+static const char *cluster_id(const void *exchange, size_t index) {
+    return cluster_at(exchange, index)->id;
+}
+
+static bool cluster_shown(const void *exchange, size_t index) {
+    return exchange_sees(exchange, cluster_at(exchange, index));
+}
+
+static void cluster_write(const void *exchange, size_t index, struct json *json) {
+    write_cluster(cluster_at(exchange, index), json);
 }
 
 void api_cluster_list(struct exchange *x) {
@@ -32,9 +40,10 @@ void api_cluster_list(struct exchange *x) {
         return;
     }
     list_answer(x,
-                &(struct list_source){.context = x->directory,
+                &(struct list_source){.context = x,
                                       .count = x->directory->cluster_count,
                                       .id = cluster_id,
+                                      .shown = cluster_shown,
                                       .write = cluster_write},
                 LIST_LIMIT_DEFAULT);
 }

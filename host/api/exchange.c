@@ -66,17 +66,23 @@ void exchange_stream(struct exchange *x, const char *content_type, stream_pour *
     x->pour_free = release;
 }
 
+bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster) {
+    return x->authenticated && (strcmp(x->token.account, ACCOUNT_ROOT) == 0 ||
+                                strcmp(x->token.account, cluster->account) == 0);
+}
+
 const struct cluster_card *exchange_cluster(struct exchange *x) {
     if (!x->directory) {
         exchange_unavailable(x, 2, "The host is starting and has not read its site file yet.");
         return NULL;
     }
     const struct cluster_card *cluster = directory_cluster(x->directory, x->step_cluster);
-    if (!cluster)
-        exchange_problem(x, 404,
-                         "There is no cluster \"%.100s\"; GET /v1/clusters lists those there are.",
-                         x->step_cluster);
-    return cluster;
+    if (cluster && exchange_sees(x, cluster))
+        return cluster;
+    exchange_problem(x, 404,
+                     "There is no cluster \"%.100s\"; GET /v1/clusters lists those there are.",
+                     x->step_cluster);
+    return NULL;
 }
 
 struct device_card *exchange_device(struct exchange *x, const struct cluster_card **cluster) {

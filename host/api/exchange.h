@@ -66,8 +66,14 @@ void exchange_header(struct exchange *x, const char *name, const char *value);
 void exchange_stream(struct exchange *x, const char *content_type, stream_pour *pour, void *context,
                      void (*release)(void *context));
 
-/* --- what handlers look up. Each answers 404 itself and gives NULL when there is no such thing. --
+/* --- what handlers look up. Each answers 404 itself and gives NULL when there is no such thing,
+ * and when it belongs to an account that the token's account does not control: nobody learns what
+ * others have. ---------------------------------------------------------------------------------
  */
+
+/* Whether the token may know of this cluster of the directory, and so of its devices, constraints,
+ * history and events: an account controls its own clusters and those of the accounts below it. */
+bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster);
 
 const struct cluster_card *exchange_cluster(struct exchange *x);
 /* Belongs to the directory, which the exchange holds. */
