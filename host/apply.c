@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cluster.h"
 #include "device.h"
 #include "engine.h"
 #include "instance.h"
@@ -249,12 +250,53 @@ static void name_cluster(struct engine *engine, struct site_cluster *cluster,
         report_add(report, cluster->key, "the store cannot give the cluster an id");
 }
 
+static struct cluster *take_cluster(struct engine *engine, const char *key) {
+    for (struct cluster **at = &engine->clusters; *at; at = &(*at)->next)
+        if (strcmp((*at)->key, key) == 0) {
+            struct cluster *cluster = *at;
+            *at = cluster->next;
+            return cluster;
+        }
+    return NULL;
+}
+
+/* Clusters in the order of the file; those that are left have gone. */
+static void change_clusters(struct engine *engine, const struct site *site, struct report *report) {
+    struct cluster *ordered = NULL, **end = &ordered;
+    for (size_t i = 0; i < site->cluster_count; i++) {
+        struct site_cluster *entry = &site->clusters[i];
+        name_cluster(engine, entry, report);
+        struct cluster *cluster = take_cluster(engine, entry->key);
+        if (cluster)
+            cluster_take(cluster, entry);
+        else
+            cluster = cluster_new(engine, entry);
+        if (!cluster) {
+            report_add(report, entry->key, "no memory for the cluster");
+            continue;
+        }
+        cluster->next = NULL;
+        *end = cluster;
+        end = &cluster->next;
+    }
+    while (engine->clusters) {
+        struct cluster *cluster = engine->clusters;
+        engine->clusters = cluster->next;
+        log_info(cluster->key, "left the site");
+        cluster_close(cluster);
+    }
+    engine->clusters = ordered;
+    for (struct cluster *cluster = ordered; cluster; cluster = cluster->next) {
+        const struct site_cluster *entry = site_cluster_find(site, cluster->key);
+        cluster->parent = entry ? engine_cluster(engine, entry->parent) : NULL;
+    }
+}
+
 /* Devices in the order of the file: kept, built anew, or new; those that are left have gone. */
 static void change_devices(struct engine *engine, const struct site *site, struct report *report) {
     struct device *ordered = NULL, **end = &ordered;
     for (size_t i = 0; i < site->cluster_count; i++) {
         struct site_cluster *cluster = &site->clusters[i];
-        name_cluster(engine, cluster, report);
         for (size_t j = 0; j < cluster->device_count; j++) {
             const struct site_device *entry = &cluster->devices[j];
             struct device *before = take_device(engine, entry->path);
@@ -300,11 +342,14 @@ bool engine_apply(struct engine *engine, struct site *site, struct report *repor
                          strcmp(engine->site->store_directory, site->store_directory) != 0))
         log_warning("site", "http and store are taken at the next start of the host");
     drop_policies(engine, site);
+    change_clusters(engine, site, report);
     change_devices(engine, site, report);
     add_policies(engine, site);
     site_free(engine->site);
     engine->site = site;
     engine_take_up(engine);
+    for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+        cluster_decide_changed(cluster);
     engine_publish_directory(engine);
     return report_empty(report);
 }
@@ -369,14 +414,19 @@ static char *problems_json(const struct report *report) {
 }
 
 /* `next`: the first device that is not of an earlier cluster; they stand in the site's order. */
-static void fill_cluster(const struct site_cluster *cluster, struct device **next,
-                         struct directory *directory) {
+static void fill_cluster(struct engine *engine, const struct site_cluster *cluster,
+                         struct device **next, struct directory *directory) {
     struct cluster_card *card = &directory->clusters[directory->cluster_count++];
     snprintf(card->id, sizeof card->id, "%s", cluster->id);
     snprintf(card->key, sizeof card->key, "%s", cluster->key);
     snprintf(card->name, sizeof card->name, "%s", cluster->name);
     snprintf(card->account, sizeof card->account, "%s", cluster->account);
     card->observe = cluster->observe;
+    const struct cluster *made = engine_cluster(engine, cluster->key);
+    card->slot = made ? decided_slot_hold(made->slot) : NULL;
+    card->sees_grid = made && made->sees_grid;
+    if (made && made->parent)
+        memcpy(card->parent_id, made->parent->id, sizeof card->parent_id);
     card->first_device = directory->device_count;
     for (; *next && strcmp((*next)->cluster_key, cluster->key) == 0; *next = (*next)->next) {
         directory->devices[directory->device_count++] = device_card_hold((*next)->card);
@@ -406,7 +456,7 @@ void engine_publish_directory(struct engine *engine) {
     }
     struct device *next = engine->devices;
     for (size_t i = 0; i < clusters; i++)
-        fill_cluster(&engine->site->clusters[i], &next, directory);
+        fill_cluster(engine, &engine->site->clusters[i], &next, directory);
     if (engine->library &&
         library_cards(engine->library, &directory->scripts, &directory->script_count) != ERR_OK)
         log_warning("engine", "the listing of scripts is incomplete: no memory");

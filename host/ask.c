@@ -3,7 +3,7 @@
  *
  * A new constraint takes this way: checked against the door and the book on the loop, put to the
  * store, and only when it is on disk (or the store has failed and it is a bound) put into the book
- * and decided. While it waits for the disk it counts towards the device's maximum. */
+ * and decided. While it waits for the disk it counts towards the maximum. */
 #include "ask.h"
 
 #include <pthread.h>
@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cluster.h"
 #include "device.h"
 #include "engine.h"
+#include "stash.h"
 
 enum ask_kind { ASK_PUT, ASK_REMOVE };
 
@@ -23,7 +25,7 @@ struct ask {
     atomic_int owners;
     struct engine *engine;
     enum ask_kind kind;
-    char device_id[ID_SIZE];
+    char target_id[ID_SIZE]; /* of the device or cluster */
     char constraint_id[ID_SIZE];
     struct asker asker;
     struct constraint *constraint; /* the draft, then what was stored */
@@ -64,29 +66,71 @@ static void finish(struct ask *ask, enum ask_result result, const char *detail) 
 /* --- on the loop ---------------------------------------------------------------------------------
  */
 
-static struct device *ask_device(struct ask *ask) {
-    return engine_device_by_id(ask->engine, ask->device_id);
+/* What the constraint is on, found anew each time: it may have left meanwhile. */
+struct target {
+    struct device *device;   /* or */
+    struct cluster *cluster; /* or neither: it is not there */
+    struct book *book;       /* NULL then */
+    size_t *waiting_puts;
+    const char *path; /* its name in the log */
+};
+
+static struct target ask_target(struct ask *ask) {
+    struct target target = {.device = engine_device_by_id(ask->engine, ask->target_id)};
+    if (target.device) {
+        target.book = &target.device->book;
+        target.waiting_puts = &target.device->waiting_puts;
+        target.path = target.device->site.path;
+        return target;
+    }
+    target.cluster = engine_cluster_by_id(ask->engine, ask->target_id);
+    if (target.cluster) {
+        target.book = &target.cluster->book;
+        target.waiting_puts = &target.cluster->waiting_puts;
+        target.path = target.cluster->key;
+    }
+    return target;
 }
 
-static void remove_now(struct device *device, const char *id) {
-    if (store_remove_constraint(device->engine->store, id, NULL, NULL))
-        log_warning(device->site.path, "constraint %s stays in the store for now", id);
-    if (book_remove(&device->book, id) != ERR_OK)
-        log_warning(device->site.path, "constraint %s had ended already", id);
+static struct door target_door(const struct ask *ask, const struct target *target) {
+    struct door door = {.horizon_ms = ask->engine->site->horizon_ms};
+    if (target->cluster) {
+        door.cluster = true;
+        door.sees_grid = target->cluster->sees_grid;
+        return door;
+    }
+    door.device_type = (int)target->device->type;
+    door.has_soc = device_has_soc(target->device);
+    door.controllable = device_controllable(target->device);
+    return door;
+}
+
+static void target_decide(const struct target *target) {
+    if (target->device)
+        device_decide_changed(target->device);
+    else
+        cluster_decide_changed(target->cluster);
+}
+
+static void remove_now(struct ask *ask, const struct target *target, const char *id) {
+    if (store_remove_constraint(ask->engine->store, id, NULL, NULL))
+        log_warning(target->path, "constraint %s stays in the store for now", id);
+    if (book_remove(target->book, id) != ERR_OK)
+        log_warning(target->path, "constraint %s had ended already", id);
 }
 
 /* Room in the book, if need be that of a scheduled one of the same creator (ARBITRATION 9). What
  * still waits for the disk counts. */
-static bool room_for(struct ask *ask, struct device *device) {
+static bool room_for(struct ask *ask, const struct target *target) {
     const struct constraint *victim = NULL;
-    enum err err = book_admit(&device->book, ask->constraint, &victim);
-    if (err == ERR_OK && device->book.count + device->waiting_puts >= CONSTRAINTS_PER_DEVICE)
+    enum err err = book_admit(target->book, ask->constraint, &victim);
+    if (err == ERR_OK && target->book->count + *target->waiting_puts >= CONSTRAINTS_PER_DEVICE)
         err = victim ? ERR_OK : ERR_FULL;
     if (err != ERR_OK) {
         char detail[200];
         snprintf(detail, sizeof detail,
-                 "at most %d unexpired constraints on a device and %d of one creator; delete one "
-                 "first",
+                 "at most %d unexpired constraints on a device or cluster and %d of one creator; "
+                 "delete one first",
                  CONSTRAINTS_PER_DEVICE, CONSTRAINTS_PER_CREATOR);
         finish(ask, ASK_CONFLICT, detail);
         return false;
@@ -94,9 +138,9 @@ static bool room_for(struct ask *ask, struct device *device) {
     if (victim) {
         char id[ID_SIZE];
         snprintf(id, sizeof id, "%s", victim->id);
-        log_info(device->site.path, "constraint %s makes way for a new one of %s", id,
+        log_info(target->path, "constraint %s makes way for a new one of %s", id,
                  ask->asker.created_by);
-        remove_now(device, id);
+        remove_now(ask, target, id);
     }
     return true;
 }
@@ -124,46 +168,43 @@ static bool may_touch(struct ask *ask, const struct constraint *there) {
 static void to_store(struct ask *ask);
 
 static void put_stored(struct ask *ask, enum err result) {
-    struct device *device = ask_device(ask);
+    const struct target target = ask_target(ask);
     struct constraint *constraint = ask->constraint;
     if (ask->engine->stopping) {
         finish(ask, ASK_BUSY, "the host is stopping; what is stored is applied at its start");
         return;
     }
-    if (device && device->waiting_puts) /* not if it was built anew meanwhile */
-        device->waiting_puts--;
-    bool bound = constraint->wish.has_min || constraint->wish.has_max ||
-                 constraint->wish.has_min_soc || constraint->wish.has_max_soc;
-    if (result != ERR_OK && !bound) {
+    if (target.book && *target.waiting_puts) /* not if it was built anew meanwhile */
+        --*target.waiting_puts;
+    if (result != ERR_OK && !constraint_bounds(constraint)) {
         finish(ask, ASK_STORE_FAILED, "it could not be stored and is not applied");
         return;
     }
-    if (!device) {
+    if (!target.book) {
         if (result == ERR_OK &&
             store_remove_constraint(ask->engine->store, constraint->id, NULL, NULL))
-            log_warning("store", "constraint %s of a device that is gone stays for now",
-                        constraint->id);
-        finish(ask, ASK_NOT_FOUND, "the device left the site meanwhile");
+            log_warning("store", "constraint %s of what is gone stays for now", constraint->id);
+        finish(ask, ASK_NOT_FOUND, "it left the site meanwhile");
         return;
     }
-    if (result == ERR_OK && ask->replaces && !book_find(&device->book, constraint->id)) {
+    if (result == ERR_OK && ask->replaces && !book_find(target.book, constraint->id)) {
         /* What it replaces ended meanwhile, and so was removed from the store behind it. */
         ask->replaces = false;
-        device->waiting_puts++;
+        ++*target.waiting_puts;
         to_store(ask);
         return;
     }
     constraint->durable = result == ERR_OK;
     if (!constraint->durable)
-        log_error(device->site.path,
+        log_error(target.path,
                   "constraint %s is applied but NOT stored: it will be lost at a "
                   "restart",
                   constraint->id);
-    if (book_put(&device->book, constraint, clock_now(&ask->engine->clock)) != ERR_OK) {
+    if (book_put(target.book, constraint, clock_now(&ask->engine->clock)) != ERR_OK) {
         finish(ask, ASK_STORE_FAILED, "no memory: it is stored, but not applied before a restart");
         return;
     }
-    device_decide_changed(device);
+    target_decide(&target);
     ask->answer.constraint = constraint_hold(constraint);
     finish(ask,
            !constraint->durable ? ASK_NOT_DURABLE
@@ -173,16 +214,16 @@ static void put_stored(struct ask *ask, enum err result) {
 }
 
 static void remove_stored(struct ask *ask, enum err result) {
-    struct device *device = ask_device(ask);
+    const struct target target = ask_target(ask);
     if (result != ERR_OK) {
         finish(ask, ASK_STORE_FAILED,
                "it could not be removed from the store and is still in force");
         return;
     }
-    if (!device)
-        device_unstash(ask->engine, ask->constraint_id);
-    else if (book_remove(&device->book, ask->constraint_id) == ERR_OK)
-        device_decide_changed(device);
+    if (!target.book)
+        stash_remove(ask->engine, ask->constraint_id);
+    else if (book_remove(target.book, ask->constraint_id) == ERR_OK)
+        target_decide(&target);
     finish(ask, ASK_REMOVED, "");
 }
 
@@ -206,7 +247,7 @@ static void to_store(struct ask *ask) {
     ask->item.run = stored_run;
     enum err err =
         ask->kind == ASK_PUT
-            ? store_put_constraint(ask->engine->store, ask->device_id, ask->constraint, stored_done,
+            ? store_put_constraint(ask->engine->store, ask->target_id, ask->constraint, stored_done,
                                    ask)
             : store_remove_constraint(ask->engine->store, ask->constraint_id, stored_done, ask);
     if (err == ERR_OK)
@@ -217,17 +258,14 @@ static void to_store(struct ask *ask) {
 
 static void put_run(struct inbox_item *item) {
     struct ask *ask = (struct ask *)item;
-    struct device *device = ask_device(ask);
+    const struct target target = ask_target(ask);
     struct constraint *constraint = ask->constraint;
     struct now now = clock_now(&ask->engine->clock);
-    if (!device) {
-        finish(ask, ASK_NOT_FOUND, "there is no such device");
+    if (!target.book) {
+        finish(ask, ASK_NOT_FOUND, "there is no such device or cluster");
         return;
     }
-    const struct door door = {.device_type = (int)device->type,
-                              .has_soc = device_has_soc(device),
-                              .controllable = device_controllable(device),
-                              .horizon_ms = ask->engine->site->horizon_ms};
+    const struct door door = target_door(ask, &target);
     if (!constraint_check(constraint, &door, now, &ask->answer.mistakes)) {
         finish(ask, ASK_INVALID, "the constraint cannot be accepted");
         return;
@@ -237,39 +275,40 @@ static void put_run(struct inbox_item *item) {
         return;
     }
     const struct book_entry *there =
-        constraint->id[0] ? book_find(&device->book, constraint->id) : NULL;
+        constraint->id[0] ? book_find(target.book, constraint->id) : NULL;
     ask->replaces = there != NULL;
     constraint->created_at = there ? there->constraint->created_at : now.wall;
     snprintf(constraint->created_by, sizeof constraint->created_by, "%s", ask->asker.created_by);
     if (there && !may_touch(ask, there->constraint))
         return;
-    if (!there && !room_for(ask, device))
+    if (!there && !room_for(ask, &target))
         return;
     if (!constraint->id[0])
         uuid_make(constraint->id);
     constraint->wish.rank = there ? there->constraint->wish.rank : ++ask->engine->last_rank;
-    device->waiting_puts++;
+    ++*target.waiting_puts;
     to_store(ask);
 }
 
 static void remove_run(struct inbox_item *item) {
     struct ask *ask = (struct ask *)item;
-    struct device *device = ask_device(ask);
-    const struct book_entry *there = device ? book_find(&device->book, ask->constraint_id) : NULL;
+    const struct target target = ask_target(ask);
+    const struct book_entry *there =
+        target.book ? book_find(target.book, ask->constraint_id) : NULL;
     if (!there) {
-        finish(ask, ASK_NOT_FOUND, "there is no such constraint on this device");
+        finish(ask, ASK_NOT_FOUND, "there is no such constraint here");
         return;
     }
     if (!may_touch(ask, there->constraint))
         return;
-    log_debug(device->site.path, "constraint %s is to be removed", ask->constraint_id);
+    log_debug(target.path, "constraint %s is to be removed", ask->constraint_id);
     to_store(ask);
 }
 
 /* --- on the asking thread ------------------------------------------------------------------------
  */
 
-static struct ask *ask_new(struct engine *engine, enum ask_kind kind, const char *device_id,
+static struct ask *ask_new(struct engine *engine, enum ask_kind kind, const char *target_id,
                            const struct asker *asker) {
     struct ask *ask = calloc(1, sizeof *ask);
     if (!ask)
@@ -278,7 +317,7 @@ static struct ask *ask_new(struct engine *engine, enum ask_kind kind, const char
     ask->engine = engine;
     ask->kind = kind;
     ask->asker = *asker;
-    snprintf(ask->device_id, sizeof ask->device_id, "%s", device_id);
+    snprintf(ask->target_id, sizeof ask->target_id, "%s", target_id);
     report_init(&ask->answer.mistakes);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -325,10 +364,10 @@ static void ask_go(struct ask *ask, int64_t patience_ms, struct ask_answer *answ
     }
 }
 
-void ask_put_constraint(struct engine *engine, const char *device_id,
+void ask_put_constraint(struct engine *engine, const char *target_id,
                         const struct constraint *draft, const struct asker *asker,
                         int64_t patience_ms, struct ask_answer *answer) {
-    struct ask *ask = ask_new(engine, ASK_PUT, device_id, asker);
+    struct ask *ask = ask_new(engine, ASK_PUT, target_id, asker);
     if (ask) {
         ask->item.run = put_run;
         ask->constraint = constraint_new(draft);
@@ -341,10 +380,10 @@ void ask_put_constraint(struct engine *engine, const char *device_id,
     ask_go(ask, patience_ms, answer);
 }
 
-void ask_remove_constraint(struct engine *engine, const char *device_id, const char *constraint_id,
+void ask_remove_constraint(struct engine *engine, const char *target_id, const char *constraint_id,
                            const struct asker *asker, int64_t patience_ms,
                            struct ask_answer *answer) {
-    struct ask *ask = ask_new(engine, ASK_REMOVE, device_id, asker);
+    struct ask *ask = ask_new(engine, ASK_REMOVE, target_id, asker);
     if (ask) {
         ask->item.run = remove_run;
         snprintf(ask->constraint_id, sizeof ask->constraint_id, "%s", constraint_id);

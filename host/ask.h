@@ -39,14 +39,14 @@ struct ask_answer {
 
 void ask_answer_free(struct ask_answer *answer);
 
-/* `device_id`: UUID text. `draft`: id "" for a new one of the host's choice, else the client's;
- * created_*, rank and durable are filled in by the engine. Times are already absolute. On success
- * the constraint is on disk and decided: the device's `decided` snapshot shows it. Blocks up to
- * `patience_ms`. Any thread but the engine's. */
-void ask_put_constraint(struct engine *engine, const char *device_id,
+/* `target_id`: UUID text, of a device or of a cluster. `draft`: id "" for a new one of the host's
+ * choice, else the client's; created_*, rank and durable are filled in by the engine. Times are
+ * already absolute. On success the constraint is on disk and decided: its `decided` snapshot shows
+ * it. Blocks up to `patience_ms`. Any thread but the engine's. */
+void ask_put_constraint(struct engine *engine, const char *target_id,
                         const struct constraint *draft, const struct asker *asker,
                         int64_t patience_ms, struct ask_answer *answer);
-void ask_remove_constraint(struct engine *engine, const char *device_id, const char *constraint_id,
+void ask_remove_constraint(struct engine *engine, const char *target_id, const char *constraint_id,
                            const struct asker *asker, int64_t patience_ms,
                            struct ask_answer *answer);
 

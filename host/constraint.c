@@ -29,6 +29,28 @@ void constraint_release(struct constraint *constraint) {
         free(constraint);
 }
 
+static const char *const scope_names[SCOPE_COUNT] = {
+    [SCOPE_NONE] = "", [SCOPE_CONNECTION] = "connection", [SCOPE_CONTROLLABLE] = "controllable"};
+
+const char *scope_name(enum scope scope) {
+    return scope_names[scope];
+}
+
+bool scope_parse(const char *name, enum scope *scope) {
+    for (int i = SCOPE_CONNECTION; i < SCOPE_COUNT; i++)
+        if (strcmp(name, scope_names[i]) == 0) {
+            *scope = (enum scope)i;
+            return true;
+        }
+    return false;
+}
+
+bool constraint_bounds(const struct constraint *constraint) {
+    const struct wish *wish = &constraint->wish;
+    return wish->has_min || wish->has_max || wish->has_min_soc || wish->has_max_soc ||
+           constraint->has_current;
+}
+
 /* --- the door --------------------------------------------------------------------------------- */
 
 static const char *const power_keys[] = {"/activePower", "/minActivePower", "/maxActivePower"};
@@ -139,24 +161,55 @@ static void check_times(const struct constraint *constraint, int64_t horizon_ms,
             invalid_at, (double)horizon_ms / HOUR_MS, at);
 }
 
+static void check_device(const struct constraint *constraint, const struct door *door,
+                         struct report *report) {
+    const struct wish *wish = &constraint->wish;
+    if (!door->controllable)
+        report_add(report, "",
+                   "this device cannot be controlled; put the constraint on its cluster");
+    if (!wish->has_set && !constraint_bounds(constraint))
+        report_add(report, "",
+                   "the constraint says nothing; give at least one of activePower, minActivePower, "
+                   "maxActivePower, minStateOfCharge, maxStateOfCharge");
+}
+
+static void check_cluster(const struct constraint *constraint, const struct door *door,
+                          struct report *report) {
+    const struct wish *wish = &constraint->wish;
+    if (wish->has_set)
+        report_add(report, "/activePower",
+                   "a cluster takes limits only, which are split over its devices: give "
+                   "minActivePower or maxActivePower, or put the set point on a device");
+    if (wish->has_min_soc || wish->has_max_soc)
+        report_add(report, wish->has_min_soc ? "/minStateOfCharge" : "/maxStateOfCharge",
+                   "a cluster has no state of charge; put this on its batteries");
+    if (!wish->has_set && !constraint_bounds(constraint))
+        report_add(report, "",
+                   "the constraint says nothing; give at least one of minActivePower, "
+                   "maxActivePower, maxCurrentPhases");
+    if (constraint->scope == SCOPE_CONNECTION && !door->sees_grid)
+        report_add(report, "/scope",
+                   "nothing tells what the connection of this cluster carries: give a device "
+                   "role = \"grid\" or the cluster maxUncontrolledPower in the site file, or "
+                   "limit the sum of its controllable devices with \"scope\": \"controllable\"");
+}
+
 bool constraint_check(const struct constraint *constraint, const struct door *door, struct now now,
                       struct report *report) {
     const struct wish *wish = &constraint->wish;
     size_t before = report->total;
-    if (!door->controllable)
-        report_add(report, "",
-                   "this device cannot be controlled; put the constraint on its cluster");
-    if (!wish->has_set && !wish->has_min && !wish->has_max && !wish->has_min_soc &&
-        !wish->has_max_soc)
-        report_add(report, "",
-                   "the constraint says nothing; give at least one of activePower, minActivePower, "
-                   "maxActivePower, minStateOfCharge, maxStateOfCharge");
+    if (door->cluster)
+        check_cluster(constraint, door, report);
+    else
+        check_device(constraint, door, report);
     if (wish->priority < 0)
         report_add(report, "/priority", "expected 0 to %d, got %d", PRIORITY_MAXIMUM,
                    wish->priority);
     check_powers(wish, report);
-    check_sign(wish, door->device_type, report);
-    check_soc(wish, door->has_soc, report);
+    if (!door->cluster) {
+        check_sign(wish, door->device_type, report);
+        check_soc(wish, door->has_soc, report);
+    }
     check_times(constraint, door->horizon_ms, now, report);
     return report->total == before;
 }

@@ -21,6 +21,14 @@
 #define CONSTRAINTS_PER_DEVICE  250
 #define CONSTRAINTS_PER_CREATOR 50 /* on one device */
 
+/* What a limit of a cluster counts (ARBITRATION section 8). */
+enum scope {
+    SCOPE_NONE,         /* a device's constraint */
+    SCOPE_CONNECTION,   /* what the grid meter shows: fuse, feed-in */
+    SCOPE_CONTROLLABLE, /* the sum of the controllable devices */
+    SCOPE_COUNT
+};
+
 struct constraint {
     atomic_uint references;
     char id[ID_SIZE];
@@ -33,7 +41,16 @@ struct constraint {
     char policy_key[CREATOR_SIZE]; /* of a proposal: its key; "" for the API's */
     char reason[REASON_SIZE];
     bool durable; /* on disk */
+    /* Of a cluster's only: */
+    enum scope scope;
+    bool has_current;
+    double max_current[3]; /* maxCurrentPhases, A on L1, L2, L3, either way; NAN: no opinion */
 };
+
+const char *scope_name(enum scope scope); /* "connection", "controllable" */
+bool scope_parse(const char *name, enum scope *scope);
+/* A bound, which is applied even when the store fails. */
+bool constraint_bounds(const struct constraint *constraint);
 
 /* A copy on the heap with one reference; NULL without memory. */
 struct constraint *constraint_new(const struct constraint *from);
@@ -49,6 +66,8 @@ struct door {
     int device_type;    /* enum device_type */
     bool has_soc;       /* the device has a state of charge */
     bool controllable;  /* it can be controlled at all */
+    bool cluster;       /* it is a cluster, and the three above do not matter */
+    bool sees_grid;     /* of a cluster: something tells what its connection carries */
     int64_t horizon_ms; /* 25 h unless the site says otherwise */
 };
 bool constraint_check(const struct constraint *constraint, const struct door *door, struct now now,

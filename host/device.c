@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "instance.h"
 #include "machine.h"
+#include "stash.h"
 
 #define CURRENT_FLOWS 1.0 /* A: above it a vehicle charges on that phase */
 #define IDLE_W        50  /* standby draw and noise of a device whose driver does not say */
@@ -531,21 +532,7 @@ void device_renewed(struct device *device) {
 
 /* Constraints that were waiting for this device, and the gates as they were. */
 static void take_stash(struct device *device) {
-    struct now now = clock_now(&device->engine->clock);
-    struct stashed **at = &device->engine->stash;
-    while (*at) {
-        struct stashed *stashed = *at;
-        if (strcmp(stashed->device_id, device->id) != 0) {
-            at = &stashed->next;
-            continue;
-        }
-        if (book_put(&device->book, stashed->constraint, now) != ERR_OK)
-            log_error(device->site.path, "no memory for constraint %s: it is NOT in force",
-                      stashed->constraint->id);
-        *at = stashed->next;
-        constraint_release(stashed->constraint);
-        free(stashed);
-    }
+    stash_take(device->engine, device->id, &device->book, device->site.path);
     char *text = store_get_text(device->engine->store, "gates", device->id);
     json_t *gates = text ? json_loads(text, 0, NULL) : NULL;
     for (size_t i = 0; i < device->book.count; i++) {
@@ -556,17 +543,6 @@ static void take_stash(struct device *device) {
     }
     json_decref(gates);
     free(text);
-}
-
-void device_unstash(struct engine *engine, const char *constraint_id) {
-    for (struct stashed **at = &engine->stash; *at; at = &(*at)->next)
-        if (strcmp((*at)->constraint->id, constraint_id) == 0) {
-            struct stashed *stashed = *at;
-            *at = stashed->next;
-            constraint_release(stashed->constraint);
-            free(stashed);
-            return;
-        }
 }
 
 struct device *device_new(struct engine *engine, const struct site_device *site,
@@ -614,16 +590,7 @@ static void device_closed(uv_handle_t *handle) {
 }
 
 void device_close(struct device *device) {
-    for (size_t i = 0; i < device->book.count; i++) {
-        struct constraint *constraint = device->book.entries[i].constraint;
-        struct stashed *stashed = constraint->policy_key[0] ? NULL : calloc(1, sizeof *stashed);
-        if (!stashed)
-            continue;
-        snprintf(stashed->device_id, sizeof stashed->device_id, "%s", device->id);
-        stashed->constraint = constraint_hold(constraint);
-        stashed->next = device->engine->stash;
-        device->engine->stash = stashed;
-    }
+    stash_keep(device->engine, device->id, &device->book);
     if (device->machine)
         machine_detach(device->machine, device);
     uv_close((uv_handle_t *)&device->wake, device_closed);

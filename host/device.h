@@ -85,8 +85,6 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id);
 void device_renew_card(struct device *device); /* its driver is known now, or another one */
-/* Takes a constraint out of the engine's stash. */
-void device_unstash(struct engine *engine, const char *constraint_id);
 /* Its constraints go to the engine's stash; freed at a later loop turn. */
 /* Another generation of its driver is in use: what that one does not know is unknown. */
 void device_renewed(struct device *device);

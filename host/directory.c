@@ -1,6 +1,7 @@
 #include "directory.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -45,6 +46,8 @@ void directory_release(struct directory *directory) {
         device_card_release(directory->devices[i]);
     for (size_t i = 0; i < directory->script_count; i++)
         free(directory->scripts[i].json);
+    for (size_t i = 0; i < directory->cluster_count; i++)
+        decided_slot_release(directory->clusters[i].slot);
     free(directory->clusters);
     free(directory->devices);
     free(directory->scripts);
@@ -116,8 +119,77 @@ void decided_release(struct decided *decided) {
         return;
     for (size_t i = 0; i < decided->count; i++)
         constraint_release(decided->items[i].constraint);
+    if (decided->cluster)
+        free(decided->cluster->shares);
+    free(decided->cluster);
     free(decided->items);
     free(decided);
+}
+
+struct decided *decided_new_cluster(size_t count, size_t share_count) {
+    struct decided *decided = decided_new(count);
+    if (!decided)
+        return NULL;
+    struct cluster_decided *cluster = calloc(1, sizeof *cluster);
+    decided->cluster = cluster;
+    if (cluster)
+        cluster->shares = calloc(share_count + 1, sizeof *cluster->shares);
+    if (!cluster || !cluster->shares) {
+        decided_release(decided);
+        return NULL;
+    }
+    cluster->share_count = share_count;
+    cluster->permanent.min = cluster->permanent.max = cluster->permanent.current =
+        cluster->permanent.uncontrolled_import = NAN;
+    cluster->measure.power = cluster->measure.uncontrolled = cluster->measure.controllable = NAN;
+    for (int i = 0; i < 3; i++)
+        cluster->measure.power_phases[i] = NAN;
+    for (int scope = 0; scope < SCOPE_COUNT; scope++)
+        cluster->limits[scope] = limit_none();
+    return decided;
+}
+
+struct decided_slot *decided_slot_new(void) {
+    struct decided_slot *slot = calloc(1, sizeof *slot);
+    struct decided *decided = decided_new_cluster(0, 0);
+    if (!slot || !decided) {
+        free(slot);
+        decided_release(decided);
+        return NULL;
+    }
+    atomic_init(&slot->references, 1);
+    pthread_mutex_init(&slot->lock, NULL);
+    slot->decided = decided;
+    return slot;
+}
+
+struct decided_slot *decided_slot_hold(struct decided_slot *slot) {
+    atomic_fetch_add_explicit(&slot->references, 1, memory_order_relaxed);
+    return slot;
+}
+
+void decided_slot_release(struct decided_slot *slot) {
+    if (!slot || !drop_reference(&slot->references))
+        return;
+    decided_release(slot->decided);
+    pthread_mutex_destroy(&slot->lock);
+    free(slot);
+}
+
+void decided_slot_put(struct decided_slot *slot, struct decided *decided) {
+    pthread_mutex_lock(&slot->lock);
+    struct decided *before = slot->decided;
+    slot->decided = decided;
+    pthread_mutex_unlock(&slot->lock);
+    decided_release(before);
+}
+
+struct decided *decided_slot_get(struct decided_slot *slot) {
+    pthread_mutex_lock(&slot->lock);
+    struct decided *decided = slot->decided;
+    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&slot->lock);
+    return decided;
 }
 
 static bool is_uuid(const char *text) {

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cluster_limits.h"
 #include "constraint.h"
 #include "driver.h"
 #include "flexibility.h"
@@ -31,6 +32,33 @@ struct decided_item {
     bool min_gate_closed, max_gate_closed;
 };
 
+struct cluster_share { /* what one device has of its cluster's limits */
+    char device_id[ID_SIZE];
+    char key[KEY_SIZE];
+    bool limited;     /* else its share is all that it can do */
+    int32_t min, max; /* W; +-POWER_UNBOUNDED: open */
+    char why[240];    /* in plain words */
+};
+
+struct cluster_measure {    /* of the connection, as the split took it; NAN: unknown */
+    bool metered;           /* by a trusted meter; else by maxUncontrolledPower */
+    char meter[KEY_SIZE];   /* key of the device, "": none */
+    double power;           /* W */
+    double power_phases[3]; /* W */
+    double uncontrolled;    /* W */
+    double controllable;    /* W: sum of the devices' measured powers */
+};
+
+struct cluster_decided { /* of a cluster, beside its constraints */
+    struct permanent permanent;
+    struct limit limits[SCOPE_COUNT]; /* *_by are indices into the items */
+    struct cluster_measure measure;
+    char alarm[400]; /* what cannot be reached, in plain words; "" when all is kept */
+    struct wall alarm_since;
+    size_t share_count;
+    struct cluster_share *shares;
+};
+
 struct decided { /* immutable once published */
     atomic_uint references;
     struct now at;
@@ -41,6 +69,9 @@ struct decided { /* immutable once published */
     enum device_type type;
     enum no_set_point no_set_point; /* what the device does without a set point */
     struct wish fallback;           /* as walked; has_* all false when there is none */
+    struct ranges own; /* what the device can do without its share of its cluster's limits */
+    struct cluster_share share;      /* that share */
+    struct cluster_decided *cluster; /* owned; NULL: a device's, else only this and items count */
     size_t count;
     struct decided_item *items; /* every unexpired constraint in arbiter_order(), fallback last */
 };
@@ -68,6 +99,12 @@ struct device_card {
     char command_text[160];    /* why a command is unsupported, rejected, diverging; "" otherwise */
 };
 
+struct decided_slot { /* where the newest one hangs, shared by reference */
+    atomic_uint references;
+    pthread_mutex_t lock;    /* held for a pointer swap */
+    struct decided *decided; /* one reference; never NULL */
+};
+
 struct cluster_card {
     char id[ID_SIZE];
     char key[KEY_SIZE];
@@ -75,6 +112,9 @@ struct cluster_card {
     char account[KEY_SIZE];
     bool observe;
     size_t first_device, device_count; /* devices[first .. first + count) of the directory */
+    char parent_id[ID_SIZE];           /* "": none */
+    bool sees_grid;                    /* its connection is measured, or its load declared */
+    struct decided_slot *slot;         /* its constraints; one reference */
 };
 
 enum script_kind { SCRIPT_DRIVER, SCRIPT_POLICY };
@@ -116,7 +156,14 @@ void device_card_decide(struct device_card *card,
                         struct decided *decided);              /* takes the reference */
 struct decided *device_card_decided(struct device_card *card); /* held */
 struct decided *decided_new(size_t count);                     /* items zeroed */
+struct decided *decided_new_cluster(size_t count, size_t share_count);
 void decided_release(struct decided *decided);
+
+struct decided_slot *decided_slot_new(void); /* with an empty cluster's `decided` */
+struct decided_slot *decided_slot_hold(struct decided_slot *slot);
+void decided_slot_release(struct decided_slot *slot);                      /* NULL is fine */
+void decided_slot_put(struct decided_slot *slot, struct decided *decided); /* takes it */
+struct decided *decided_slot_get(struct decided_slot *slot);               /* held */
 
 /* A path step of the API: an id, or a key. NULL when there is none. */
 const struct cluster_card *directory_cluster(const struct directory *directory, const char *which);

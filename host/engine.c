@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cluster.h"
 #include "device.h"
 #include "instance.h"
 #include "machine.h"
+#include "stash.h"
 #include "trial.h"
 
 #define CLOCK_STEP_MS 2000 /* ARBITRATION section 1 */
@@ -68,6 +70,20 @@ struct device *engine_device_by_id(struct engine *engine, const char *id) {
     return NULL;
 }
 
+struct cluster *engine_cluster(struct engine *engine, const char *key) {
+    for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+        if (strcmp(cluster->key, key) == 0)
+            return cluster;
+    return NULL;
+}
+
+struct cluster *engine_cluster_by_id(struct engine *engine, const char *id) {
+    for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+        if (strcmp(cluster->id, id) == 0)
+            return cluster;
+    return NULL;
+}
+
 /* --- every second --------------------------------------------------------------------------------
  */
 
@@ -90,6 +106,8 @@ static void second_due(uv_timer_t *timer) {
     if (step_ms > CLOCK_STEP_MS || step_ms < -CLOCK_STEP_MS) {
         log_warning("clock", "the wall clock stepped by %lld ms: everything is decided again",
                     (long long)step_ms);
+        for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+            cluster_decide_changed(cluster);
         for (struct device *device = engine->devices; device; device = device->next)
             device_decide_changed(device);
     }
@@ -168,21 +186,6 @@ static void script_changed(void *context, enum script_kind kind, const char *nam
 
 /* --- life ----------------------------------------------------------------------------------------
  */
-
-static void stash_row(void *context, const char *device_id, const struct constraint *constraint) {
-    struct engine *engine = context;
-    struct stashed *stashed = calloc(1, sizeof *stashed);
-    if (stashed)
-        stashed->constraint = constraint_new(constraint);
-    if (!stashed || !stashed->constraint) {
-        log_error("store", "no memory for constraint %s: it is NOT in force", constraint->id);
-        free(stashed);
-        return;
-    }
-    snprintf(stashed->device_id, sizeof stashed->device_id, "%s", device_id);
-    stashed->next = engine->stash;
-    engine->stash = stashed;
-}
 
 static bool load_store(struct engine *engine, const struct engine_settings *settings,
                        struct report *report) {
@@ -273,6 +276,11 @@ static void close_parts(struct engine *engine) {
         engine->devices = device->next;
         device_close(device);
     }
+    while (engine->clusters) {
+        struct cluster *cluster = engine->clusters;
+        engine->clusters = cluster->next;
+        cluster_close(cluster);
+    }
 }
 
 void engine_close(struct engine *engine) {
@@ -292,12 +300,7 @@ void engine_close(struct engine *engine) {
     guard_free(engine);
     if (uv_loop_close(&engine->loop))
         log_error("engine", "a handle was left open");
-    while (engine->stash) {
-        struct stashed *stashed = engine->stash;
-        engine->stash = stashed->next;
-        constraint_release(stashed->constraint);
-        free(stashed);
-    }
+    stash_free(engine);
     directory_slot_free(&engine->directory);
     site_free(engine->site);
     report_free(&engine->site_problems);

@@ -29,18 +29,14 @@
 struct machine;
 struct device;
 struct instance;
+struct cluster;
+struct stashed;
 
 struct wire { /* a link in use, by its URL */
     struct wire *next;
     struct link *link;
     unsigned users;
     char url[160];
-};
-
-struct stashed { /* constraints of a device that is not (or not yet) in the site */
-    struct stashed *next;
-    char device_id[ID_SIZE];
-    struct constraint *constraint;
 };
 
 struct engine_settings {
@@ -63,7 +59,8 @@ struct engine {
     struct report site_problems; /* of the newest site file, when it could not be taken */
     struct wire *wires;
     struct machine *machines;
-    struct device *devices; /* in the site file's order, cluster by cluster */
+    struct cluster *clusters; /* in the site file's order */
+    struct device *devices;   /* in the site file's order, cluster by cluster */
     struct instance *instances;
     struct stashed *stash;
     uint64_t last_rank;
@@ -101,6 +98,8 @@ void engine_publish_directory(struct engine *engine);
 
 struct device *engine_device(struct engine *engine, const char *cluster_key, const char *key);
 struct device *engine_device_by_id(struct engine *engine, const char *id);
+struct cluster *engine_cluster(struct engine *engine, const char *key); /* NULL: there is none */
+struct cluster *engine_cluster_by_id(struct engine *engine, const char *id);
 struct wire *engine_wire(struct engine *engine,
                          const char *url); /* one more user, NULL: no memory */
 void engine_wire_release(struct engine *engine, struct wire *wire);

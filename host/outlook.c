@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster_limits.h"
+
 struct walker { /* memory of one look ahead, and the gates as they went on */
     const struct decided *decided;
     struct wish *wishes; /* room for count */
@@ -120,10 +122,8 @@ static int compare_ms(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
-/* Starts and ends after `after` and before `before`, in order, each once. To be freed; NULL without
- * memory. */
-static int64_t *boundaries(const struct decided *decided, int64_t after, int64_t before,
-                           size_t *count) {
+int64_t *outlook_moments(const struct decided *decided, int64_t after, int64_t before,
+                         size_t *count) {
     int64_t *moments = calloc(2 * decided->count + 1, sizeof *moments);
     size_t found = 0;
     *count = 0;
@@ -147,13 +147,15 @@ static int64_t *boundaries(const struct decided *decided, int64_t after, int64_t
 
 enum err outlook_next_change(const struct decided *decided, struct wall *at) {
     struct walker walker;
+    if (decided->cluster)
+        return limits_next_change(decided, at);
     if (!decided->has_decision || !decided->at.trusted)
         return ERR_NOT_FOUND;
     if (!walker_init(&walker, decided))
         return ERR_MEMORY;
     size_t count;
     enum err result = ERR_NOT_FOUND;
-    int64_t *moments = boundaries(decided, decided->at.wall.ms, INT64_MAX, &count);
+    int64_t *moments = outlook_moments(decided, decided->at.wall.ms, INT64_MAX, &count);
     if (!moments) {
         walker_free(&walker);
         return ERR_MEMORY;
@@ -197,6 +199,8 @@ static bool loses(struct walker *walker, size_t index, struct wall at) {
 bool outlook_no_effect(const struct decided *decided, size_t index) {
     const struct constraint *constraint = decided->items[index].constraint;
     struct walker walker;
+    if (decided->cluster)
+        return limits_no_effect(decided, index);
     if (!decided->has_decision || !decided->at.trusted || !constraint)
         return false;
     if (constraint->wish.has_min_soc || constraint->wish.has_max_soc)
@@ -207,7 +211,7 @@ bool outlook_no_effect(const struct decided *decided, size_t index) {
     if (start < decided->at.wall.ms)
         start = decided->at.wall.ms;
     size_t count;
-    int64_t *moments = boundaries(decided, start, constraint->invalid_at.ms, &count);
+    int64_t *moments = outlook_moments(decided, start, constraint->invalid_at.ms, &count);
     bool lost =
         moments && count <= OUTLOOK_BOUNDARIES && loses(&walker, index, (struct wall){start});
     for (size_t i = 0; i < count && lost; i++)

@@ -26,5 +26,9 @@ must_check enum err outlook_next_change(const struct decided *decided, struct wa
 /* True when items[index] is discarded or excluded at every moment of its life, and not by a gate of
  * the state of charge, which may open. Unsure (memory, clock, too many boundaries): false. */
 bool outlook_no_effect(const struct decided *decided, size_t index);
+/* Starts and ends after `after` and before `before`, in order, each once. To be freed; NULL without
+ * memory, with *count 0. */
+int64_t *outlook_moments(const struct decided *decided, int64_t after, int64_t before,
+                         size_t *count);
 
 #endif

@@ -14,28 +14,56 @@
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_HORIZON_HOURS 25
+#define DEFAULT_SHARE_RANK    500
 #define POWER_SENSIBLE        1e9
 
 static const char *const modes[] = {"control", "observe", NULL};
 
-static const struct schema limits_fields[] = {
+#define LIMITS_FIELDS                                                                              \
+    {.key = "minActivePower",                                                                      \
+     .kind = SCHEMA_INTEGER,                                                                       \
+     .minimum = -POWER_SENSIBLE,                                                                   \
+     .maximum = 0,                                                                                 \
+     .help = "W: at most this much may be given (0 or negative)"},                                 \
+        {.key = "maxActivePower",                                                                  \
+         .kind = SCHEMA_INTEGER,                                                                   \
+         .minimum = 0,                                                                             \
+         .maximum = POWER_SENSIBLE,                                                                \
+         .help = "W: at most this much may be taken"},                                             \
+    {                                                                                              \
+        .key = "maxCurrent", .kind = SCHEMA_NUMBER, .minimum = 0, .maximum = 10000,                \
+        .help = "A per phase: the fuse"                                                            \
+    }
+
+static const struct schema limits_fields[] = {LIMITS_FIELDS, {0}};
+
+static const char *const scopes[] = {"connection", "controllable", NULL};
+
+static const struct schema cluster_limits_fields[] = {
+    LIMITS_FIELDS,
+    {.key = "scope",
+     .kind = SCHEMA_ENUM,
+     .one_of = scopes,
+     .help = "connection (what the grid meter shows) when left out, or controllable"},
+    {0},
+};
+
+static const struct schema failsafe_fields[] = {
     {.key = "minActivePower",
      .kind = SCHEMA_INTEGER,
      .minimum = -POWER_SENSIBLE,
      .maximum = 0,
-     .help = "W: at most this much may be given (0 or negative)"},
+     .help = "W: it gives at most this much by itself (0 or negative)"},
     {.key = "maxActivePower",
      .kind = SCHEMA_INTEGER,
      .minimum = 0,
      .maximum = POWER_SENSIBLE,
-     .help = "W: at most this much may be taken"},
-    {.key = "maxCurrent",
-     .kind = SCHEMA_NUMBER,
-     .minimum = 0,
-     .maximum = 10000,
-     .help = "A per phase: the fuse"},
+     .help = "W: it takes at most this much by itself"},
     {0},
 };
+
+/* As OCPP names it: which phases of the site (R is L1, S is L2, T is L3) its L1, L2, L3 are. */
+static const char *const rotations[] = {"RST", "RTS", "SRT", "STR", "TRS", "TSR", NULL};
 
 static const struct schema fallback_fields[] = {
     {.key = "activePower",
@@ -96,7 +124,19 @@ static const struct schema device_fields[] = {
      .help = "the one device that may answer here"},
     {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
     {.key = "phases", .kind = SCHEMA_INTEGER, .minimum = 1, .maximum = 3},
-    {.key = "shareRank", .kind = SCHEMA_INTEGER, .minimum = 0, .maximum = 1000},
+    {.key = "shareRank",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 0,
+     .maximum = 1000,
+     .help = "who is served first of a cluster's limit: the lower one; 500 when left out"},
+    {.key = "phaseRotation",
+     .kind = SCHEMA_ENUM,
+     .one_of = rotations,
+     .help = "which phases of the site its own are, RST when left out"},
+    {.key = "failsafe",
+     .kind = SCHEMA_OBJECT,
+     .fields = failsafe_fields,
+     .help = "what it does by itself when nobody talks to it"},
     {.key = "limits", .kind = SCHEMA_OBJECT, .fields = limits_fields},
     {.key = "fallback", .kind = SCHEMA_OBJECT, .fields = fallback_fields},
     {.key = "parameters",
@@ -113,7 +153,17 @@ static const struct schema cluster_fields[] = {
     {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 128},
     {.key = "account", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
     {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
-    {.key = "limits", .kind = SCHEMA_ANY},
+    {.key = "parent",
+     .kind = SCHEMA_STRING,
+     .minimum = 1,
+     .maximum = KEY_SIZE - 1,
+     .help = "key of the cluster that this one is part of"},
+    {.key = "limits", .kind = SCHEMA_OBJECT, .fields = cluster_limits_fields},
+    {.key = "maxUncontrolledPower",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 0,
+     .maximum = POWER_SENSIBLE,
+     .help = "W: what everything that is not controlled here draws at most"},
     {.key = "devices", .kind = SCHEMA_ARRAY, .item = &device_item},
     {.key = "policies", .kind = SCHEMA_ARRAY, .item = &policy_item},
     {0},
@@ -185,6 +235,17 @@ static void read_limits(const json_t *entry, struct site_limits *limits) {
     limits->max_current = tree_number(given, "maxCurrent", NAN);
 }
 
+static void read_sharing(const json_t *entry, struct site_device *device) {
+    const json_t *failsafe = json_object_get(entry, "failsafe");
+    device->share_rank = (int)tree_integer(entry, "shareRank", DEFAULT_SHARE_RANK);
+    device->has_failsafe = failsafe != NULL;
+    device->failsafe.lo = (int32_t)tree_integer(failsafe, "minActivePower", 0);
+    device->failsafe.hi = (int32_t)tree_integer(failsafe, "maxActivePower", 0);
+    const char *rotation = tree_string(entry, "phaseRotation", "RST");
+    for (size_t i = 0; i < 3 && rotation[i]; i++) /* a wrong one has been told */
+        device->phases_of_site[i] = (rotation[i] - 'R') % 3;
+}
+
 static void read_fallback(const json_t *entry, struct site_device *device, struct report *report) {
     const json_t *given = json_object_get(entry, "fallback");
     struct wish_fallback *fallback = &device->fallback;
@@ -233,6 +294,7 @@ static void read_device(const json_t *entry, const struct site_cluster *cluster,
                    RTU_UNIT_LAST, device->unit);
     }
     read_limits(entry, &device->limits);
+    read_sharing(entry, device);
     read_fallback(entry, device, report);
 }
 
@@ -302,6 +364,47 @@ static void check_twins(const struct site_cluster *cluster, struct report *repor
                            cluster->policies[i].key, cluster->policies[j].where);
 }
 
+static void read_permanent(const json_t *entry, struct permanent *permanent) {
+    const json_t *limits = json_object_get(entry, "limits");
+    permanent->scope = SCOPE_CONNECTION;
+    (void)scope_parse(tree_string(limits, "scope", ""), &permanent->scope);
+    permanent->min = tree_number(limits, "minActivePower", NAN);
+    permanent->max = tree_number(limits, "maxActivePower", NAN);
+    permanent->current = tree_number(limits, "maxCurrent", NAN);
+    permanent->uncontrolled_import = tree_number(entry, "maxUncontrolledPower", NAN);
+}
+
+bool site_sees_grid(const struct site_cluster *cluster) {
+    return !isnan(cluster->permanent.uncontrolled_import) || site_grid_meter(cluster) != NULL;
+}
+
+const struct site_device *site_grid_meter(const struct site_cluster *cluster) {
+    for (size_t i = 0; i < cluster->device_count; i++)
+        if (strcmp(cluster->devices[i].role, GRID_ROLE) == 0)
+            return &cluster->devices[i];
+    return NULL;
+}
+
+/* A limit of what cannot be known would be a limit that is not kept. */
+static void check_permanent(const struct site_cluster *cluster, const char *where,
+                            struct report *report) {
+    const struct permanent *permanent = &cluster->permanent;
+    bool limited = !isnan(permanent->min) || !isnan(permanent->max) || !isnan(permanent->current);
+    char place[96];
+    snprintf(place, sizeof place, "%s.limits", where);
+    if (limited && permanent->scope == SCOPE_CONNECTION && !site_sees_grid(cluster))
+        report_add(report, place,
+                   "nothing tells what this connection carries: give its meter role = \"grid\", or "
+                   "the cluster maxUncontrolledPower, or limit the sum of its controllable devices "
+                   "with scope = \"controllable\"");
+    const struct site_device *first = site_grid_meter(cluster);
+    for (size_t i = 0; i < cluster->device_count; i++)
+        if (strcmp(cluster->devices[i].role, GRID_ROLE) == 0 && &cluster->devices[i] != first)
+            report_add(report, cluster->devices[i].where,
+                       "role = \"grid\" is taken by %s: a cluster has one grid meter",
+                       first->where);
+}
+
 static void read_cluster(const json_t *entry, struct site_cluster *cluster, size_t index,
                          struct report *report) {
     char where[64];
@@ -311,13 +414,8 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     copy_text(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));
     cluster->observe = strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
     check_key(cluster->key, where, report);
-    if (json_object_get(entry, "limits")) {
-        char place[96];
-        snprintf(place, sizeof place, "%s.limits", where);
-        report_add(report, place,
-                   "limits of a whole cluster cannot be kept by this version; set limits on its "
-                   "devices instead (nothing is better than a limit that is not kept)");
-    }
+    copy_text(cluster->parent, sizeof cluster->parent, tree_string(entry, "parent", ""));
+    read_permanent(entry, &cluster->permanent);
     const json_t *devices = json_object_get(entry, "devices");
     const json_t *policies = json_object_get(entry, "policies");
     cluster->devices = calloc(json_array_size(devices) + 1, sizeof *cluster->devices);
@@ -337,6 +435,32 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
         read_policy(json_array_get(policies, i), cluster, &cluster->policies[i], report);
     }
     check_twins(cluster, report);
+    check_permanent(cluster, where, report);
+}
+
+const struct site_cluster *site_cluster_find(const struct site *site, const char *key) {
+    for (size_t i = 0; i < site->cluster_count; i++)
+        if (strcmp(site->clusters[i].key, key) == 0)
+            return &site->clusters[i];
+    return NULL;
+}
+
+/* A parent that is there, and no cluster above itself. */
+static void check_parent(const struct site *site, size_t index, struct report *report) {
+    const struct site_cluster *cluster = &site->clusters[index];
+    char where[64];
+    snprintf(where, sizeof where, "clusters[%zu].parent", index + 1);
+    const struct site_cluster *above = cluster;
+    for (size_t steps = 0; above && above->parent[0]; steps++) {
+        const struct site_cluster *next = site_cluster_find(site, above->parent);
+        if (!next && above == cluster)
+            report_add(report, where, "there is no cluster with the key \"%s\"", cluster->parent);
+        if (next == cluster || steps > site->cluster_count) {
+            report_add(report, where, "the cluster would be part of itself");
+            return;
+        }
+        above = next;
+    }
 }
 
 static void read_head(struct site *site, const char *folder) {
@@ -380,6 +504,8 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
                            site->clusters[i].key, j + 1);
             }
     }
+    for (size_t i = 0; i < site->cluster_count; i++)
+        check_parent(site, i, report);
     if (report->total != before) {
         site_free(site);
         return NULL;

@@ -16,6 +16,7 @@
 #include "driver.h"
 
 #define SITE_PATH_SIZE    (2 * KEY_SIZE)
+#define GRID_ROLE         "grid"
 #define SITE_FILE_MAXIMUM (4U << 20)
 
 struct site_device {
@@ -32,6 +33,10 @@ struct site_device {
     bool observe;
     int phases; /* 0: what the device or its parameters say */
     struct site_limits limits;
+    int share_rank;        /* who is served first of a cluster's limit: the lower one */
+    struct range failsafe; /* W, what it may do by itself when nobody talks to it */
+    bool has_failsafe;
+    int phases_of_site[3]; /* its L1, L2, L3 hang on these of the site: 0, 1, 2 */
     bool has_fallback;
     struct wish_fallback fallback;
     const json_t *parameters; /* borrowed from the tree, or NULL */
@@ -52,6 +57,8 @@ struct site_cluster {
     char id[ID_SIZE]; /* "" until the engine gives it one */
     char name[129];
     char account[KEY_SIZE];
+    char parent[KEY_SIZE];      /* key of the cluster that this one is part of, "": none */
+    struct permanent permanent; /* limits, over all devices of it and of those below */
     bool observe;
     struct site_device *devices;
     size_t device_count;
@@ -75,5 +82,11 @@ struct site *site_load(const char *path, struct report *report);
 /* The same from a tree (stolen). `folder`: where relative paths start. */
 struct site *site_parse(json_t *tree, const char *folder, struct report *report);
 void site_free(struct site *site);
+/* By key, or NULL. */
+const struct site_cluster *site_cluster_find(const struct site *site, const char *key);
+/* The device that measures the cluster's connection, or NULL. */
+const struct site_device *site_grid_meter(const struct site_cluster *cluster);
+/* Whether anything tells what the connection carries. */
+bool site_sees_grid(const struct site_cluster *cluster);
 
 #endif

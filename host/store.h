@@ -18,7 +18,7 @@
 #include "base/report.h"
 #include "constraint.h"
 
-#define STORE_SCHEMA        1
+#define STORE_SCHEMA        2
 #define STORE_QUEUE_MAXIMUM 4096
 #define STORE_KEY_MAXIMUM   512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM  1048576 /* bytes of a value */
@@ -35,12 +35,13 @@ void store_close(struct store *store);
 
 typedef void store_done(void *context, enum err result);
 
-/* Each is copied at once; ERR_FULL when STORE_QUEUE_MAXIMUM wait, or 32 MiB. After any error
+/* `target_id`: of the device, or of the cluster when the constraint has a scope.
+ * Each is copied at once; ERR_FULL when STORE_QUEUE_MAXIMUM wait, or 32 MiB. After any error
  * `done` is not called. `done` may be NULL. It gets ERR_IO when the row could not be written.
  *
  * ERR_REFUSED: a policy's proposal, which is never kept. ERR_RANGE: a state of charge that is not
  * a number, a rank above INT64_MAX. The gates' states in the wish are not kept here. */
-must_check enum err store_put_constraint(struct store *store, const char *device_id,
+must_check enum err store_put_constraint(struct store *store, const char *target_id,
                                          const struct constraint *constraint, store_done *done,
                                          void *context);
 /* ERR_OK also when there was none. */
@@ -57,7 +58,7 @@ must_check enum err store_put_text(struct store *store, const char *kind, const 
 
 /* Calls `row` for each, ended ones too, by rank, on the store's thread while the caller waits. The
  * constraint is lent for the call (constraint_new() copies it); `durable` is set. */
-typedef void store_constraint_row(void *context, const char *device_id,
+typedef void store_constraint_row(void *context, const char *target_id,
                                   const struct constraint *constraint);
 must_check enum err store_load_constraints(struct store *store, store_constraint_row *row,
                                            void *context);

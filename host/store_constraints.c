@@ -1,5 +1,6 @@
 /* Constraints in the store: one row each, keyed by id. What has no opinion is NULL, never 0.
- * The columns account and cluster_id wait for constraints on clusters and are NULL today. */
+ * A constraint is on a device or on a cluster: one of device_id and cluster_id is set, the latter
+ * with a scope. The column account is NULL today. */
 #include <math.h>
 #include <string.h>
 
@@ -14,9 +15,11 @@
 
 struct put_job {
     struct store_job job;
-    char device_id[ID_SIZE];
+    char target_id[ID_SIZE];
     char id[ID_SIZE];
     struct wish wish;
+    enum scope scope;
+    double max_current[3]; /* NAN: no opinion */
     int64_t valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms;
     char created_by[CREATOR_SIZE];
     char reason[REASON_SIZE];
@@ -54,13 +57,19 @@ static enum err put_run(struct store *store, struct store_job *job) {
         "INSERT OR REPLACE INTO constraints (id, device_id, priority, rank, active_power,"
         " min_active_power, max_active_power, min_state_of_charge, max_state_of_charge,"
         " on_conflict, exclusive, valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms,"
-        " created_by, reason)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
+        " created_by, reason, cluster_id, scope, max_current_l1, max_current_l2, max_current_l3)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+        " ?18, ?19, ?20, ?21, ?22)");
     if (!statement)
         return ERR_IO;
     const char *on_conflict = wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
     int bound = bind_text(statement, 1, put->id);
-    bound |= bind_text(statement, 2, put->device_id);
+    bool of_cluster = put->scope != SCOPE_NONE;
+    bound |= bind_text(statement, of_cluster ? 18 : 2, put->target_id);
+    if (of_cluster)
+        bound |= bind_text(statement, 19, scope_name(put->scope));
+    for (int i = 0; i < 3; i++)
+        bound |= bind_soc(statement, 20 + i, !isnan(put->max_current[i]), put->max_current[i]);
     bound |= sqlite3_bind_int(statement, 3, wish->priority);
     bound |= sqlite3_bind_int64(statement, 4, (sqlite3_int64)wish->rank);
     bound |= bind_power(statement, 5, wish->has_set, wish->set);
@@ -86,14 +95,14 @@ static void rank_raise(struct store *store, uint64_t rank) {
     }
 }
 
-enum err store_put_constraint(struct store *store, const char *device_id,
+enum err store_put_constraint(struct store *store, const char *target_id,
                               const struct constraint *constraint, store_done *done,
                               void *context) {
     static const struct store_job_type type = {.run = put_run};
     const struct wish *wish = &constraint->wish;
     if (constraint->policy_key[0])
         return ERR_REFUSED;
-    if (strlen(device_id) >= ID_SIZE || wish->rank > INT64_MAX ||
+    if (strlen(target_id) >= ID_SIZE || wish->rank > INT64_MAX ||
         (wish->has_min_soc && !isfinite(wish->min_soc)) ||
         (wish->has_max_soc && !isfinite(wish->max_soc)))
         return ERR_RANGE;
@@ -101,9 +110,12 @@ enum err store_put_constraint(struct store *store, const char *device_id,
     if (!put)
         return ERR_MEMORY;
     /* Field by field: the reference count beside them moves in other threads. */
-    memcpy(put->device_id, device_id, strlen(device_id));
+    memcpy(put->target_id, target_id, strlen(target_id));
     memcpy(put->id, constraint->id, sizeof put->id);
     put->wish = *wish;
+    put->scope = constraint->scope;
+    for (int i = 0; i < 3; i++)
+        put->max_current[i] = constraint->has_current ? constraint->max_current[i] : (double)NAN;
     put->valid_at_ms = constraint->valid_at.ms;
     put->invalid_at_ms = constraint->invalid_at.ms;
     put->valid_for_ms = constraint->valid_for_ms;
@@ -202,7 +214,16 @@ static bool column_soc(sqlite3_stmt *statement, int column, double *soc) {
     return has;
 }
 
-static bool row_read(sqlite3_stmt *statement, char device_id[ID_SIZE],
+/* False: a scope that this program does not know. */
+static bool row_read_cluster(sqlite3_stmt *statement, struct constraint *constraint) {
+    const char *scope = (const char *)sqlite3_column_text(statement, 17);
+    for (int i = 0; i < 3; i++)
+        if (column_soc(statement, 18 + i, &constraint->max_current[i]))
+            constraint->has_current = true;
+    return !scope || scope_parse(scope, &constraint->scope);
+}
+
+static bool row_read(sqlite3_stmt *statement, char target_id[ID_SIZE],
                      struct constraint *constraint) {
     struct wish *wish = &constraint->wish;
     memset(constraint, 0, sizeof *constraint);
@@ -223,7 +244,8 @@ static bool row_read(sqlite3_stmt *statement, char device_id[ID_SIZE],
     constraint->created_at.ms = sqlite3_column_int64(statement, 14);
     constraint->durable = true;
     return column_text(statement, 0, constraint->id, sizeof constraint->id) &&
-           column_text(statement, 1, device_id, ID_SIZE) &&
+           column_text(statement, 1, target_id, ID_SIZE) &&
+           row_read_cluster(statement, constraint) &&
            column_text(statement, 15, constraint->created_by, sizeof constraint->created_by) &&
            column_text(statement, 16, constraint->reason, sizeof constraint->reason);
 }
@@ -232,22 +254,24 @@ static enum err load_run(struct store *store, struct store_job *job) {
     const struct load_job *load = (const struct load_job *)job;
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_CONSTRAINT_LOAD,
-        "SELECT id, device_id, priority, rank, active_power, min_active_power, max_active_power,"
+        "SELECT id, ifnull(device_id, cluster_id), priority, rank, active_power, min_active_power, "
+        "max_active_power,"
         " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
-        " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason"
-        " FROM constraints WHERE device_id IS NOT NULL ORDER BY rank, id");
+        " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason, scope, max_current_l1,"
+        " max_current_l2, max_current_l3"
+        " FROM constraints WHERE device_id IS NOT NULL OR scope IS NOT NULL ORDER BY rank, id");
     if (!statement)
         return ERR_IO;
     int code;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         struct constraint constraint;
-        char device_id[ID_SIZE];
-        if (row_read(statement, device_id, &constraint))
-            load->row(load->row_context, device_id, &constraint);
+        char target_id[ID_SIZE];
+        if (row_read(statement, target_id, &constraint))
+            load->row(load->row_context, target_id, &constraint);
         else
             log_error("store",
-                      "the constraint %s in the file has a text that is too long, it is "
-                      "left out",
+                      "the constraint %s in the file has a text that is too long or unknown, it "
+                      "is left out",
                       constraint.id);
     }
     enum err result = ERR_OK;

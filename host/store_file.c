@@ -71,6 +71,11 @@ static const char *const migrations[] = {
     "  created_at_ms INTEGER NOT NULL,"
     "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)"
     ") STRICT;",
+    /* constraints on clusters */
+    "ALTER TABLE constraints ADD COLUMN scope TEXT;"          /* with cluster_id: what it counts */
+    "ALTER TABLE constraints ADD COLUMN max_current_l1 REAL;" /* A */
+    "ALTER TABLE constraints ADD COLUMN max_current_l2 REAL;"
+    "ALTER TABLE constraints ADD COLUMN max_current_l3 REAL;",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

@@ -1,5 +1,5 @@
-/* Constraints of one device: list, put in, look at, take out. Reading shows the published snapshot;
- * changing asks the engine and waits until it is on disk and decided. */
+/* Constraints of one device or cluster: list, put in, look at, take out. Reading shows the
+ * published snapshot; changing asks the engine and waits until it is on disk and decided. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +18,7 @@
 
 struct constraint_list {
     const struct decided *decided;
-    const char *device_id;
+    const char *target_id;
     struct wall now;
 };
 
@@ -35,17 +35,16 @@ static bool constraint_shown(const void *context, size_t index) {
 static void constraint_write(const void *context, size_t index, struct json *json) {
     const struct constraint_list *list = context;
     json_object_open(json);
-    present_constraint(json, list->device_id, list->decided, index, list->now);
+    present_constraint(json, list->target_id, list->decided, index, list->now);
     json_object_close(json);
 }
 
 void api_constraint_list(struct exchange *x) {
-    const struct cluster_card *cluster;
-    struct device_card *card = exchange_device(x, &cluster);
-    if (!card)
+    struct target target;
+    if (!exchange_target(x, &target))
         return;
-    struct decided *decided = device_card_decided(card);
-    struct constraint_list list = {decided, card->id, x->now.wall};
+    struct decided *decided = target_decided(&target);
+    struct constraint_list list = {decided, target.id, x->now.wall};
     list_answer(x,
                 &(struct list_source){.context = &list,
                                       .count = decided->count,
@@ -65,21 +64,21 @@ static size_t find_item(const struct decided *decided, const char *id) {
 }
 
 static void answer_missing(struct exchange *x, const char *id) {
-    exchange_problem(
-        x, 404, "This device has no constraint \"%.60s\"; it may have ended or been removed.", id);
+    exchange_problem(x, 404,
+                     "This %s has no constraint \"%.60s\"; it may have ended or been removed.",
+                     x->step_device ? "device" : "cluster", id);
 }
 
 void api_constraint_get(struct exchange *x) {
-    const struct cluster_card *cluster;
-    struct device_card *card = exchange_device(x, &cluster);
-    if (!card)
+    struct target target;
+    if (!exchange_target(x, &target))
         return;
-    struct decided *decided = device_card_decided(card);
+    struct decided *decided = target_decided(&target);
     size_t index = find_item(decided, x->step_name);
     if (index == SIZE_MAX) {
         answer_missing(x, x->step_name);
     } else {
-        struct constraint_list list = {decided, card->id, x->now.wall};
+        struct constraint_list list = {decided, target.id, x->now.wall};
         constraint_write(&list, index, exchange_json(x, 200));
     }
     decided_release(decided);
@@ -136,70 +135,82 @@ static bool accepted(struct exchange *x, const struct ask_answer *answer, const 
     case ASK_BUSY:
         exchange_unavailable(x, 2,
                              "The host did not answer in time; the change may still be applied. "
-                             "Look at the device's constraints before trying again.");
+                             "Look at the constraints before trying again.");
         break;
     }
     return false;
 }
 
 /* The constraint as accepted, with what was decided by it. */
-static void answer_constraint(struct exchange *x, struct device_card *card, struct decided *decided,
-                              const struct ask_answer *answer) {
+static void answer_constraint(struct exchange *x, const struct target *target,
+                              struct decided *decided, const struct ask_answer *answer) {
     const char *id = answer->constraint->id;
     size_t index = find_item(decided, id);
-    struct flexibility flexibility;
-    live_read(&card->live, &flexibility);
     int status = answer->result == ASK_CREATED ? 201 : answer->result == ASK_REPLACED ? 200 : 202;
     struct json *json = exchange_json(x, status);
     json_object_open(json);
     if (index == SIZE_MAX)
-        present_constraint_alone(json, card->id, answer->constraint, x->now.wall);
+        present_constraint_alone(json, target->id, answer->constraint, x->now.wall);
     else
-        present_constraint(json, card->id, decided, index, x->now.wall);
+        present_constraint(json, target->id, decided, index, x->now.wall);
     json_put_boolean(json, "noEffect", index != SIZE_MAX && outlook_no_effect(decided, index));
     json_key(json, "decision");
     json_object_open(json);
     present_decision(json, decided);
     json_object_close(json);
-    present_command(json, &flexibility, card);
+    if (target->device) {
+        struct flexibility flexibility;
+        live_read(&target->device->live, &flexibility);
+        present_command(json, &flexibility, target->device);
+    }
     json_object_close(json);
 }
 
-static void put_location(struct exchange *x, const struct device_card *card, const char *id) {
+static void put_location(struct exchange *x, const struct target *target, const char *id) {
     char location[200];
-    snprintf(location, sizeof location, "/v1/clusters/%s/devices/%s/constraints/%s",
-             card->cluster_id, card->id, id);
+    snprintf(location, sizeof location, "/v1/clusters/%s%s%s/constraints/%s", target->cluster->id,
+             target->device ? "/devices/" : "", target->device ? target->id : "", id);
     exchange_header(x, "Location", location);
 }
 
-static void ask_put(struct exchange *x, struct device_card *card, const struct constraint *draft) {
+static void ask_put(struct exchange *x, const struct target *target,
+                    const struct constraint *draft) {
     struct ask_answer answer = {0};
     struct asker asker = asker_of(x);
-    ask_put_constraint(x->settings->engine, card->id, draft, &asker, PATIENCE_MS, &answer);
+    ask_put_constraint(x->settings->engine, target->id, draft, &asker, PATIENCE_MS, &answer);
     x->now = clock_now(x->settings->clock);
     if (accepted(x, &answer, draft->id)) {
-        struct decided *decided = device_card_decided(card);
-        log_info("api", "%s put constraint %s on device %s (request %s)", asker.created_by,
-                 answer.constraint->id, card->key, x->request_id);
-        answer_constraint(x, card, decided, &answer);
+        struct decided *decided = target_decided(target);
+        log_info("api", "%s put constraint %s on %s %s (request %s)", asker.created_by,
+                 answer.constraint->id, target->kind, target->key, x->request_id);
+        answer_constraint(x, target, decided, &answer);
         if (answer.result != ASK_REPLACED)
-            put_location(x, card, answer.constraint->id);
+            put_location(x, target, answer.constraint->id);
         decided_release(decided);
     }
     ask_answer_free(&answer);
 }
 
+static struct door target_door(const struct exchange *x, const struct target *target) {
+    struct door door = {.horizon_ms = x->settings->horizon_ms};
+    if (!target->device) {
+        door.cluster = true;
+        door.sees_grid = target->cluster->sees_grid;
+        return door;
+    }
+    door.device_type = (int)target->device->type;
+    door.has_soc = target->device->has_soc;
+    door.controllable = target->device->controllable;
+    return door;
+}
+
 static void put_constraint(struct exchange *x, const char *id) {
-    const struct cluster_card *cluster;
-    struct device_card *card = exchange_device(x, &cluster);
-    if (!card)
+    struct target target;
+    if (!exchange_target(x, &target))
         return;
     struct constraint draft;
     struct report report;
-    struct door door = {.device_type = (int)card->type,
-                        .has_soc = card->has_soc,
-                        .controllable = card->controllable,
-                        .horizon_ms = x->settings->horizon_ms};
+    struct door door = target_door(x, &target);
     report_init(&report);
     if (!draft_read(x->tree, &door, x->now, &draft, &report)) {
         exchange_problem_report(x, 422, &report,
@@ -212,7 +223,7 @@ static void put_constraint(struct exchange *x, const char *id) {
     } else {
         if (id)
             lower_id(id, draft.id);
-        ask_put(x, card, &draft);
+        ask_put(x, &target, &draft);
     }
     report_free(&report);
 }
@@ -233,9 +244,8 @@ void api_constraint_put(struct exchange *x) {
 }
 
 void api_constraint_delete(struct exchange *x) {
-    const struct cluster_card *cluster;
-    struct device_card *card = exchange_device(x, &cluster);
-    if (!card)
+    struct target target;
+    if (!exchange_target(x, &target))
         return;
     if (!uuid_valid(x->step_name)) {
         answer_missing(x, x->step_name);
@@ -245,10 +255,10 @@ void api_constraint_delete(struct exchange *x) {
     lower_id(x->step_name, id);
     struct ask_answer answer = {0};
     struct asker asker = asker_of(x);
-    ask_remove_constraint(x->settings->engine, card->id, id, &asker, PATIENCE_MS, &answer);
+    ask_remove_constraint(x->settings->engine, target.id, id, &asker, PATIENCE_MS, &answer);
     if (accepted(x, &answer, id)) {
-        log_info("api", "%s removed constraint %s from device %s (request %s)", asker.created_by,
-                 id, card->key, x->request_id);
+        log_info("api", "%s removed constraint %s from %s %s (request %s)", asker.created_by, id,
+                 target.kind, target.key, x->request_id);
         if (answer.result == ASK_NOT_DURABLE) {
             struct json *json = exchange_json(x, 202);
             json_object_open(json);

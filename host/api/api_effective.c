@@ -1,4 +1,5 @@
-/* Why: what applies on a device now, who won, every loser with its reason, when it changes next. */
+/* Why: what applies on a device or cluster now, who won, every loser with its reason, when it
+ * changes next. */
 #include <math.h>
 
 #include "api/handlers.h"
@@ -29,7 +30,7 @@ static void put_fallback(struct json *json, const struct decided *decided) {
     json_object_close(json);
 }
 
-static void put_constraints(struct json *json, const char *device_id, const struct decided *decided,
+static void put_constraints(struct json *json, const char *target_id, const struct decided *decided,
                             struct wall now) {
     json_key(json, "constraints");
     json_array_open(json);
@@ -37,37 +38,58 @@ static void put_constraints(struct json *json, const char *device_id, const stru
         if (!decided->items[i].constraint)
             continue;
         json_object_open(json);
-        present_constraint(json, device_id, decided, i, now);
+        present_constraint(json, target_id, decided, i, now);
         json_object_close(json);
     }
     json_array_close(json);
 }
 
-void api_effective_get(struct exchange *x) {
-    const struct cluster_card *cluster;
-    struct device_card *card = exchange_device(x, &cluster);
-    if (!card)
+/* What its cluster's limits leave it, within its allowed ranges. */
+static void put_share(struct json *json, const struct cluster_share *share) {
+    json_key(json, "share");
+    if (!share->limited) {
+        json_write_null(json);
         return;
-    struct flexibility flexibility;
-    struct decided *decided = device_card_decided(card);
-    live_read(&card->live, &flexibility);
-    struct wall next;
-    bool changes = outlook_next_change(decided, &next) == ERR_OK;
-    struct json *json = exchange_json(x, 200);
+    }
     json_object_open(json);
-    json_put_string(json, "deviceId", card->id);
-    json_put_time(json, "at", decided->at.wall);
-    json_put_boolean(json, "clockTrusted", decided->at.trusted);
+    present_power(json, "minActivePower", share->min);
+    present_power(json, "maxActivePower", share->max);
+    json_put_known(json, "explanation", share->why);
+    json_object_close(json);
+}
+
+static void put_device(struct json *json, struct device_card *card, const struct decided *decided) {
     json_put_boolean(json, "controllable", decided->has_decision);
     present_decision(json, decided);
     present_ranges(json, "allowedRanges", &decided->allowed);
     json_put_double(json, "stateOfCharge", card->has_soc ? decided->soc : NAN);
     json_put_string(json, "withoutSetPoint",
                     decided->has_decision ? no_set_point_name(decided->no_set_point) : NULL);
+    put_share(json, &decided->share);
     put_fallback(json, decided);
-    put_constraints(json, card->id, decided, x->now.wall);
-    json_put_time(json, "nextChangeAt", changes ? next : (struct wall){0});
+    struct flexibility flexibility;
+    live_read(&card->live, &flexibility);
     present_command(json, &flexibility, card);
+}
+
+void api_effective_get(struct exchange *x) {
+    struct target target;
+    if (!exchange_target(x, &target))
+        return;
+    struct decided *decided = target_decided(&target);
+    struct wall next;
+    bool changes = outlook_next_change(decided, &next) == ERR_OK;
+    struct json *json = exchange_json(x, 200);
+    json_object_open(json);
+    json_put_string(json, target.device ? "deviceId" : "clusterId", target.id);
+    json_put_time(json, "at", decided->at.wall);
+    json_put_boolean(json, "clockTrusted", decided->at.trusted);
+    if (target.device)
+        put_device(json, target.device, decided);
+    else
+        present_split(json, decided);
+    put_constraints(json, target.id, decided, x->now.wall);
+    json_put_time(json, "nextChangeAt", changes ? next : (struct wall){0});
     json_object_close(json);
     decided_release(decided);
 }

@@ -12,7 +12,7 @@ static void write_cluster(const struct cluster_card *cluster, struct json *json)
     json_put_string(json, "key", cluster->key);
     json_put_known(json, "name", cluster->name);
     json_put_known(json, "account", cluster->account);
-    json_put_null(json, "parentId");
+    json_put_known(json, "parentId", cluster->parent_id);
     json_put_string(json, "mode", cluster->observe ? "observe" : "control");
     json_put_integer(json, "deviceCount", (int64_t)cluster->device_count);
     json_object_close(json);

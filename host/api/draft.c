@@ -8,6 +8,7 @@
 
 #define POWER_LARGEST     1e9 /* W: beyond any site, well inside int32_t */
 #define VALID_FOR_MAXIMUM (366.0 * 86400)
+#define CURRENT_LARGEST   1e5 /* A */
 #define TEXT_TIME         64
 
 static const char *const on_conflict_words[] = {"discard", "clamp", NULL};
@@ -28,37 +29,51 @@ static const char *const on_conflict_words[] = {"discard", "clamp", NULL};
         .maximum = TEXT_TIME, .help = (text)                                                       \
     }
 
-static const struct schema fields[] = {
-    {.key = "priority",
-     .kind = SCHEMA_INTEGER,
-     .required = true,
-     .minimum = 0,
-     .maximum = PRIORITY_MAXIMUM,
-     .help = "the higher one wins"},
-    POWER_FIELD("activePower", "W, the power to take; import is positive"),
-    POWER_FIELD("minActivePower", "W, import is positive"),
-    POWER_FIELD("maxActivePower", "W, import is positive"),
-    PERCENT_FIELD("minStateOfCharge", "%, no discharging at or below"),
-    PERCENT_FIELD("maxStateOfCharge", "%, no charging at or above"),
-    TIME_FIELD("validAt", "RFC 3339, \"2030-01-31T18:00:00Z\""),
-    TIME_FIELD("invalidAt", "RFC 3339, \"2030-01-31T18:00:00Z\""),
-    {.key = "validFor",
-     .kind = SCHEMA_NUMBER,
+/* clang-format off */
+#define COMMON_FIELDS                                                                              \
+    {.key = "priority", .kind = SCHEMA_INTEGER, .required = true, .minimum = 0,                    \
+     .maximum = PRIORITY_MAXIMUM, .help = "the higher one wins"},                                  \
+    POWER_FIELD("activePower", "W, the power to take; import is positive"),                        \
+    POWER_FIELD("minActivePower", "W, import is positive"),                                        \
+    POWER_FIELD("maxActivePower", "W, import is positive"),                                        \
+    PERCENT_FIELD("minStateOfCharge", "%, no discharging at or below"),                            \
+    PERCENT_FIELD("maxStateOfCharge", "%, no charging at or above"),                               \
+    TIME_FIELD("validAt", "RFC 3339, \"2030-01-31T18:00:00Z\""),                                   \
+    TIME_FIELD("invalidAt", "RFC 3339, \"2030-01-31T18:00:00Z\""),                                 \
+    {.key = "validFor", .kind = SCHEMA_NUMBER, .nullable = true, .minimum = 0.001,                 \
+     .maximum = VALID_FOR_MAXIMUM, .help = "s, instead of invalidAt"},                             \
+    {.key = "onConflict", .kind = SCHEMA_ENUM, .nullable = true, .one_of = on_conflict_words},     \
+    {.key = "exclusive", .kind = SCHEMA_BOOLEAN, .nullable = true},                                \
+    {.key = "reason", .kind = SCHEMA_STRING, .nullable = true, .minimum = 0,                       \
+     .maximum = REASON_SIZE - 1, .help = "a sentence for people"}
+/* clang-format on */
+
+static const struct schema fields[] = {COMMON_FIELDS, {.key = NULL}};
+static const struct schema body = {.kind = SCHEMA_OBJECT, .fields = fields};
+
+static const char *const scope_words[] = {"connection", "controllable", NULL};
+static const struct schema current_item = {.kind = SCHEMA_NUMBER,
+                                           .nullable = true,
+                                           .minimum = 0,
+                                           .maximum = CURRENT_LARGEST,
+                                           .help = "A, either way"};
+static const struct schema cluster_fields[] = {
+    COMMON_FIELDS,
+    {.key = "scope",
+     .kind = SCHEMA_ENUM,
      .nullable = true,
-     .minimum = 0.001,
-     .maximum = VALID_FOR_MAXIMUM,
-     .help = "s, instead of invalidAt"},
-    {.key = "onConflict", .kind = SCHEMA_ENUM, .nullable = true, .one_of = on_conflict_words},
-    {.key = "exclusive", .kind = SCHEMA_BOOLEAN, .nullable = true},
-    {.key = "reason",
-     .kind = SCHEMA_STRING,
+     .one_of = scope_words,
+     .help = "connection when left out: what the grid meter shows"},
+    {.key = "maxCurrentPhases",
+     .kind = SCHEMA_ARRAY,
      .nullable = true,
-     .minimum = 0,
-     .maximum = REASON_SIZE - 1,
-     .help = "a sentence for people"},
+     .item = &current_item,
+     .minimum = 3,
+     .maximum = 3,
+     .help = "A on L1, L2, L3"},
     {.key = NULL},
 };
-static const struct schema body = {.kind = SCHEMA_OBJECT, .fields = fields};
+static const struct schema cluster_body = {.kind = SCHEMA_OBJECT, .fields = cluster_fields};
 
 /* A number that can be used although the schema may have found mistakes elsewhere. */
 static bool read_number(const json_t *tree, const char *key, double minimum, double maximum,
@@ -91,6 +106,17 @@ static void read_wish(const json_t *tree, struct wish *wish) {
                             ? ON_CONFLICT_CLAMP
                             : ON_CONFLICT_DISCARD;
     wish->exclusive = json_is_true(json_object_get(tree, "exclusive"));
+}
+
+static void read_cluster(const json_t *tree, struct constraint *draft) {
+    const json_t *currents = json_object_get(tree, "maxCurrentPhases");
+    draft->scope = SCOPE_CONNECTION;
+    (void)scope_parse(tree_string(tree, "scope", ""), &draft->scope);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *current = json_array_get(currents, i);
+        draft->max_current[i] = json_is_number(current) ? json_number_value(current) : (double)NAN;
+        draft->has_current = draft->has_current || json_is_number(current);
+    }
 }
 
 /* True when the field is there and a moment; a text that is none is a mistake. */
@@ -147,8 +173,11 @@ bool draft_read(const json_t *tree, const struct door *door, struct now now,
                 struct constraint *draft, struct report *report) {
     size_t before = report->total;
     *draft = (struct constraint){0};
-    bool form_ok = schema_check(&body, tree, "", PATH_POINTER, report);
+    bool form_ok =
+        schema_check(door->cluster ? &cluster_body : &body, tree, "", PATH_POINTER, report);
     read_wish(tree, &draft->wish);
+    if (door->cluster)
+        read_cluster(tree, draft);
     const json_t *reason = json_object_get(tree, "reason");
     if (json_is_string(reason))
         snprintf(draft->reason, sizeof draft->reason, "%s", json_string_value(reason));
@@ -163,7 +192,7 @@ bool draft_read(const json_t *tree, const struct door *door, struct now now,
     (void)constraint_check(draft, door, now, &sense);
     /* "Says nothing" would be wrong of a body whose fields say something unreadable. */
     for (size_t i = 0; i < sense.count; i++)
-        if (form_ok || sense.items[i].where[0] || !door->controllable)
+        if (form_ok || sense.items[i].where[0] || !(door->controllable || door->cluster))
             report_add(report, sense.items[i].where, "%s", sense.items[i].text);
     report_free(&sense);
     return report->total == before;

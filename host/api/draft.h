@@ -9,7 +9,8 @@
 #include "constraint.h"
 
 /* Fills `draft` from `tree`: times absolute, id and creator empty. False with mistakes by JSON
- * pointer. Defaults: onConflict discard, exclusive false, validAt now. */
+ * pointer. Defaults: onConflict discard, exclusive false, validAt now; on a cluster scope
+ * connection. */
 must_check bool draft_read(const json_t *tree, const struct door *door, struct now now,
                            struct constraint *draft, struct report *report);
 

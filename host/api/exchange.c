@@ -98,6 +98,35 @@ struct device_card *exchange_device(struct exchange *x, const struct cluster_car
     return device;
 }
 
+bool exchange_target(struct exchange *x, struct target *target) {
+    *target = (struct target){0};
+    if (x->step_device) {
+        target->device = exchange_device(x, &target->cluster);
+        if (!target->device)
+            return false;
+        target->id = target->device->id;
+        target->key = target->device->key;
+        target->kind = "device";
+        return true;
+    }
+    target->cluster = exchange_cluster(x);
+    if (!target->cluster)
+        return false;
+    if (!target->cluster->slot) {
+        exchange_unavailable(x, 5, "Memory is short: this cluster cannot be shown.");
+        return false;
+    }
+    target->id = target->cluster->id;
+    target->key = target->cluster->key;
+    target->kind = "cluster";
+    return true;
+}
+
+struct decided *target_decided(const struct target *target) {
+    return target->device ? device_card_decided(target->device)
+                          : decided_slot_get(target->cluster->slot);
+}
+
 /* The API's answers may be shown by a browser but never run anything; the page's files may load
  * what comes from here and nothing else. */
 #define POLICY_API "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"

@@ -79,6 +79,16 @@ const struct cluster_card *exchange_cluster(struct exchange *x);
 /* Belongs to the directory, which the exchange holds. */
 struct device_card *exchange_device(struct exchange *x, const struct cluster_card **cluster);
 
+/* What constraints stand on: the device of the path, or without one in it the whole cluster. */
+struct target {
+    const struct cluster_card *cluster;
+    struct device_card *device; /* NULL: the cluster */
+    const char *id, *key;       /* of either */
+    const char *kind;           /* "device", "cluster" */
+};
+bool exchange_target(struct exchange *x, struct target *target);
+struct decided *target_decided(const struct target *target); /* held */
+
 /* The whole answer, head and body; to be freed. `close`: the connection ends after it. Only the
  * head when the request's method is HEAD, or when the body is poured. */
 void exchange_render(struct exchange *x, bool close, struct buf *out);

@@ -1,5 +1,6 @@
 #include "api/present.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,14 @@ static void put_explanation(struct json *json, const struct decided *decided, si
                 wishes[i].has_set = false;
             verdicts[i] = item->verdict;
         }
-        verdict_explain(wishes, verdicts, (int)index, label, &labels, &explanation);
+        const struct constraint *constraint = decided->items[index].constraint;
+        if (constraint && constraint->has_current && !constraint->wish.has_min &&
+            !constraint->wish.has_max && decided->items[index].verdict.outcome == OUTCOME_APPLIED)
+            buf_format(&explanation, "applied: at most %g A, %g A, %g A on L1, L2, L3",
+                       constraint->max_current[0], constraint->max_current[1],
+                       constraint->max_current[2]);
+        else
+            verdict_explain(wishes, verdicts, (int)index, label, &labels, &explanation);
     }
     json_put_known(json, "explanation", buf_string(&explanation));
     buf_free(&explanation);
@@ -106,13 +114,17 @@ static const char *outcome_name(enum outcome outcome) {
     return names[outcome];
 }
 
-void present_winner(struct json *json, const char *key, const struct decided *decided, int by) {
+static const char *present_name(const struct decided *decided, int by) {
     const char *name = NULL;
     if (by == BY_DEVICE)
-        name = "device";
+        name = decided->cluster ? "site" : "device";
     else if (by >= 0 && (size_t)by < decided->count)
         name = decided->items[by].constraint ? decided->items[by].constraint->id : "fallback";
-    json_put_string(json, key, name);
+    return name;
+}
+
+void present_winner(struct json *json, const char *key, const struct decided *decided, int by) {
+    json_put_string(json, key, present_name(decided, by));
 }
 
 void present_outcome(struct json *json, const struct decided *decided, size_t index) {
@@ -140,17 +152,35 @@ static void put_percent(struct json *json, const char *key, bool has, double soc
         json_write_null(json);
 }
 
-static void put_fields(struct json *json, const char *device_id,
+void present_currents(struct json *json, const char *key, const double currents[3]) {
+    json_key(json, key);
+    json_array_open(json);
+    for (int i = 0; i < 3; i++)
+        json_write_double(json, currents[i]);
+    json_array_close(json);
+}
+
+static void put_fields(struct json *json, const char *target_id,
                        const struct constraint *constraint) {
     const struct wish *wish = &constraint->wish;
+    bool of_cluster = constraint->scope != SCOPE_NONE;
     json_put_string(json, "id", constraint->id);
-    json_put_string(json, "deviceId", device_id);
+    json_put_string(json, of_cluster ? "clusterId" : "deviceId", target_id);
     json_put_integer(json, "priority", wish->priority);
-    put_watts(json, "activePower", wish->has_set, wish->set);
+    if (of_cluster)
+        json_put_string(json, "scope", scope_name(constraint->scope));
+    else
+        put_watts(json, "activePower", wish->has_set, wish->set);
     put_watts(json, "minActivePower", wish->has_min, wish->min);
     put_watts(json, "maxActivePower", wish->has_max, wish->max);
-    put_percent(json, "minStateOfCharge", wish->has_min_soc, wish->min_soc);
-    put_percent(json, "maxStateOfCharge", wish->has_max_soc, wish->max_soc);
+    if (of_cluster && constraint->has_current) {
+        present_currents(json, "maxCurrentPhases", constraint->max_current);
+    } else if (of_cluster) {
+        json_put_null(json, "maxCurrentPhases");
+    } else {
+        put_percent(json, "minStateOfCharge", wish->has_min_soc, wish->min_soc);
+        put_percent(json, "maxStateOfCharge", wish->has_max_soc, wish->max_soc);
+    }
     json_put_time(json, "validAt", constraint->valid_at);
     json_put_time(json, "invalidAt", constraint->invalid_at);
     put_percent(json, "validFor", constraint->valid_for_ms > 0,
@@ -172,14 +202,15 @@ static void put_status(struct json *json, const struct constraint *constraint, b
     json_put_string(json, "status", status);
 }
 
-void present_constraint(struct json *json, const char *device_id, const struct decided *decided,
+void present_constraint(struct json *json, const char *target_id, const struct decided *decided,
                         size_t index, struct wall now) {
     const struct decided_item *item = &decided->items[index];
-    put_fields(json, device_id, item->constraint);
+    put_fields(json, target_id, item->constraint);
     put_status(json, item->constraint, item->in_force, now);
     if (item->in_force && decided->has_decision) {
-        json_put_boolean(json, "setPointInForce",
-                         item->constraint->wish.has_set && item->set_in_force);
+        if (!decided->cluster)
+            json_put_boolean(json, "setPointInForce",
+                             item->constraint->wish.has_set && item->set_in_force);
         present_outcome(json, decided, index);
     } else {
         json_put_null(json, "outcome");
@@ -188,9 +219,9 @@ void present_constraint(struct json *json, const char *device_id, const struct d
     }
 }
 
-void present_constraint_alone(struct json *json, const char *device_id,
+void present_constraint_alone(struct json *json, const char *target_id,
                               const struct constraint *constraint, struct wall now) {
-    put_fields(json, device_id, constraint);
+    put_fields(json, target_id, constraint);
     put_status(json, constraint, false, now);
     json_put_null(json, "outcome");
     json_put_null(json, "against");
@@ -199,7 +230,73 @@ void present_constraint_alone(struct json *json, const char *device_id,
 
 /* --- decision -------------------------------------------------------------------------------- */
 
+static void put_limit(struct json *json, const struct decided *decided, enum scope scope) {
+    const struct limit *limit = &decided->cluster->limits[scope];
+    json_key(json, scope_name(scope));
+    json_object_open(json);
+    present_power(json, "minActivePower", limit->min);
+    present_power(json, "maxActivePower", limit->max);
+    present_currents(json, "maxCurrentPhases", limit->current);
+    json_key(json, "winners");
+    json_object_open(json);
+    present_winner(json, "minActivePower", decided, limit->min_by);
+    present_winner(json, "maxActivePower", decided, limit->max_by);
+    json_key(json, "maxCurrentPhases");
+    json_array_open(json);
+    for (int i = 0; i < 3; i++)
+        json_write_string(json, present_name(decided, limit->current_by[i]));
+    json_array_close(json);
+    json_object_close(json);
+    json_put_boolean(json, "unmet", limit->unmet);
+    json_object_close(json);
+}
+
+static void put_measure(struct json *json, const struct cluster_measure *measure) {
+    json_key(json, "connection");
+    json_object_open(json);
+    json_put_known(json, "meter", measure->meter);
+    json_put_double(json, "activePower", measure->power);
+    present_currents(json, "activePowerPhases", measure->power_phases);
+    json_put_double(json, "uncontrolledPower", measure->uncontrolled);
+    json_put_string(json, "uncontrolledBy",
+                    measure->metered                ? "meter"
+                    : !isnan(measure->uncontrolled) ? "maxUncontrolledPower"
+                                                    : NULL);
+    json_put_double(json, "controllablePower", measure->controllable);
+    json_object_close(json);
+}
+
+void present_split(struct json *json, const struct decided *decided) {
+    const struct cluster_decided *cluster = decided->cluster;
+    json_key(json, "limits");
+    json_object_open(json);
+    put_limit(json, decided, SCOPE_CONNECTION);
+    put_limit(json, decided, SCOPE_CONTROLLABLE);
+    json_object_close(json);
+    put_measure(json, &cluster->measure);
+    json_key(json, "shares");
+    json_array_open(json);
+    for (size_t i = 0; i < cluster->share_count; i++) {
+        const struct cluster_share *share = &cluster->shares[i];
+        json_object_open(json);
+        json_put_string(json, "deviceId", share->device_id);
+        json_put_string(json, "key", share->key);
+        present_power(json, "minActivePower", share->min);
+        present_power(json, "maxActivePower", share->max);
+        json_put_known(json, "explanation", share->why);
+        json_object_close(json);
+    }
+    json_array_close(json);
+    json_put_boolean(json, "unmet", cluster->alarm[0] != '\0');
+    json_put_known(json, "alarm", cluster->alarm);
+    json_put_time(json, "alarmSince", cluster->alarm[0] ? cluster->alarm_since : (struct wall){0});
+}
+
 void present_decision(struct json *json, const struct decided *decided) {
+    if (decided->cluster) {
+        present_split(json, decided);
+        return;
+    }
     const struct decision *decision = &decided->decision;
     bool has = decided->has_decision;
     const struct ranges none = {0};

@@ -14,12 +14,17 @@ void present_command(struct json *json, const struct flexibility *flexibility,
                      struct device_card *card);
 /* One constraint as its resource; with outcome and explanation when it is in force. `index` into
  * decided->items. Members only, into an object that is open. */
-void present_constraint(struct json *json, const char *device_id, const struct decided *decided,
+void present_constraint(struct json *json, const char *target_id, const struct decided *decided,
                         size_t index, struct wall now);
 /* The same of a constraint that the snapshot does not show. */
-void present_constraint_alone(struct json *json, const char *device_id,
+void present_constraint_alone(struct json *json, const char *target_id,
                               const struct constraint *constraint, struct wall now);
-/* What is decided: powers, winners, limited, unmet. Members only. */
+/* [l1, l2, l3]; what is not finite is null. */
+void present_currents(struct json *json, const char *key, const double currents[3]);
+/* What is decided on a cluster: limits, winners, the connection, shares, what cannot be reached.
+ * Members only. */
+void present_split(struct json *json, const struct decided *decided);
+/* What is decided: powers, winners, limited, unmet; of a cluster its split. Members only. */
 void present_decision(struct json *json, const struct decided *decided);
 /* Who: a constraint's id, "fallback", "device", or null. `by`: index into items, or BY_*. */
 void present_winner(struct json *json, const char *key, const struct decided *decided, int by);

@@ -232,7 +232,9 @@ static inline struct directory *kit_directory(struct kit *kit) {
                                                    .key = "home",
                                                    .name = "Wall Street 5",
                                                    .account = "owner",
-                                                   .device_count = 3};
+                                                   .device_count = 3,
+                                                   .slot = decided_slot_new()};
+    assert_non_null(directory->clusters[0].slot);
     directory->devices[0] = kit_device(ID_WALLBOX, "wallbox", DEVICE_CHARGING_STATION);
     directory->devices[1] = kit_device(ID_BATTERY, "battery", DEVICE_BATTERY);
     directory->devices[2] = kit_device(ID_METER, "grid", DEVICE_METER);

@@ -275,6 +275,31 @@ static void what_the_report_held_before_is_not_held_against_it(void **state) {
     assert_int_equal(desk->report.count, 1);
 }
 
+/* --- on a cluster ----------------------------------------------------------------------------- */
+
+static void a_cluster_takes_limits_and_nothing_else(void **state) {
+    struct desk *desk = *state;
+    desk->door = (struct door){.cluster = true, .sees_grid = true, .horizon_ms = 25 * 3600000LL};
+    desk->constraint.scope = SCOPE_CONNECTION;
+    assert_accepted(desk, WISH(MIN(-3000), MAX(4200)));
+    assert_accepted(desk, WISH(MAX(-3000))); /* it has no sign of its own: at least 3 kW fed in */
+    assert_refused(desk, WISH(SET(2000)), "/activePower", "minActivePower or maxActivePower");
+    assert_refused(desk, WISH(MIN(0), MIN_SOC(20)), "/minStateOfCharge", "on its batteries");
+    assert_refused(desk, WISH(MIN(1), MAX(0)), "/minActivePower", "above");
+    assert_refused(desk, WISH(.priority = 5), "", "maxCurrentPhases");
+    desk->constraint.has_current = true;
+    assert_accepted(desk, WISH(.priority = 5));
+}
+
+static void a_connection_that_nothing_measures_takes_no_limit(void **state) {
+    struct desk *desk = *state;
+    desk->door = (struct door){.cluster = true, .horizon_ms = 25 * 3600000LL};
+    desk->constraint.scope = SCOPE_CONNECTION;
+    assert_refused(desk, WISH(MAX(4200)), "/scope", "controllable");
+    desk->constraint.scope = SCOPE_CONTROLLABLE;
+    assert_accepted(desk, WISH(MAX(4200)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_copy_lives_as_long_as_its_last_reference, setup,
@@ -308,6 +333,9 @@ int main(void) {
             without_trust_in_the_clock_only_the_past_and_durations_are_judged, setup, teardown),
         cmocka_unit_test_setup_teardown(all_mistakes_are_found_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_report_held_before_is_not_held_against_it, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_cluster_takes_limits_and_nothing_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_connection_that_nothing_measures_takes_no_limit, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,13 +107,53 @@ static void what_only_shows_between_entries_is_told_too(void **state) {
     report_free(&report);
 }
 
-static void a_limit_that_would_not_be_kept_is_refused(void **state) {
+static void limits_of_a_cluster_are_taken_as_written(void **state) {
+    (void)state;
+    struct report report;
+    struct site *site = parse(
+        "return { store = { directory = '/s' }, clusters = { { key = 'h', maxUncontrolledPower = 0,"
+        " limits = { maxActivePower = 0, maxCurrent = 35, scope = 'controllable' }, devices = {"
+        "{ key = 'a', driver = 'd', link = 'tcp://h:1', shareRank = 3, phaseRotation = 'STR',"
+        "  failsafe = { maxActivePower = 1380 } } } },"
+        " { key = 'hall', parent = 'h' } } }",
+        &report);
+    assert_non_null(site);
+    const struct site_cluster *home = &site->clusters[0];
+    assert_true(home->permanent.max == 0 && isnan(home->permanent.min));
+    assert_true(home->permanent.current == 35);
+    assert_int_equal(home->permanent.scope, SCOPE_CONTROLLABLE);
+    assert_true(home->permanent.uncontrolled_import == 0);
+    assert_string_equal(site->clusters[1].parent, "h");
+    assert_true(isnan(site->clusters[1].permanent.max));
+    const struct site_device *a = &home->devices[0];
+    assert_int_equal(a->share_rank, 3);
+    assert_true(a->has_failsafe && a->failsafe.hi == 1380 && a->failsafe.lo == 0);
+    /* STR: its L1 hangs on L2, its L2 on L3, its L3 on L1. */
+    assert_int_equal(a->phases_of_site[0], 1);
+    assert_int_equal(a->phases_of_site[1], 2);
+    assert_int_equal(a->phases_of_site[2], 0);
+    site_free(site);
+    report_free(&report);
+}
+
+static void a_limit_that_could_not_be_kept_is_refused(void **state) {
     (void)state;
     struct report report;
     assert_null(parse("return { store = { directory = '/s' }, clusters = { { key = 'h',"
-                      " limits = { maxActivePower = 4200 } } } }",
+                      " limits = { maxActivePower = 4200 }, devices = {"
+                      "{ key = 'a', driver = 'd', link = 'tcp://h:1', phaseRotation = 'L1' } } },"
+                      " { key = 'i', parent = 'j' }, { key = 'j', parent = 'i' },"
+                      " { key = 'k', parent = 'nowhere' },"
+                      " { key = 'l', devices = {"
+                      "{ key = 'a', driver = 'd', link = 'tcp://h:2', role = 'grid' },"
+                      "{ key = 'b', driver = 'd', link = 'tcp://h:3', role = 'grid' } } } } }",
                       &report));
-    assert_true(says(&report, "clusters[1].limits", "devices"));
+    assert_true(says(&report, "clusters[1].limits", "maxUncontrolledPower"));
+    assert_true(says(&report, "clusters[1].devices[1].phaseRotation", "STR"));
+    assert_true(says(&report, "clusters[2].parent", "part of itself"));
+    assert_true(says(&report, "clusters[3].parent", "part of itself"));
+    assert_true(says(&report, "clusters[4].parent", "no cluster with the key"));
+    assert_true(says(&report, "clusters[5].devices[2]", "one grid meter"));
     report_free(&report);
 }
 
@@ -136,7 +176,8 @@ int main(void) {
         cmocka_unit_test(a_limit_of_zero_is_a_limit),
         cmocka_unit_test(all_mistakes_are_told_at_once_with_their_places),
         cmocka_unit_test(what_only_shows_between_entries_is_told_too),
-        cmocka_unit_test(a_limit_that_would_not_be_kept_is_refused),
+        cmocka_unit_test(limits_of_a_cluster_are_taken_as_written),
+        cmocka_unit_test(a_limit_that_could_not_be_kept_is_refused),
         cmocka_unit_test(parts_of_one_machine_may_share_link_and_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,7 +111,7 @@ static void the_settings_that_durability_rests_on_are_in_force(void **state) {
     static const char *const expected[][2] = {
         {"PRAGMA journal_mode", "wal"},  {"PRAGMA synchronous", "2"},
         {"PRAGMA foreign_keys", "1"},    {"PRAGMA trusted_schema", "0"},
-        {"PRAGMA busy_timeout", "2000"}, {"PRAGMA user_version", "1"},
+        {"PRAGMA busy_timeout", "2000"}, {"PRAGMA user_version", "2"},
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         sqlite3_stmt *statement;
@@ -160,7 +160,7 @@ static void a_file_of_a_newer_program_is_refused_and_left_alone(void **state) {
     store_close(store_opened(folder));
     tamper(folder, "PRAGMA user_version = 7");
     assert_int_equal(store_refused(folder->path, "newer derd (layout 7"), ERR_REFUSED);
-    tamper(folder, "PRAGMA user_version = 1");
+    tamper(folder, "PRAGMA user_version = 2");
     store_close(store_opened(folder));
 }
 
@@ -327,6 +327,33 @@ static void what_was_put_and_removed_is_gone_whatever_waits_together(void **stat
     load(store, &loaded);
     assert_int_equal(loaded.count, 1);
     assert_string_equal(loaded.items[0].id, constraint.id);
+    store_close(store);
+}
+
+/* Beside a device's, whose row has no scope; a phase without an opinion stays one. */
+static void a_constraint_of_a_cluster_keeps_its_scope_and_currents(void **state) {
+    struct store *store = store_opened(*state);
+    struct loaded loaded;
+    struct constraint of_device = constraint_plain(1), of_cluster = constraint_plain(2);
+    of_cluster.scope = SCOPE_CONTROLLABLE;
+    of_cluster.has_current = true;
+    of_cluster.max_current[0] = 16.5;
+    of_cluster.max_current[1] = NAN;
+    of_cluster.max_current[2] = 0;
+    put(store, &of_device, NULL);
+    put(store, &of_cluster, NULL);
+    store_close(store);
+    store = store_opened(*state);
+    load(store, &loaded);
+    assert_int_equal(loaded.count, 2);
+    assert_string_equal(loaded.devices[1], DEVICE);
+    assert_int_equal(loaded.items[0].scope, SCOPE_NONE);
+    assert_false(loaded.items[0].has_current);
+    assert_int_equal(loaded.items[1].scope, SCOPE_CONTROLLABLE);
+    assert_true(loaded.items[1].has_current);
+    assert_true(loaded.items[1].max_current[0] == 16.5);
+    assert_true(isnan(loaded.items[1].max_current[1]));
+    assert_true(loaded.items[1].max_current[2] == 0);
     store_close(store);
 }
 
@@ -800,6 +827,7 @@ int main(void) {
         with_folder(no_opinion_is_not_zero_after_a_restart),
         with_folder(a_constraint_with_a_known_id_takes_the_place_of_the_old_one),
         with_folder(what_was_put_and_removed_is_gone_whatever_waits_together),
+        with_folder(a_constraint_of_a_cluster_keeps_its_scope_and_currents),
         with_folder(the_last_rank_outlives_its_constraint),
         with_folder(proposals_and_impossible_numbers_are_not_taken),
         with_folder(only_what_ended_more_than_25_hours_ago_is_pruned),
