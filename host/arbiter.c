@@ -326,3 +326,16 @@ void verdict_explain(const struct wish *wishes, const struct verdict *verdicts, 
     if (verdict->gate_max)
         buf_format(text, "; no charging: maxStateOfCharge is %g %%", wish->max_soc);
 }
+
+const char *outcome_name(enum outcome outcome) {
+    static const char *const names[] = {[OUTCOME_APPLIED] = "applied",
+                                        [OUTCOME_DISCARDED] = "discarded",
+                                        [OUTCOME_CLAMPED] = "clamped",
+                                        [OUTCOME_OVERRIDDEN] = "overridden",
+                                        [OUTCOME_EXCLUDED] = "excluded"};
+    return names[outcome];
+}
+
+const char *on_conflict_name(enum on_conflict on_conflict) {
+    return on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
+}

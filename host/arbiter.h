@@ -37,6 +37,10 @@ enum outcome {
     OUTCOME_EXCLUDED    /* stands below the exclusive `against` */
 };
 
+/* "applied"; the words of JSON and of the vocabulary. */
+const char *outcome_name(enum outcome outcome);
+const char *on_conflict_name(enum on_conflict on_conflict);
+
 #define BY_NOBODY (-1)
 #define BY_DEVICE (-2) /* the allowed ranges */
 

@@ -213,3 +213,10 @@ bool constraint_check(const struct constraint *constraint, const struct door *do
     check_times(constraint, door->horizon_ms, now, report);
     return report->total == before;
 }
+
+const char *constraint_status_name(enum constraint_status status) {
+    static const char *const names[] = {[CONSTRAINT_SCHEDULED] = "scheduled",
+                                        [CONSTRAINT_IN_FORCE] = "inForce",
+                                        [CONSTRAINT_EXPIRED] = "expired"};
+    return names[status];
+}

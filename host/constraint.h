@@ -52,6 +52,9 @@ bool scope_parse(const char *name, enum scope *scope);
 /* A bound, which is applied even when the store fails. */
 bool constraint_bounds(const struct constraint *constraint);
 
+enum constraint_status { CONSTRAINT_SCHEDULED, CONSTRAINT_IN_FORCE, CONSTRAINT_EXPIRED };
+const char *constraint_status_name(enum constraint_status status); /* "inForce" */
+
 /* A copy on the heap with one reference; NULL without memory. */
 struct constraint *constraint_new(const struct constraint *from);
 struct constraint *constraint_hold(struct constraint *constraint);

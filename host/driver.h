@@ -53,6 +53,8 @@ struct control_write {
 };
 
 enum no_set_point { NO_SET_OWN_CONTROL, NO_SET_FOLLOWS_MAX, NO_SET_OFF };
+#define NO_SET_COUNT 3
+const char *no_set_point_name(enum no_set_point no_set_point); /* "ownControl" */
 
 struct control {
     bool present; /* false: cannot be controlled */

@@ -216,10 +216,16 @@ static void case_compile(struct compile *compile, const json_t *list, const char
     }
 }
 
+static const char *const no_set_points[NO_SET_COUNT + 1] = {
+    [NO_SET_OWN_CONTROL] = "ownControl", [NO_SET_FOLLOWS_MAX] = "followsMax", [NO_SET_OFF] = "off"};
+
+const char *no_set_point_name(enum no_set_point no_set_point) {
+    return no_set_points[no_set_point];
+}
+
 static bool controls_shape_check(struct compile *compile, const json_t *tree, const char *where) {
-    static const char *const without[] = {"ownControl", "followsMax", "off", NULL};
     static const struct schema fields[] = {
-        {.key = "withoutSetPoint", .kind = SCHEMA_ENUM, .one_of = without},
+        {.key = "withoutSetPoint", .kind = SCHEMA_ENUM, .one_of = no_set_points},
         {.key = "charge", .kind = SCHEMA_ANY},
         {.key = "discharge", .kind = SCHEMA_ANY},
         {.key = "hold", .kind = SCHEMA_ANY},

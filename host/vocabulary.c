@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "constraint.h"
+#include "driver.h"
 #include "flexibility.h"
 
 struct word {
@@ -57,6 +59,42 @@ static const struct word command_states[] = {
     [COMMAND_UNSUPPORTED] = {0, "The driver has no way to do it."},
     [COMMAND_UNREACHABLE] = {0, "The device does not answer; it is sent first on its return."},
     [COMMAND_DIVERGING] = {0, "The device is outside the bounds for longer than it may take."},
+};
+
+static const struct word followings[] = {
+    [FOLLOWING_WITHIN] = {0, "Does what it was told."},
+    [FOLLOWING_BELOW] = {0, "Takes or gives less than it may."},
+    [FOLLOWING_ABOVE] = {0, "Takes or gives more than its set point."},
+};
+
+static const struct word outcomes[] = {
+    [OUTCOME_APPLIED] = {0, "All of it took effect."},
+    [OUTCOME_DISCARDED] = {0, "It conflicts with what stands above it and has no effect."},
+    [OUTCOME_CLAMPED] = {0, "It took effect at the edge that what stands above it left."},
+    [OUTCOME_OVERRIDDEN] = {0, "Its set point gave way to another; its bounds were applied."},
+    [OUTCOME_EXCLUDED] = {0, "It stands below one that is exclusive."},
+};
+
+static const struct word constraint_statuses[] = {
+    [CONSTRAINT_SCHEDULED] = {0, "It begins later."},
+    [CONSTRAINT_IN_FORCE] = {0, "It is among those that are decided between now."},
+    [CONSTRAINT_EXPIRED] = {0, "It has ended."},
+};
+
+static const struct word on_conflicts[] = {
+    [ON_CONFLICT_DISCARD] = {0, "It has no effect when it conflicts with what stands above it."},
+    [ON_CONFLICT_CLAMP] = {0, "It moves to the nearest edge of what stands above it."},
+};
+
+static const struct word scopes[] = {
+    [SCOPE_CONNECTION] = {0, "What the grid meter shows: fuse, feed-in."},
+    [SCOPE_CONTROLLABLE] = {0, "The sum of the controllable devices."},
+};
+
+static const struct word no_set_points[] = {
+    [NO_SET_OWN_CONTROL] = {0, "The device decides by itself within the bounds."},
+    [NO_SET_FOLLOWS_MAX] = {0, "The device takes what the upper bound allows."},
+    [NO_SET_OFF] = {0, "The device stays off."},
 };
 
 /* Ranges are generous but finite: a value outside one is a wrong scale or a wrong register map. */
@@ -147,6 +185,8 @@ _Static_assert(COUNT_OF(device_types) == DEVICE_TYPE_COUNT, "each device type ha
 _Static_assert(COUNT_OF(device_states) == STATE_COUNT, "each state has a word");
 _Static_assert(COUNT_OF(connections) == CONNECTION_COUNT, "each connection has a word");
 _Static_assert(COUNT_OF(command_states) == COMMAND_DIVERGING + 1, "each command state has a word");
+_Static_assert(COUNT_OF(scopes) == SCOPE_COUNT, "each scope has a word");
+_Static_assert(COUNT_OF(no_set_points) == NO_SET_COUNT, "each behaviour has a word");
 _Static_assert(COUNT_OF(points) == POINT_COUNT, "each point has a word");
 
 static bool word_find(const struct word *words, size_t count, const char *name, size_t *index) {
@@ -217,13 +257,42 @@ bool unit_factor(const char *from, const char *to, double *factor) {
     return true;
 }
 
+static void write_word(struct buf *json, const char *name, const char *meaning, bool first) {
+    buf_format(json, "%s{\"name\":\"%s\",\"meaning\":\"%s\"}", first ? "" : ",", name, meaning);
+}
+
 static void write_words(struct buf *json, const char *list, const struct word *words,
                         size_t count) {
     buf_format(json, "\"%s\":[", list);
     for (size_t i = 0; i < count; i++)
-        buf_format(json, "%s{\"name\":\"%s\",\"meaning\":\"%s\"}", i ? "," : "", words[i].name,
-                   words[i].meaning);
+        write_word(json, words[i].name, words[i].meaning, i == 0);
     buf_text(json, "],");
+}
+
+/* A list whose names stand with their enum: `name_of` gives them. What has no meaning here is never
+ * shown and left out. */
+#define WRITE_NAMED(json, list, words, type, name_of)                                              \
+    do {                                                                                           \
+        bool first = true;                                                                         \
+        buf_format(json, "\"%s\":[", list);                                                        \
+        for (size_t i = 0; i < COUNT_OF(words); i++) {                                             \
+            if (!(words)[i].meaning)                                                               \
+                continue;                                                                          \
+            write_word(json, name_of((type)i), (words)[i].meaning, first);                         \
+            first = false;                                                                         \
+        }                                                                                          \
+        buf_text(json, "],");                                                                      \
+    } while (0)
+
+static void write_named_words(struct buf *json) {
+    WRITE_NAMED(json, "commandStates", command_states, enum command_state, command_state_name);
+    WRITE_NAMED(json, "followings", followings, enum following, following_name);
+    WRITE_NAMED(json, "outcomes", outcomes, enum outcome, outcome_name);
+    WRITE_NAMED(json, "constraintStatuses", constraint_statuses, enum constraint_status,
+                constraint_status_name);
+    WRITE_NAMED(json, "onConflicts", on_conflicts, enum on_conflict, on_conflict_name);
+    WRITE_NAMED(json, "scopes", scopes, enum scope, scope_name);
+    WRITE_NAMED(json, "withoutSetPoint", no_set_points, enum no_set_point, no_set_point_name);
 }
 
 static void write_point(struct buf *json, size_t id) {
@@ -240,15 +309,11 @@ static void write_point(struct buf *json, size_t id) {
 
 /* No text of the tables above holds a character that JSON would escape. */
 void vocabulary_write(struct buf *json) {
-    struct word commands[COUNT_OF(command_states)];
-    for (size_t i = 0; i < COUNT_OF(command_states); i++)
-        commands[i] =
-            (struct word){command_state_name((enum command_state)i), command_states[i].meaning};
     buf_char(json, '{');
     write_words(json, "deviceTypes", device_types, DEVICE_TYPE_COUNT);
     write_words(json, "states", device_states, STATE_COUNT);
     write_words(json, "connections", connections, CONNECTION_COUNT);
-    write_words(json, "commandStates", commands, COUNT_OF(commands));
+    write_named_words(json);
     buf_text(json, "\"points\":[");
     for (size_t i = 0; i < POINT_COUNT; i++) {
         if (i)

@@ -6,13 +6,6 @@
 #include "api/present.h"
 #include "outlook.h"
 
-static const char *no_set_point_name(enum no_set_point what) {
-    static const char *const names[] = {[NO_SET_OWN_CONTROL] = "ownControl",
-                                        [NO_SET_FOLLOWS_MAX] = "followsMax",
-                                        [NO_SET_OFF] = "off"};
-    return names[what];
-}
-
 static void put_fallback(struct json *json, const struct decided *decided) {
     const struct wish *fallback = &decided->fallback;
     json_key(json, "fallback");

@@ -1,4 +1,5 @@
-/* What needs no token: health, readiness, the page; and the vocabulary, which does. */
+/* What needs no token: health, readiness, the page, the API's description; and the vocabulary,
+ * which does. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,9 +7,8 @@
 
 #define RETRY_AFTER "5" /* s */
 
-void api_page_file(struct exchange *x) {
-    const struct page_file *file = page_find(x->page, x->request.segments[0]);
-    if (!file) {
+static void answer_file(struct exchange *x, const struct page_file *file) {
+    if (!file || !file->data) {
         exchange_problem(x, 404, "This file of the web page is not installed.");
         return;
     }
@@ -22,6 +22,14 @@ void api_page_file(struct exchange *x) {
     exchange_empty(x, 200);
     x->content_type = file->content_type;
     buf_append(&x->body, file->data, file->length);
+}
+
+void api_page_file(struct exchange *x) {
+    answer_file(x, page_find(x->page, x->request.segments[0]));
+}
+
+void api_openapi(struct exchange *x) {
+    answer_file(x, &x->page->openapi);
 }
 
 void api_health(struct exchange *x) {

@@ -7,6 +7,7 @@
 
 /* api_service.c */
 void api_page_file(struct exchange *x);
+void api_openapi(struct exchange *x);
 void api_health(struct exchange *x);
 void api_ready(struct exchange *x);
 void api_vocabulary(struct exchange *x);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/openapi.h"
 #include "base/log.h"
 #include "base/luadata.h"
 
@@ -27,6 +28,29 @@ static void tag_make(struct page_file *file) {
     snprintf(file->tag, sizeof file->tag, "\"%s\"", text);
 }
 
+static void load_openapi(struct page_file *file, const char *root) {
+    char folder[1024];
+    struct report report;
+    json_t *document = NULL;
+    *file = (struct page_file){.path = "/v1/openapi.json", .content_type = "application/json"};
+    report_init(&report);
+    int length = snprintf(folder, sizeof folder, "%s/openapi", root);
+    if (length > 0 && (size_t)length < sizeof folder)
+        document = openapi_compose(folder, &report);
+    for (size_t i = 0; i < report.count; i++)
+        log_warning("openapi", "%s: %s", report.items[i].where, report.items[i].text);
+    report_free(&report);
+    file->data = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    json_decref(document);
+    if (file->data) {
+        file->length = strlen(file->data);
+        tag_make(file);
+    } else {
+        log_warning("openapi", "%s cannot be composed from %s, it will answer 404", file->path,
+                    folder);
+    }
+}
+
 void page_load(struct page *page, const char *root) {
     for (size_t i = 0; i < PAGE_FILES; i++) {
         struct page_file *file = &page->files[i];
@@ -45,6 +69,7 @@ void page_load(struct page *page, const char *root) {
                         report.count ? report.items[0].text : "its path is too long");
         report_free(&report);
     }
+    load_openapi(&page->openapi, root);
 }
 
 void page_free(struct page *page) {
@@ -52,6 +77,8 @@ void page_free(struct page *page) {
         free(page->files[i].data);
         page->files[i].data = NULL;
     }
+    free(page->openapi.data);
+    page->openapi.data = NULL;
 }
 
 const struct page_file *page_find(const struct page *page, const char *step) {

@@ -19,6 +19,7 @@ struct page_file {
 
 struct page {
     struct page_file files[PAGE_FILES];
+    struct page_file openapi; /* composed from the parts in openapi/ */
 };
 
 /* Missing files are logged; their paths answer 404. */

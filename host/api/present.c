@@ -105,15 +105,6 @@ static void put_explanation(struct json *json, const struct decided *decided, si
     free(verdicts);
 }
 
-static const char *outcome_name(enum outcome outcome) {
-    static const char *const names[] = {[OUTCOME_APPLIED] = "applied",
-                                        [OUTCOME_DISCARDED] = "discarded",
-                                        [OUTCOME_CLAMPED] = "clamped",
-                                        [OUTCOME_OVERRIDDEN] = "overridden",
-                                        [OUTCOME_EXCLUDED] = "excluded"};
-    return names[outcome];
-}
-
 static const char *present_name(const struct decided *decided, int by) {
     const char *name = NULL;
     if (by == BY_DEVICE)
@@ -185,8 +176,7 @@ static void put_fields(struct json *json, const char *target_id,
     json_put_time(json, "invalidAt", constraint->invalid_at);
     put_percent(json, "validFor", constraint->valid_for_ms > 0,
                 (double)constraint->valid_for_ms / 1000.0);
-    json_put_string(json, "onConflict",
-                    wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard");
+    json_put_string(json, "onConflict", on_conflict_name(wish->on_conflict));
     json_put_boolean(json, "exclusive", wish->exclusive);
     json_put_known(json, "reason", constraint->reason);
     json_put_string(json, "createdBy", constraint->created_by);
@@ -196,10 +186,10 @@ static void put_fields(struct json *json, const char *target_id,
 
 static void put_status(struct json *json, const struct constraint *constraint, bool in_force,
                        struct wall now) {
-    const char *status = in_force                              ? "inForce"
-                         : now.ms >= constraint->invalid_at.ms ? "expired"
-                                                               : "scheduled";
-    json_put_string(json, "status", status);
+    enum constraint_status status = in_force                              ? CONSTRAINT_IN_FORCE
+                                    : now.ms >= constraint->invalid_at.ms ? CONSTRAINT_EXPIRED
+                                                                          : CONSTRAINT_SCHEDULED;
+    json_put_string(json, "status", constraint_status_name(status));
 }
 
 void present_constraint(struct json *json, const char *target_id, const struct decided *decided,

@@ -15,6 +15,7 @@ static const struct route routes[] = {
     {"/icon.svg", "", api_page_file, METHOD_GET, true},
     {"/health", "", api_health, METHOD_GET, true},
     {"/ready", "", api_ready, METHOD_GET, true},
+    {"/v1/openapi.json", "", api_openapi, METHOD_GET, true},
     {"/v1/vocabulary", "", api_vocabulary, METHOD_GET, false},
     {C, "limit cursor", api_cluster_list, METHOD_GET, false},
     {C "/{c}", "", api_cluster_get, METHOD_GET, false},

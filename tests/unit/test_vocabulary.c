@@ -115,6 +115,12 @@ static void the_json_lists_every_word_with_its_meaning(void **state) {
                  {"states", STATE_COUNT},
                  {"connections", CONNECTION_COUNT},
                  {"commandStates", COMMAND_DIVERGING + 1},
+                 {"followings", 3},
+                 {"outcomes", 5},
+                 {"constraintStatuses", 3},
+                 {"onConflicts", 2},
+                 {"scopes", 2},
+                 {"withoutSetPoint", 3},
                  {"points", POINT_COUNT}};
     json_t *tree = written_vocabulary();
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
