@@ -17,7 +17,6 @@
 #include "base/buf.h"
 #include "base/luadata.h"
 #include "commands.h"
-#include "directory.h"
 #include "paths.h"
 #include "store.h"
 

@@ -22,7 +22,6 @@
 
 #define KEY_SIZE      65
 #define IDENTITY_SIZE 65
-#define ACCOUNT_ROOT  "owner" /* key of the account above all others */
 
 struct decided_item {
     struct constraint *constraint; /* one reference; NULL: the device's fallback */

@@ -263,6 +263,8 @@ enum err store_open(struct store **out, const char *directory, struct report *re
         result = store_rank_open(store);
         if (result == ERR_OK)
             result = store_tokens_open(store);
+        if (result == ERR_OK)
+            result = store_accounts_open(store);
         if (result != ERR_OK)
             report_add(report, store->path, "it could not be read: %s",
                        result == ERR_MEMORY ? "no memory" : store->fault_text);
@@ -288,6 +290,7 @@ void store_close(struct store *store) {
     }
     store_file_close(store);
     free(store->tokens);
+    free(store->accounts);
     pthread_rwlock_destroy(&store->tokens_lock);
     pthread_cond_destroy(&store->wake);
     pthread_mutex_destroy(&store->lock);

@@ -18,7 +18,7 @@
 #include "base/report.h"
 #include "constraint.h"
 
-#define STORE_SCHEMA        2
+#define STORE_SCHEMA        3
 #define STORE_QUEUE_MAXIMUM 4096
 #define STORE_KEY_MAXIMUM   512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM  1048576 /* bytes of a value */
@@ -77,16 +77,80 @@ bool store_failing(struct store *store, char *why, size_t why_size);
 void uuid_make(char id[ID_SIZE]);  /* random, version 4 */
 bool uuid_valid(const char *text); /* 8-4-4-4-12 hexadecimal, any case */
 
+/* --- accounts ----------------------------------------------------------------------------------
+ * A tree: an account controls its own clusters and those of the accounts below it. All of them are
+ * in memory; what asks takes a read lock for a moment, what changes blocks until it is on disk. */
+
+#define ACCOUNT_KEY_SIZE  65
+#define ACCOUNT_NAME_SIZE 129
+#define ACCOUNT_ROOT      "owner" /* key of the account above all others */
+#define ACCOUNTS_MAXIMUM  1000
+
+struct account {
+    char id[ID_SIZE];
+    char key[ACCOUNT_KEY_SIZE]; /* for good; the same as the id when nobody chose one */
+    char name[ACCOUNT_NAME_SIZE];
+    char parent[ACCOUNT_KEY_SIZE]; /* key of the one above; "" for the root */
+    int64_t revision;              /* 1, and one more with each change */
+    struct wall created_at;
+};
+
+/* By id or key. Any thread. */
+bool store_account_find(struct store *store, const char *which, struct account *account);
+/* Whether `above` is the account `key` or one above it. False when there is no such account, but
+ * for the root, which controls everything. Any thread. */
+bool store_account_controls(struct store *store, const char *above, const char *key);
+/* All, by age, to be freed. Any thread. */
+must_check enum err store_account_list(struct store *store, struct account **accounts,
+                                       size_t *count);
+/* `account` with key ("": its id), name and parent; the rest is filled in. ERR_CONFLICT: the key is
+ * taken. ERR_NOT_FOUND: no such parent. ERR_LIMIT: there are ACCOUNTS_MAXIMUM. */
+must_check enum err store_account_create(struct store *store, struct account *account);
+/* New name and parent of the one with this id; `account->revision`: the one that it must still
+ * have, 0 for any, and the new one afterwards. ERR_CONFLICT: another revision. ERR_NOT_FOUND: it or
+ * the parent is not there. ERR_REFUSED: the parent is itself or below it, or it is the root. */
+must_check enum err store_account_change(struct store *store, struct account *account);
+/* With its tokens. ERR_REFUSED: it has clusters or accounts below it, or is the root. */
+must_check enum err store_account_remove(struct store *store, const char *id, int64_t revision);
+/* Makes an account below the root unless there is one of this key. For those that the site file
+ * names. */
+must_check enum err store_account_ensure(struct store *store, const char *key);
+
+/* --- what the API made of the site -------------------------------------------------------------
+ */
+
+struct stored_thing { /* a cluster or a device */
+    bool is_device;
+    const char *id, *key;
+    const char *owner;     /* a cluster's account (key), a device's cluster (id) */
+    const char *parent_id; /* of a cluster; "": none */
+    const char *entry;     /* JSON, with the fields of the site file's entry */
+    int64_t revision;
+    struct wall created_at;
+};
+
+/* Creates or replaces, by id; copied at once. `done` gets ERR_NOT_FOUND when a cluster's account is
+ * not there. ERR_FULL, ERR_LIMIT as above. */
+must_check enum err store_put_thing(struct store *store, const struct stored_thing *thing,
+                                    store_done *done, void *context);
+/* ERR_OK also when there was none. */
+must_check enum err store_remove_thing(struct store *store, bool is_device, const char *id,
+                                       store_done *done, void *context);
+/* Clusters, then devices, each by age; lent for the call, on the store's thread. */
+typedef void store_thing_row(void *context, const struct stored_thing *thing);
+must_check enum err store_load_things(struct store *store, store_thing_row *row, void *context);
+
 /* --- tokens ------------------------------------------------------------------------------------
  */
 
-#define TOKEN_TEXT_SIZE 80 /* "derd_" + 12 characters of id + "_" + 43 of secret, NUL */
-#define TOKEN_NAME_SIZE 65
+#define TOKEN_TEXT_SIZE    80 /* "derd_" + 12 characters of id + "_" + 43 of secret, NUL */
+#define TOKEN_NAME_SIZE    65
+#define TOKENS_PER_ACCOUNT 256
 
 struct token { /* what is known of one; the secret is not kept */
     char id[16];
     char name[TOKEN_NAME_SIZE];
-    char account[65];
+    char account[ACCOUNT_KEY_SIZE];
     int32_t max_priority;
     struct wall created_at;
     unsigned char hash[32]; /* BLAKE2b-256 of the whole token text (libsodium crypto_generichash) */
@@ -94,9 +158,10 @@ struct token { /* what is known of one; the secret is not kept */
 
 /* Makes a token, durable before it returns; `text` is shown once and forgotten. Blocking: called on
  * a store of its own by the command, or by the host's workers for the local socket. `name` NULL:
- * named by its id; `account` NULL: "owner". ERR_CONFLICT: the name is taken. ERR_FORMAT: a name or
+ * named by its id; `account` NULL: the root; one that is not there is made below the root.
+ * ERR_CONFLICT: the account has a token of that name. ERR_FORMAT: a name or
  * account that is empty, too long or has control characters. ERR_RANGE: a negative priority.
- * ERR_LIMIT: there are 256. */
+ * ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all accounts together 1024. */
 must_check enum err store_token_create(struct store *store, const char *name, const char *account,
                                        int32_t max_priority, char text[TOKEN_TEXT_SIZE]);
 /* Durable before it returns, no longer accepted from then on. Blocking. */

@@ -76,6 +76,47 @@ static const char *const migrations[] = {
     "ALTER TABLE constraints ADD COLUMN max_current_l1 REAL;" /* A */
     "ALTER TABLE constraints ADD COLUMN max_current_l2 REAL;"
     "ALTER TABLE constraints ADD COLUMN max_current_l3 REAL;",
+    /* Accounts, and what the API makes. The accounts of tokens are filled in at opening. A token's
+     * name is its account's business. */
+    "CREATE TABLE accounts ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL,"
+    "  parent TEXT NOT NULL," /* key; '' for the root */
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE clusters ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL UNIQUE,"
+    "  account TEXT NOT NULL,"
+    "  parent_id TEXT NOT NULL," /* '' for none */
+    "  entry TEXT NOT NULL,"
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE devices ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL,"
+    "  cluster_id TEXT NOT NULL,"
+    "  entry TEXT NOT NULL,"
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  UNIQUE (cluster_id, key)"
+    ") STRICT;"
+    "CREATE TABLE tokens_of_accounts ("
+    "  id TEXT PRIMARY KEY NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  account TEXT NOT NULL,"
+    "  max_priority INTEGER NOT NULL CHECK (max_priority BETWEEN 0 AND 2147483647),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+    "  UNIQUE (account, name)"
+    ") STRICT;"
+    "INSERT INTO tokens_of_accounts (id, name, account, max_priority, created_at_ms, hash)"
+    " SELECT id, name, account, max_priority, created_at_ms, hash FROM tokens;"
+    "DROP TABLE tokens;"
+    "ALTER TABLE tokens_of_accounts RENAME TO tokens;",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

@@ -3,7 +3,8 @@
  *   store.c              queue, thread, group commit
  *   store_file.c         directory, lock file, opening, checks, migrations, statements, mistake
  * texts store_constraints.c  constraints      store_texts.c  texts by kind and key store_ids.c
- * UUIDs            store_tokens.c tokens
+ * UUIDs            store_tokens.c tokens store_accounts.c accounts      store_things.c clusters and
+ * devices
  *
  * Each operation is a job: a heap object that starts with struct store_job and carries copies of
  * what it needs. Jobs run on the store's thread only, so `db` and all that hangs on it have one
@@ -58,11 +59,24 @@ enum store_statement {
     STATEMENT_TOKEN_TAKEN,
     STATEMENT_TOKEN_REVOKE,
     STATEMENT_TOKEN_LOAD,
+    STATEMENT_ACCOUNT_TAKEN,
+    STATEMENT_ACCOUNT_CREATE,
+    STATEMENT_ACCOUNT_CHANGE,
+    STATEMENT_ACCOUNT_BUSY,
+    STATEMENT_ACCOUNT_TOKENS,
+    STATEMENT_ACCOUNT_REMOVE,
+    STATEMENT_ACCOUNT_LOAD,
+    STATEMENT_CLUSTER_PUT,
+    STATEMENT_CLUSTER_REMOVE,
+    STATEMENT_CLUSTER_LOAD,
+    STATEMENT_DEVICE_PUT,
+    STATEMENT_DEVICE_REMOVE,
+    STATEMENT_DEVICE_LOAD,
     STATEMENT_COUNT
 };
 
 #define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
-#define STORE_TOKENS_MAXIMUM 256
+#define STORE_TOKENS_MAXIMUM 1024
 #define STORE_WHY_SIZE       240
 
 struct store {
@@ -88,9 +102,11 @@ struct store {
 
     atomic_uint_fast64_t last_rank;
 
-    pthread_rwlock_t tokens_lock; /* of the two below; only the store's thread writes */
+    pthread_rwlock_t tokens_lock; /* of the four below; only the store's thread writes */
     struct token *tokens; /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */
     size_t token_count;
+    struct account *accounts; /* room for ACCOUNTS_MAXIMUM, by age */
+    size_t account_count;
 };
 
 /* --- store.c */
@@ -122,5 +138,17 @@ enum err store_fault(struct store *store);
 
 must_check enum err store_rank_open(struct store *store);
 must_check enum err store_tokens_open(struct store *store);
+must_check enum err store_accounts_open(struct store *store); /* after the tokens */
+
+/* --- store_accounts.c, inside jobs of others */
+
+/* Makes the account of this key below the root unless it is there; `account` is filled in when it
+ * was made, its id "" when not. */
+must_check enum err store_account_provide(struct store *store, const char *key,
+                                          struct account *account);
+/* After the commit. */
+void store_account_remember(struct store *store, const struct account *account);
+/* Whether the key is an account's, in the file. ERR_NOT_FOUND when not. */
+must_check enum err store_account_known(struct store *store, const char *key);
 
 #endif

@@ -22,6 +22,7 @@ _Static_assert(TOKEN_LENGTH < TOKEN_TEXT_SIZE, "a token fits its buffer");
 struct token_job {
     struct store_job job;
     struct token token;
+    struct account account; /* made with it, or id "" */
 };
 
 static void token_make(char text[TOKEN_TEXT_SIZE], struct token *token) {
@@ -44,26 +45,33 @@ static void token_hash(const char *text, size_t length, unsigned char hash[32]) 
     crypto_generichash(hash, 32, (const unsigned char *)text, length, NULL, 0);
 }
 
-static enum err token_room(struct store *store, const char *name) {
-    sqlite3_stmt *statement = store_statement(
-        store, STATEMENT_TOKEN_TAKEN, "SELECT count(*), ifnull(sum(name = ?1), 0) FROM tokens");
+static enum err token_room(struct store *store, const struct token *token) {
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_TOKEN_TAKEN,
+                        "SELECT count(*), ifnull(sum(name = ?1 AND account = ?2), 0),"
+                        " ifnull(sum(account = ?2), 0) FROM tokens");
     if (!statement)
         return ERR_IO;
-    int bound = sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    int bound = sqlite3_bind_text(statement, 1, token->name, -1, SQLITE_STATIC) |
+                sqlite3_bind_text(statement, 2, token->account, -1, SQLITE_STATIC);
     enum err result = ERR_OK;
     if (bound != SQLITE_OK || sqlite3_step(statement) != SQLITE_ROW)
         result = store_fault(store);
     else if (sqlite3_column_int(statement, 1) > 0)
         result = ERR_CONFLICT;
-    else if (sqlite3_column_int(statement, 0) >= STORE_TOKENS_MAXIMUM)
+    else if (sqlite3_column_int(statement, 0) >= STORE_TOKENS_MAXIMUM ||
+             sqlite3_column_int(statement, 2) >= TOKENS_PER_ACCOUNT)
         result = ERR_LIMIT;
     sqlite3_reset(statement);
     return result;
 }
 
 static enum err create_run(struct store *store, struct store_job *job) {
-    const struct token *token = &((const struct token_job *)job)->token;
-    enum err result = token_room(store, token->name);
+    struct token_job *create = (struct token_job *)job;
+    const struct token *token = &create->token;
+    enum err result = token_room(store, token);
+    if (result == ERR_OK)
+        result = store_account_provide(store, token->account, &create->account);
     if (result != ERR_OK)
         return result;
     sqlite3_stmt *statement =
@@ -82,7 +90,9 @@ static enum err create_run(struct store *store, struct store_job *job) {
 }
 
 static void create_committed(struct store *store, struct store_job *job) {
-    const struct token *token = &((const struct token_job *)job)->token;
+    const struct token_job *create = (const struct token_job *)job;
+    const struct token *token = &create->token;
+    store_account_remember(store, &create->account);
     pthread_rwlock_wrlock(&store->tokens_lock);
     if (store->token_count < STORE_TOKENS_MAXIMUM)
         store->tokens[store->token_count++] = *token;
@@ -112,7 +122,7 @@ enum err store_token_create(struct store *store, const char *name, const char *a
     char made[TOKEN_TEXT_SIZE];
     token_make(made, token);
     if (!text_take(name ? name : token->id, token->name, sizeof token->name) ||
-        !text_take(account ? account : "owner", token->account, sizeof token->account))
+        !text_take(account ? account : ACCOUNT_ROOT, token->account, sizeof token->account))
         return ERR_FORMAT;
     token->max_priority = max_priority;
     token->created_at = clock_wall();

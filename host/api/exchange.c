@@ -67,8 +67,8 @@ void exchange_stream(struct exchange *x, const char *content_type, stream_pour *
 }
 
 bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster) {
-    return x->authenticated && (strcmp(x->token.account, ACCOUNT_ROOT) == 0 ||
-                                strcmp(x->token.account, cluster->account) == 0);
+    return x->authenticated &&
+           store_account_controls(x->settings->store, x->token.account, cluster->account);
 }
 
 const struct cluster_card *exchange_cluster(struct exchange *x) {

@@ -19,6 +19,10 @@
 #define DEVICE "11111111-2222-4333-8444-555555555555"
 
 /* An id of the form of a UUID that holds a number. */
+#define TEXT_OF(value) #value
+#define TEXT(value)    TEXT_OF(value)
+#define SCHEMA_TEXT    TEXT(STORE_SCHEMA)
+
 static void id_numbered(unsigned number, char id[ID_SIZE]) {
     snprintf(id, ID_SIZE, "00000000-0000-4000-8000-%012u", number);
 }
@@ -111,7 +115,7 @@ static void the_settings_that_durability_rests_on_are_in_force(void **state) {
     static const char *const expected[][2] = {
         {"PRAGMA journal_mode", "wal"},  {"PRAGMA synchronous", "2"},
         {"PRAGMA foreign_keys", "1"},    {"PRAGMA trusted_schema", "0"},
-        {"PRAGMA busy_timeout", "2000"}, {"PRAGMA user_version", "2"},
+        {"PRAGMA busy_timeout", "2000"}, {"PRAGMA user_version", SCHEMA_TEXT},
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         sqlite3_stmt *statement;
@@ -158,9 +162,9 @@ static void tamper(const struct folder *folder, const char *sql) {
 static void a_file_of_a_newer_program_is_refused_and_left_alone(void **state) {
     const struct folder *folder = *state;
     store_close(store_opened(folder));
-    tamper(folder, "PRAGMA user_version = 7");
-    assert_int_equal(store_refused(folder->path, "newer derd (layout 7"), ERR_REFUSED);
-    tamper(folder, "PRAGMA user_version = 2");
+    tamper(folder, "PRAGMA user_version = 999");
+    assert_int_equal(store_refused(folder->path, "newer derd (layout 999"), ERR_REFUSED);
+    tamper(folder, "PRAGMA user_version = " SCHEMA_TEXT);
     store_close(store_opened(folder));
 }
 

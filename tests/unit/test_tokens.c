@@ -151,7 +151,7 @@ static void the_list_is_in_the_order_of_creation(void **state) {
 static void there_are_only_so_many_tokens(void **state) {
     struct store *store = store_opened(*state);
     char text[TOKEN_TEXT_SIZE], id[16];
-    for (int i = 0; i < STORE_TOKENS_MAXIMUM; i++)
+    for (int i = 0; i < TOKENS_PER_ACCOUNT; i++)
         assert_int_equal(store_token_create(store, NULL, NULL, 0, text), ERR_OK);
     snprintf(id, sizeof id, "%.12s", text + 5);
     assert_int_equal(store_token_create(store, NULL, NULL, 0, text), ERR_LIMIT);
