@@ -3,9 +3,10 @@
 # On a machine where all is there it does nothing and needs no root.
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev liblua5.4-dev libmodbus-dev
-  libcivetweb-dev libsqlite3-dev libjansson-dev libsodium-dev"
+  libcivetweb-dev libsqlite3-dev libjansson-dev libsodium-dev libcurl4-openssl-dev libmosquitto-dev
+  libssl-dev"
 test_packages="libcmocka-dev clang-format clang-tidy lua-check lua5.4 lua-socket lua-cjson
-  python3 python3-pytest python3-pytest-xdist curl"
+  python3 python3-pytest python3-pytest-xdist curl openssl mosquitto"
 
 need_packages() {
     missing=""

@@ -17,10 +17,11 @@
 
 #define HTTP_QUEUE_MAXIMUM   64 /* requests that may wait at one client */
 #define HTTP_MAX_IN_FLIGHT   8
-#define HTTP_HEADERS_MAXIMUM 32           /* of a request; of an answer that are kept */
-#define HTTP_BODY_MAXIMUM    (256 * 1024) /* of a request; of an answer unless settings say less */
-#define HTTP_HEAD_MAXIMUM    (16 * 1024)  /* all headers of an answer */
-#define HTTP_PATH_MAXIMUM    1900
+#define HTTP_HEADERS_MAXIMUM 32 /* of a request; of an answer that are kept */
+#define HTTP_BODY_MAXIMUM                                                                          \
+    ((size_t)256 * 1024) /* of a request; of an answer unless settings say less */
+#define HTTP_HEAD_MAXIMUM ((size_t)16 * 1024) /* all headers of an answer */
+#define HTTP_PATH_MAXIMUM 1900
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT };
 enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_DIGEST, HTTP_AUTH_BEARER };

@@ -21,11 +21,13 @@
 #include "io/io.h"
 #include "io/tls.h"
 
-#define MQTT_TOPIC_MAXIMUM   256          /* bytes */
-#define MQTT_PAYLOAD_MAXIMUM (64 * 1024)  /* a larger one that arrives is dropped and counted */
-#define MQTT_TOPICS_MAXIMUM  256          /* kept by one subscription */
-#define MQTT_BYTES_MAXIMUM   (256 * 1024) /* topics and payloads that one subscription keeps */
-#define MQTT_FLIGHT_MAXIMUM  64           /* publications under way at one connection */
+#define MQTT_TOPIC_MAXIMUM 256 /* bytes */
+#define MQTT_PAYLOAD_MAXIMUM                                                                       \
+    ((size_t)64 * 1024)         /* a larger one that arrives is dropped and counted */
+#define MQTT_TOPICS_MAXIMUM 256 /* kept by one subscription */
+#define MQTT_BYTES_MAXIMUM                                                                         \
+    ((size_t)256 * 1024)       /* topics and payloads that one subscription keeps */
+#define MQTT_FLIGHT_MAXIMUM 64 /* publications under way at one connection */
 
 struct mqtt_settings {     /* 0 or NULL: the default; texts are copied at open */
     const char *password;  /* of the user in the URL */

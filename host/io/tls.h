@@ -20,5 +20,29 @@ struct tls_settings {    /* texts of the caller, copied at open */
 
 /* True when `pin` has the form of a pin. Pure. */
 bool tls_pin_valid(const char *pin);
+/* True when the pin has its form and the file holds certificates; reads it. */
+bool tls_settings_valid(const struct tls_settings *settings, char *why, size_t why_size);
+
+/* ---- for the clients of this room ---- */
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct url;
+
+struct tls_seen {           /* of the other side's last certificate */
+    char pin[TLS_PIN_SIZE]; /* its pin; "": none was shown */
+    char reason[96];        /* why it is not trusted; "": it is, or it is another's */
+};
+
+/* Notes in `seen`, which outlives the context, what is shown. Changes nothing of what is trusted.
+ */
+void tls_watch(struct ssl_ctx_st *context, struct tls_seen *seen);
+/* A context of its own that trusts as said above, for connections to the host of `url`, which are
+ * made to an address. NULL: memory is refused, or the settings are not valid. */
+struct ssl_ctx_st *tls_context(const struct tls_settings *settings, const struct url *url,
+                               struct tls_seen *seen);
+void tls_context_free(struct ssl_ctx_st *context);
+/* The sentence for people when a certificate was refused. */
+void tls_explain(const struct tls_seen *seen, const struct url *url, bool pinned, char *why,
+                 size_t why_size);
 
 #endif
