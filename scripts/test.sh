@@ -21,17 +21,24 @@ for argument in "$@"; do
     esac
 done
 
-passed=0 failed=0
+passed=0 failed=0 builder=""
 output=$(mktemp -d)
-trap 'rm -rf "$output"' EXIT
+trap '[ -n "$builder" ] && kill "$builder" 2>/dev/null; rm -rf "$output"' EXIT
+
+# took: how long what began at `since` has taken, when that is worth telling.
+took() {
+    seconds=$(($(date +%s) - since))
+    [ "$seconds" -lt 5 ] || echo ", $seconds s"
+}
 
 # check NAME COMMAND...: one check that passes or fails as a whole.
 check() {
     name=$1
     shift
+    since=$(date +%s)
     if "$@" >"$output/log" 2>&1; then
         passed=$((passed + 1))
-        echo "ok    $name"
+        echo "ok    $name$(took)"
     else
         failed=$((failed + 1))
         echo "FAIL  $name"
@@ -44,6 +51,7 @@ check() {
 count() {
     name=$1
     shift
+    since=$(date +%s)
     "$@" >"$output/log" 2>&1
     status=$?
     good=$(sed -nE -e 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p' \
@@ -59,7 +67,7 @@ count() {
     [ "$good" -eq 0 ] && [ "$bad" -eq 0 ] && bad=1
     passed=$((passed + good)) failed=$((failed + bad))
     if [ "$bad" -eq 0 ]; then
-        echo "ok    $name ($good)"
+        echo "ok    $name ($good)$(took)"
     else
         echo "FAIL  $name ($good passed, $bad failed)"
         tail -n 80 "$output/log"
@@ -71,6 +79,7 @@ count() {
 system_tests() {
     run="env DERD_BUILD=$PWD/$2 /usr/bin/python3 -m pytest -q -o cache_dir=$output/cache tests/system
         ${full:+--full}"
+    since=$(date +%s)
     # shellcheck disable=SC2086
     if ! $run -n 8 >"$output/crowd" 2>&1 && grep -q ' passed' "$output/crowd"; then
         together=$(sed -nE 's/^(.* )?([0-9]+) passed.* in .*/\2/p' "$output/crowd" | tail -n 1)
@@ -79,31 +88,59 @@ system_tests() {
         # shellcheck disable=SC2086
         count "$1: system, alone" $run --last-failed
     else
+        echo "      $1: system tests$(took)"
         count "$1: system" cat "$output/crowd"
     fi
     rm -rf "$output/cache"
 }
 
-# unit_tests PRESET BUILD: as many at a time as there are processors, then counted one by one.
-unit_tests() {
-    find "$2" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort | xargs -P "$jobs" -I{} \
-        sh -c '{} >"$0/$(basename {}).log" 2>&1; echo $? >"$0/$(basename {}).status"' "$output"
-    for status in "$output"/test_*.status; do
+# side_by_side PRESET NUMBER: runs the commands on standard input, each a line, NUMBER at a time, and
+# counts them one by one under the last word of the line.
+side_by_side() {
+    mkdir "$output/side"
+    xargs -P "$2" -I{} sh -c \
+        'name="$0/$(basename "$1" .lua)"; $1 >"$name.log" 2>&1; echo $? >"$name.status"' \
+        "$output/side" {}
+    for status in "$output"/side/*.status; do
         log=${status%.status}.log
         count "$1: $(basename "$log" .log)" sh -c "cat '$log'; exit $(cat "$status")"
     done
-    rm -f "$output"/test_*.log "$output"/test_*.status
+    rm -rf "$output/side"
 }
 
 jobs=$(nproc)
 sources=$(find host tests -name '*.c' -o -name '*.h' | sort)
+
+folder_of() {
+    [ "$1" = release ] && echo build || echo "build-$1"
+}
+
+# System tests wait more than they compute, so the next build is made meanwhile.
+build() {
+    cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"
+}
+build_ahead() {
+    builder=""
+    [ -z "$1" ] && return
+    (build "$1" >"$output/build-$1" 2>&1; echo $? >"$output/made-$1") &
+    builder=$!
+}
+build_made() {
+    cat "$output/build-$1"
+    return "$(cat "$output/made-$1")"
+}
+
+# shellcheck disable=SC2086
+set -- $presets
+build_ahead "$1"
 for preset in $presets; do
-    build=build
-    [ "$preset" != release ] && build=build-$preset
+    shift
+    build=$(folder_of "$preset")
     echo "== $preset"
-    cmake --preset "$preset" >"$output/log" 2>&1 || cat "$output/log"
-    check "$preset: builds without a warning" cmake --build --preset "$preset" -j "$jobs"
-    unit_tests "$preset" "$build"
+    wait "$builder"
+    check "$preset: builds without a warning" build_made "$preset"
+    find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort >"$output/list"
+    side_by_side "$preset" "$jobs" <"$output/list"
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
@@ -111,9 +148,9 @@ for preset in $presets; do
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
     fi
-    for driver in drivers/*.lua; do
-        count "$preset: derd test $(basename "$driver" .lua)" "$build/derd" test "$driver"
-    done
+    printf '%s\n' drivers/*.lua | sed "s|^|$build/derd test |" >"$output/list"
+    side_by_side "$preset: derd test" 4 <"$output/list"
+    build_ahead "${1:-}"
     system_tests "$preset" "$build"
 done
 
