@@ -12,6 +12,7 @@
 #include "engine.h"
 #include "instance.h"
 #include "machine.h"
+#include "wire.h"
 
 #define SITE_SETTLE_MS 200
 
@@ -21,19 +22,29 @@
 /* The kind of wire that a device hangs on against those that its driver knows. */
 static bool link_fits(const struct site_device *site, const struct driver *driver,
                       struct report *report) {
-    bool serial = link_url_serial(site->link);
-    if (serial ? driver->over_serial : driver->over_tcp)
+    enum link_kind kind = wire_kind(site->link);
+    if (driver->links & 1U << kind)
         return true;
+    char kinds[80] = "";
+    for (int i = 0; i < LINK_KIND_COUNT; i++)
+        if (driver->links & 1U << i) {
+            size_t used = strlen(kinds);
+            snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "",
+                     link_kind_names()[i]);
+        }
     char where[96];
     snprintf(where, sizeof where, "%s.link", site->where);
-    if (serial)
+    if (kind == LINK_SERIAL)
         report_add(report, where,
                    "%s does not speak over serial lines: its link.kinds lacks \"serial\"",
                    driver->name);
-    else
+    else if (driver->links == 1U << LINK_SERIAL)
         report_add(report, where,
                    "%s speaks over serial lines only: the link must be like rtu:///dev/ttyUSB0",
                    driver->name);
+    else
+        report_add(report, where, "%s speaks over %s: its link.kinds lacks \"%s\"", driver->name,
+                   kinds, kind < LINK_KIND_COUNT ? link_kind_names()[kind] : "?");
     return false;
 }
 

@@ -152,6 +152,8 @@ static bool probe_unit(struct surveyor *surveyor, int unit, struct generation **
                        size_t count, struct fits *fits) {
     for (size_t i = 0; i < count; i++) {
         struct fit fit = {.generation = drivers[i], .unit = unit};
+        if (!(drivers[i]->driver->links & (1U << LINK_TCP | 1U << LINK_SERIAL)))
+            continue; /* it speaks otherwise */
         fprintf(stderr, "unit %d: asking as %s ... ", unit, drivers[i]->name);
         enum survey_end end = survey_take(&fit.survey, surveyor, unit, drivers[i]->driver, false);
         if (end == SURVEY_DONE)

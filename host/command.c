@@ -9,15 +9,17 @@
 #include "base/log.h"
 #include "device.h"
 #include "machine.h"
+#include "task.h"
 
 #define BUSY_RETRY_MS    2000
 #define REFUSED_RETRY_MS 30000
 
 static void runner_next(struct machine *machine);
+static bool next_read_back(struct machine *machine, const struct plan *plan);
 
 static void runner_idle(struct machine *machine) {
     machine->runner.device = NULL;
-    machine->runner.busy = false;
+    machine->runner.busy = machine->runner.looks = false;
 }
 
 static void runner_refused(struct machine *machine, const char *text, int64_t retry_ms) {
@@ -49,10 +51,18 @@ static double scale_factor(const struct machine *machine, const struct point *po
     return point->scale_point == POINT_NONE ? NAN : machine->values[point->scale_point];
 }
 
+static bool is_value(const struct machine *machine, const struct plan_write *write) {
+    return machine_driver(machine)->points[write->point].kind == REGISTER_VALUE;
+}
+
+/* `words` NULL: of points that hooks.read gives. */
 static bool is_confirmed(const struct machine *machine, const struct plan_write *write,
                          const uint16_t *words) {
     const struct point *written = &machine_driver(machine)->points[write->point];
     const struct point *shown = &machine_driver(machine)->points[shown_by(machine, write->point)];
+    if (!words)
+        return point_values_agree(written, write->value, shown,
+                                  machine->values[shown_by(machine, write->point)]);
     if (shown == written)
         return memcmp(words, write->words, (size_t)write->count * sizeof *write->words) == 0;
     return point_agrees(written, write->words, scale_factor(machine, written), shown, words,
@@ -62,6 +72,16 @@ static bool is_confirmed(const struct machine *machine, const struct plan_write 
 static void say_difference(const struct machine *machine, const struct plan_write *write,
                            const uint16_t *words, char *text, size_t size) {
     int shown = shown_by(machine, write->point);
+    if (!words) {
+        double value = machine->values[shown];
+        if (isnan(value))
+            snprintf(text, size, "%s was set to %g, %s shows no value",
+                     point_name(machine, write->point), write->value, point_name(machine, shown));
+        else
+            snprintf(text, size, "%s was set to %g, %s shows %g", point_name(machine, write->point),
+                     write->value, point_name(machine, shown), value);
+        return;
+    }
     if (shown == write->point) {
         snprintf(text, size, "%s was set to %u (register value), reads back %u",
                  point_name(machine, write->point), write->words[write->count - 1],
@@ -90,7 +110,8 @@ static void differs(struct machine *machine, const struct plan_write *write,
         machine->runner.step = 0;
         machine->runner.reading_back = false;
         runner_next(machine);
-    } else if (shown_by(machine, write->point) != write->point && device_look_again(device)) {
+    } else if ((!words || shown_by(machine, write->point) != write->point) &&
+               device_look_again(device)) {
         runner_idle(machine);
         device_written(device, false);
         command_run(machine);
@@ -107,7 +128,8 @@ static void step_done(struct transaction *transaction, enum err result,
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         runner_idle(machine);
         device_told(device, COMMAND_UNREACHABLE, "no answer to the command; it is kept");
-        machine_failed(machine, result); /* still due: the next sample or arrival tries again */
+        machine_failed(machine, result,
+                       NULL); /* still due: the next sample or arrival tries again */
         return;
     }
     machine_answered(machine);
@@ -153,6 +175,96 @@ static bool submit(struct machine *machine, const struct plan_write *write, bool
     machine->runner.busy = link_submit(machine->wire->link, transaction, LINK_COMMAND) == ERR_OK;
     return true;
 }
+
+/* --- by hooks ------------------------------------------------------------------------------------
+ */
+
+static void silent(struct machine *machine, const char *why) {
+    struct device *device = machine->runner.device;
+    char text[160];
+    snprintf(text, sizeof text, "%.120s; the command is kept", why);
+    runner_idle(machine);
+    device_told(device, COMMAND_UNREACHABLE, text);
+    machine_failed(machine, ERR_TIMEOUT,
+                   why); /* still due: the next sample or arrival tries again */
+}
+
+static void hook_wrote(struct task *task, enum task_end end, const char *text) {
+    struct machine *machine = task->machine;
+    machine->runner.busy = false;
+    switch (end) {
+    case TASK_DONE:
+        machine_answered(machine);
+        if (machine->runner.version == machine->runner.device->command.version)
+            machine->runner.step += machine->runner.count;
+        runner_next(machine);
+        break;
+    case TASK_DROPPED:
+        runner_next(machine);
+        break;
+    case TASK_SILENT:
+        silent(machine, text);
+        break;
+    case TASK_REFUSED:
+        machine_answered(machine);
+        runner_refused(machine, text, REFUSED_RETRY_MS);
+        break;
+    case TASK_FAILED: /* what it has sent before, nobody knows */
+        machine_fault(machine, FAULT_HOOK, text);
+        runner_refused(machine, text, BUSY_RETRY_MS);
+        break;
+    }
+    poll_hook_turn(machine);
+}
+
+/* Hands the writes from `step` on that are for the hook over to it, as far as they follow each
+ * other; or has its values read anew. False: when the task is free. */
+static bool begin_hook(struct machine *machine, const struct plan *plan, bool read) {
+    int count = 0, first = machine->runner.step;
+    if (read) {
+        machine->runner.looks = machine->runner.busy = true;
+        poll_hook_begin(machine, false, true);
+        return true;
+    }
+    if (task_busy(machine->task))
+        return false;
+    while (first + count < plan->write_count && is_value(machine, &plan->writes[first + count]))
+        count++;
+    machine->runner.count = count;
+    machine->runner.busy = true;
+    hooks_write(machine->runner.device, first, count, hook_wrote);
+    return true;
+}
+
+void command_looked(struct machine *machine, enum err result, const char *why) {
+    struct device *device = machine->runner.device;
+    if (!machine->runner.looks)
+        return;
+    machine->runner.looks = machine->runner.busy = false;
+    if (result == ERR_REFUSED) { /* the hook failed: sent, and nobody can see it */
+        runner_idle(machine);
+        device_written(device, false);
+        return;
+    }
+    if (result != ERR_OK) {
+        silent(machine, why);
+        return;
+    }
+    const struct plan *plan = &device->command.wanted;
+    while (machine->runner.version == device->command.version && next_read_back(machine, plan) &&
+           is_value(machine, &plan->writes[machine->runner.step])) {
+        const struct plan_write *write = &plan->writes[machine->runner.step];
+        if (!is_confirmed(machine, write, NULL)) {
+            differs(machine, write, NULL);
+            return;
+        }
+        machine->runner.step++;
+    }
+    runner_next(machine);
+}
+
+/* --- steps ---------------------------------------------------------------------------------------
+ */
 
 /* Moves `step` to the next write that can be read back. */
 static bool next_read_back(struct machine *machine, const struct plan *plan) {
@@ -208,7 +320,11 @@ static void runner_next(struct machine *machine) {
         command_run(machine);
         return;
     }
-    if (!submit(machine, &plan->writes[machine->runner.step], machine->runner.reading_back)) {
+    const struct plan_write *write = &plan->writes[machine->runner.step];
+    if (is_value(machine, write)) {
+        if (!begin_hook(machine, plan, machine->runner.reading_back))
+            runner_idle(machine); /* a read is under way: still due */
+    } else if (!submit(machine, write, machine->runner.reading_back)) {
         char text[160];
         snprintf(text, sizeof text, "the device has no %s",
                  point_name(machine, plan->writes[machine->runner.step].point));

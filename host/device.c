@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "hooks.h"
 #include "instance.h"
 #include "machine.h"
 #include "stash.h"
@@ -516,7 +517,7 @@ void device_renew_card(struct device *device) {
 void device_renewed(struct device *device) {
     const struct driver *driver = machine_driver(device->machine);
     bool known[POINT_COUNT] = {false};
-    device->caller = (struct caller){0};
+    device->caller = device->write_caller = (struct caller){0};
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
         if (point->id != POINT_NONE && (point->part == POINT_NONE || point->part == device->part))

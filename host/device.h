@@ -63,9 +63,12 @@ struct device {
     bool stale;            /* activePower is past its trust */
     double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     json_t *hook_state;
-    char hook_problem[160]; /* of hooks.values as logged last, "" when it went well */
+    const struct script *state_holder; /* whose waiting call has it; NULL: none */
+    char hook_problem[160];            /* of hooks.values as logged last, "" when it went well */
     struct carried carried;
-    struct caller caller; /* of its hooks */
+    char read_problem[160];     /* the same of hooks.read */
+    struct caller caller;       /* of its hooks */
+    struct caller write_caller; /* of hooks.write */
 
     struct book book;
     size_t waiting_puts; /* accepted constraints that are not on disk yet */
@@ -124,9 +127,5 @@ bool device_awaits(const struct device *device); /* that point */
 /* What the device has been told is unknown from now on (it went away, or its driver changed). */
 void device_forget_told(struct device *device);
 struct mono device_tell_next(const struct device *device);
-
-/* hooks.c */
-void hooks_values(struct device *device);
-bool hooks_command(struct device *device, struct plan *plan);
 
 #endif

@@ -112,9 +112,43 @@ static void identity_compile(struct compile *compile, const json_t *tree, const 
     driver->models = json_deep_copy(json_object_get(tree, "models"));
 }
 
+static const char *const link_kinds[] = {"tcp", "serial", "http", "udp", "line", "mqtt", NULL};
+
+const char *const *link_kind_names(void) {
+    return link_kinds;
+}
+
+/* Keys that mean something over one kind of link only. */
+static void link_io_compile(struct compile *compile, const json_t *link) {
+    static const struct {
+        const char *key;
+        enum link_kind kind;
+    } only[] = {{"auth", LINK_HTTP},
+                {"localPort", LINK_UDP},
+                {"lineEnd", LINK_LINE},
+                {"subscribe", LINK_MQTT}};
+    static const char *const auths[] = {"none", "basic", "digest", "bearer", NULL};
+    struct driver_io *io = &compile->driver->io;
+    for (size_t i = 0; i < sizeof only / sizeof only[0]; i++)
+        if (json_object_get(link, only[i].key) && !(compile->driver->links & 1U << only[i].kind)) {
+            char place[PLACE_SIZE];
+            place_key(place, "link", only[i].key);
+            report_add(compile->report, place, "only a driver with the kind \"%s\" has this",
+                       link_kinds[only[i].kind]);
+        }
+    io->auth = (enum link_auth)name_find(auths, tree_string(link, "auth", "none"));
+    io->local_port = (unsigned)tree_integer(link, "localPort", 0);
+    copy_text(io->line_end, sizeof io->line_end, tree_string(link, "lineEnd", ""));
+    const json_t *topics = json_object_get(link, "subscribe");
+    for (size_t i = 0; i < json_array_size(topics) && i < DRIVER_MAX_TOPICS; i++)
+        copy_text(io->topics[io->topic_count++], sizeof io->topics[0],
+                  json_string_value(json_array_get(topics, i)));
+}
+
 static bool link_check(const json_t *link, struct report *report) {
-    static const char *const kinds[] = {"tcp", "serial", NULL};
-    static const struct schema kind = {.kind = SCHEMA_ENUM, .one_of = kinds};
+    static const char *const auths[] = {"none", "basic", "digest", "bearer", NULL};
+    static const struct schema topic = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 63};
+    const struct schema kind = {.kind = SCHEMA_ENUM, .one_of = link_kinds};
     static const struct schema base = {.kind = SCHEMA_INTEGER, .minimum = 0, .maximum = 65533};
     static const struct schema sunspec_fields[] = {
         {.key = "bases",
@@ -137,7 +171,7 @@ static bool link_check(const json_t *link, struct report *report) {
          .kind = SCHEMA_ARRAY,
          .required = true,
          .minimum = 1,
-         .maximum = 2,
+         .maximum = LINK_KIND_COUNT,
          .item = &kind},
         {.key = "timeout", .kind = SCHEMA_NUMBER, .minimum = 0.05, .maximum = 60, .help = "s"},
         {.key = "pause", .kind = SCHEMA_NUMBER, .maximum = 10, .help = "s"},
@@ -154,6 +188,23 @@ static bool link_check(const json_t *link, struct report *report) {
          .help = "registers read only to join two points"},
         {.key = "holes", .kind = SCHEMA_ARRAY, .minimum = 0, .maximum = 64, .item = &hole},
         {.key = "sunspec", .kind = SCHEMA_OBJECT, .fields = sunspec_fields},
+        {.key = "auth", .kind = SCHEMA_ENUM, .one_of = auths, .help = "over http"},
+        {.key = "localPort",
+         .kind = SCHEMA_INTEGER,
+         .minimum = 1,
+         .maximum = 65535,
+         .help = "over udp: where the device answers to"},
+        {.key = "lineEnd",
+         .kind = SCHEMA_STRING,
+         .minimum = 1,
+         .maximum = 8,
+         .help = "over line: behind each line that is sent"},
+        {.key = "subscribe",
+         .kind = SCHEMA_ARRAY,
+         .minimum = 1,
+         .maximum = DRIVER_MAX_TOPICS,
+         .item = &topic,
+         .help = "over mqtt: topics behind the link's prefix"},
         {0},
     };
     const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
@@ -196,12 +247,11 @@ static void link_compile(struct compile *compile, const json_t *link) {
         return;
     const json_t *kinds = json_object_get(link, "kinds");
     for (size_t i = 0; i < json_array_size(kinds); i++) {
-        if (strcmp(json_string_value(json_array_get(kinds, i)), "tcp") == 0)
-            driver->over_tcp = true;
-        else
-            driver->over_serial = true;
+        driver->links |= 1U << name_find(link_kinds, json_string_value(json_array_get(kinds, i)));
     }
-    driver->timeout_ms = (int64_t)(tree_number(link, "timeout", 1) * 1000);
+    bool modbus = driver->links & (1U << LINK_TCP | 1U << LINK_SERIAL);
+    link_io_compile(compile, link);
+    driver->timeout_ms = (int64_t)(tree_number(link, "timeout", modbus ? 1 : 3) * 1000);
     driver->pause_ms = (int64_t)(tree_number(link, "pause", 0) * 1000);
     driver->in_flight = (int)tree_integer(link, "inFlight", 1);
     driver->limits.max_words = (int)tree_integer(link, "maxBlock", 100);
@@ -491,6 +541,8 @@ static void hooks_compile(struct compile *compile, const json_t *hooks) {
     static const struct schema fields[] = {
         {.key = "values", .kind = SCHEMA_BOOLEAN, .help = "a function(dev, values)"},
         {.key = "command", .kind = SCHEMA_BOOLEAN, .help = "a function(dev, decision)"},
+        {.key = "read", .kind = SCHEMA_BOOLEAN, .help = "a function(dev)"},
+        {.key = "write", .kind = SCHEMA_BOOLEAN, .help = "a function(dev, writes)"},
         {.key = "migrate", .kind = SCHEMA_BOOLEAN, .help = "a function(state, fromVersion)"},
         {0},
     };
@@ -500,6 +552,45 @@ static void hooks_compile(struct compile *compile, const json_t *hooks) {
     compile->driver->hook_values = tree_boolean(hooks, "values", false);
     compile->driver->hook_command = tree_boolean(hooks, "command", false);
     compile->driver->hook_migrate = tree_boolean(hooks, "migrate", false);
+    compile->driver->hook_read = tree_boolean(hooks, "read", false);
+    compile->driver->hook_write = tree_boolean(hooks, "write", false);
+}
+
+bool driver_has_hooks(const struct driver *driver) {
+    return driver->hook_values || driver->hook_command || driver->hook_migrate ||
+           driver->hook_read || driver->hook_write;
+}
+
+/* Points, hooks and links against each other. */
+static void hooks_check(struct compile *compile) {
+    const struct driver *driver = compile->driver;
+    bool read = false, written = false;
+    unsigned modbus = 1U << LINK_TCP | 1U << LINK_SERIAL;
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        const char *place = compile->sources[i].place;
+        if (!compile->sources[i].sound)
+            continue;
+        if (point->kind != REGISTER_VALUE) {
+            if (driver->links & ~modbus)
+                report_add(compile->report, place,
+                           "registers are there over tcp and serial links only; over others a "
+                           "point is of kind \"value\"");
+            continue;
+        }
+        read = read || point->period_ms != POINT_NEVER;
+        written = written || point->writable;
+        if (point->period_ms != POINT_NEVER && !driver->hook_read)
+            report_add(compile->report, place, "nothing gives it: hooks.read is missing");
+        if (point->writable && !driver->hook_write)
+            report_add(compile->report, place, "nothing writes it: hooks.write is missing");
+    }
+    if (driver->hook_read && !read)
+        report_add(compile->report, "hooks.read",
+                   "it gives nothing: no point is of kind \"value\"");
+    if (driver->hook_write && !written)
+        report_add(compile->report, "hooks.write",
+                   "it writes nothing: no point of kind \"value\" is writable");
 }
 
 /* ---- the whole ---- */
@@ -526,6 +617,7 @@ static void compile_all(struct compile *compile, const json_t *tree, const char 
     else if (!parts)
         without_parts(compile, tree);
     hooks_compile(compile, json_object_get(tree, "hooks"));
+    hooks_check(compile);
     compile->driver->state_version = (int)tree_integer(tree, "stateVersion", 0);
 }
 

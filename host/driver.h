@@ -108,13 +108,37 @@ struct driver_fingerprint { /* all rows must match: derd probe, and the check at
     int64_t raw;
 };
 
+/* What carries a device: the part of its link's URL before "://". */
+enum link_kind {
+    LINK_TCP,    /* Modbus TCP */
+    LINK_SERIAL, /* Modbus RTU */
+    LINK_HTTP,   /* http:// and https:// */
+    LINK_UDP,
+    LINK_LINE, /* lines of text over TCP */
+    LINK_MQTT, /* mqtt:// and mqtts:// */
+    LINK_KIND_COUNT
+};
+
+enum link_auth { LINK_AUTH_NONE, LINK_AUTH_BASIC, LINK_AUTH_DIGEST, LINK_AUTH_BEARER };
+
+#define DRIVER_MAX_TOPICS 8
+
+struct driver_io { /* of links that hooks talk over */
+    enum link_auth auth;
+    unsigned local_port;                /* UDP: ours, 0: any */
+    char line_end[9];                   /* of a line that is sent, "": CR LF */
+    char topics[DRIVER_MAX_TOPICS][64]; /* MQTT: subscribed at once, behind the link's prefix */
+    int topic_count;
+};
+
 struct driver {
     unsigned references;
     char name[DRIVER_NAME_SIZE];
     char version[32];
     char manufacturer[64];
     json_t *models; /* array of strings, for listings */
-    bool over_tcp, over_serial;
+    unsigned links; /* bits of enum link_kind: what it speaks over */
+    struct driver_io io;
     bool sunspec; /* points are placed by model: walk the chain at each connect */
     uint16_t sunspec_bases[4];
     int sunspec_base_count;
@@ -134,6 +158,8 @@ struct driver {
     bool hook_values;  /* hooks.values(dev, values) -> changes */
     bool hook_command; /* hooks.command(dev, decision) -> list of writes */
     bool hook_migrate; /* hooks.migrate(state, fromVersion) -> state */
+    bool hook_read;    /* hooks.read(dev) -> values of points of kind "value" */
+    bool hook_write;   /* hooks.write(dev, writes) -> true */
     int state_version; /* of what its hooks keep in dev.state, default 0 */
     char path[256];    /* file it came from */
 };
@@ -143,6 +169,9 @@ struct driver {
 struct driver *driver_compile(const json_t *tree, const char *name, struct report *report);
 struct driver *driver_hold(struct driver *driver);
 void driver_release(struct driver *driver);
+bool driver_has_hooks(const struct driver *driver);
+/* "tcp", "serial", "http", "udp", "line", "mqtt", NULL. */
+const char *const *link_kind_names(void);
 /* Index of the part called `name` ("" or NULL: the only one), POINT_NONE if there is none. */
 int driver_part_find(const struct driver *driver, const char *name);
 /* Checks a site file's parameters against the driver's and fills values[parameter_count]. */

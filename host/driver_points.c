@@ -25,10 +25,9 @@ static bool point_shape_check(const json_t *tree, const char *where, struct repo
          .minimum = 1,
          .maximum = POINT_NAME_SIZE - 1,
          .help = "a name of the vocabulary, or an own one with a leading underscore"},
-        {.key = "kind", .kind = SCHEMA_ENUM, .one_of = register_kind_names()},
+        {.key = "kind", .kind = SCHEMA_ENUM, .one_of = point_kind_names()},
         {.key = "address",
          .kind = SCHEMA_INTEGER,
-         .required = true,
          .maximum = 65535,
          .help = "the 0-based address on the wire; with `model`, counted from the model's ID"},
         {.key = "encoding", .kind = SCHEMA_ENUM, .one_of = encoding_names()},
@@ -129,11 +128,44 @@ static void point_models(struct compile *compile, struct point *point,
     }
 }
 
+/* A point without a register: what hooks.read gives for it. Its raw value is a number (a whole one,
+ * if an encoding of integers says so), a text, or the name of a state. */
+static void point_value(struct compile *compile, struct point *point, struct point_source *source) {
+    static const char *const registers[] = {"address",     "wordOrder", "length", "model", "mask",
+                                            "scaleFactor", "shift",     "write",  NULL};
+    for (size_t i = 0; registers[i]; i++)
+        if (json_object_get(source->tree, registers[i])) {
+            complain(compile, source, registers[i], "a point of kind \"value\" has no register");
+            source->sound = false;
+        }
+    const char *usual = point->id == POINT_STATE ? "int64" : "float64";
+    if (point_is_text(point))
+        usual = "string";
+    const char *encoding = tree_string(source->tree, "encoding", usual);
+    point->encoding = (enum encoding)name_find(encoding_names(), encoding);
+    if (point->encoding == ENCODING_BIT ||
+        (point->encoding == ENCODING_STRING) != point_is_text(point)) {
+        complain(
+            compile, source, "encoding",
+            "a text is a \"string\"; a number is a float, or an integer if it is always whole");
+        source->sound = false;
+    }
+    point->words = (uint16_t)encoding_words(point->encoding);
+}
+
 static void point_register(struct compile *compile, struct point *point,
                            struct point_source *source) {
     const json_t *tree = source->tree;
     point->kind =
-        (enum register_kind)name_find(register_kind_names(), tree_string(tree, "kind", "holding"));
+        (enum register_kind)name_find(point_kind_names(), tree_string(tree, "kind", "holding"));
+    if (point->kind == REGISTER_VALUE) {
+        point_value(compile, point, source);
+        return;
+    }
+    if (!json_object_get(tree, "address")) {
+        complain(compile, source, "address", "missing: the 0-based address on the wire");
+        source->sound = false;
+    }
     bool bit = point->kind == REGISTER_COIL || point->kind == REGISTER_DISCRETE;
     const char *encoding = tree_string(tree, "encoding", bit ? "bit" : NULL);
     if (!encoding) {
@@ -201,7 +233,7 @@ static void point_state_names(struct compile *compile, struct point *point,
     const json_t *given = json_object_get(source->tree, "values");
     bool state = point->id == POINT_STATE;
     if (!given) {
-        if (state)
+        if (state && point->kind != REGISTER_VALUE) /* a hook can say the state's name */
             complain(compile, source, "values",
                      "missing: a state names its raw values, such as { [0] = \"off\" }");
         return;
@@ -314,6 +346,9 @@ static void point_period(struct compile *compile, struct point *point,
     const json_t *period = json_object_get(source->tree, "period");
     source->period_given = period != NULL;
     point->period_ms = period_default(point);
+    if (point->kind == REGISTER_VALUE && point->writable &&
+        json_is_true(json_object_get(source->tree, "readBack")))
+        point->period_ms = PERIOD_FAST_MS; /* it is read, to be read back */
     if (!period)
         return;
     const char *word = json_string_value(period);
@@ -336,7 +371,7 @@ static void point_period(struct compile *compile, struct point *point,
 static void point_read_back(struct compile *compile, struct point *point,
                             struct point_source *source) {
     const json_t *given = json_object_get(source->tree, "readBack");
-    point->read_back = !json_is_false(given);
+    point->read_back = given ? !json_is_false(given) : point->kind != REGISTER_VALUE;
     if (given && !json_is_boolean(given) && !json_is_string(given))
         complain(compile, source, "readBack",
                  "expected true, false, or the name of the point that shows what was set");
@@ -376,7 +411,7 @@ static void point_writing(struct compile *compile, struct point *point,
         point->write_function = single ? 5 : 15;
     else
         point->write_function = single ? 6 : 16;
-    if (!coil && point->kind != REGISTER_HOLDING)
+    if (!coil && point->kind != REGISTER_HOLDING && point->kind != REGISTER_VALUE)
         complain(compile, source, "writable", "only holding registers and coils are written");
     if (point_is_text(point) || point->encoding == ENCODING_STRING)
         complain(compile, source, "writable", "a text is not written");
@@ -560,7 +595,15 @@ static void read_back_resolve(struct compile *compile, int index) {
     if (!compile->sources[other].sound)
         return;
     const struct point *shown = &driver->points[other];
-    if (point_is_text(shown) || shown->encoding == ENCODING_STRING || shown->id == POINT_STATE)
+    if ((shown->kind == REGISTER_VALUE) != (point->kind == REGISTER_VALUE))
+        report_add(compile->report, place,
+                   "\"%s\" must be of kind \"value\" if this point is, and "
+                   "only then",
+                   name);
+    else if (shown->kind == REGISTER_VALUE && shown->period_ms <= 0)
+        report_add(compile->report, place, "\"%s\" is not read again and again: give it a period",
+                   name);
+    else if (point_is_text(shown) || shown->encoding == ENCODING_STRING || shown->id == POINT_STATE)
         report_add(compile->report, place, "\"%s\" is not a number", name);
     else if (strcmp(point_unit(compile, index), point_unit(compile, other)) != 0)
         report_add(compile->report, place, "\"%s\" is in \"%s\", this point in \"%s\"", name,

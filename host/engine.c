@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "stash.h"
 #include "trial.h"
+#include "wire.h"
 
 #define CLOCK_STEP_MS 2000 /* ARBITRATION section 1 */
 #define FLOOR_EVERY_S 60
@@ -29,8 +30,10 @@ struct wire *engine_wire(struct engine *engine, const char *url) {
     if (!wire)
         return NULL;
     struct link_settings settings = {.in_flight = 0};
-    wire->link = link_open(&engine->loop, url, &settings, why, sizeof why);
-    if (!wire->link) {
+    wire->kind = wire_kind(url);
+    if (wire_is_modbus(wire->kind))
+        wire->link = link_open(&engine->loop, url, &settings, why, sizeof why);
+    if (wire_is_modbus(wire->kind) && !wire->link) {
         log_error(url, "%s", why);
         free(wire);
         return NULL;
@@ -49,7 +52,8 @@ void engine_wire_release(struct engine *engine, struct wire *wire) {
     while (*at != wire)
         at = &(*at)->next;
     *at = wire->next;
-    link_close(wire->link);
+    if (wire->link)
+        link_close(wire->link);
     free(wire);
 }
 

@@ -34,7 +34,8 @@ struct stashed;
 
 struct wire { /* a link in use, by its URL */
     struct wire *next;
-    struct link *link;
+    enum link_kind kind;
+    struct link *link; /* of Modbus; NULL: hooks talk to it by clients of each machine's own */
     unsigned users;
     char url[160];
 };

@@ -127,9 +127,15 @@ bool guard_enter(struct engine *engine, const struct generation *generation,
     return true;
 }
 
+void guard_resume(struct engine *engine, const struct generation *generation, const char *call) {
+    watchdog_enter(engine->guard.watchdog, generation->watched, call);
+}
+
 void guard_leave(struct engine *engine, struct generation *generation, struct caller *caller,
                  enum script_outcome outcome, const char *error) {
     watchdog_leave(engine->guard.watchdog);
+    if (outcome == SCRIPT_WAITS)
+        return;
     if (outcome == SCRIPT_OK) {
         ladder_passed(&caller->rung);
         return;

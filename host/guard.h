@@ -51,6 +51,9 @@ void guard_turn_soon(struct engine *engine);
 /* Around each call. False: it may not be called now, `why` says why. `call` is a constant text. */
 bool guard_enter(struct engine *engine, const struct generation *generation,
                  const struct caller *caller, const char *call, char why[SCRIPT_ERROR_SIZE]);
+/* The same for a task that goes on after a wait: it may in any case. */
+void guard_resume(struct engine *engine, const struct generation *generation, const char *call);
+/* With SCRIPT_WAITS nothing is judged. */
 void guard_leave(struct engine *engine, struct generation *generation, struct caller *caller,
                  enum script_outcome outcome, const char *error);
 

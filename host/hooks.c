@@ -1,4 +1,4 @@
-/* The two hooks of driver format 1, for quirks that no table can say. hooks.values(dev, values)
+/* The hooks that end at once, for quirks that no table can say. hooks.values(dev, values)
  * sees every decoded point of the machine after a poll and returns what it changes;
  * hooks.command(dev, decision) returns the writes in place of the planned ones. Both see dev = {
  * key, part, parameters, state }; `state` is plain data and lives on, also over a reload. A hook
@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/luadata.h"
 #include "device.h"
+#include "hooks.h"
 #include "machine.h"
+#include "script_device.h"
 
 struct hook_call {
     struct device *device;
@@ -22,10 +24,16 @@ struct hook_call {
     char problem[160];
 };
 
-/* [-0, +1] */
-static void push_dev(lua_State *L, struct device *device) {
+void hooks_push_dev(lua_State *L, struct device *device, const struct script *script, bool waits) {
     const struct driver *driver = machine_driver(device->machine);
-    lua_createtable(L, 0, 4);
+    if (device->state_holder == script) { /* of the call that waits */
+        lua_rawgetp(L, LUA_REGISTRYINDEX, device);
+        return;
+    }
+    if (waits)
+        device->state_holder = script;
+    lua_createtable(L, 0, 12);
+    script_device_push(L);
     lua_pushstring(L, device->site.key);
     lua_setfield(L, -2, "key");
     lua_pushstring(L, driver->parts[device->part].name);
@@ -43,16 +51,17 @@ static void push_dev(lua_State *L, struct device *device) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, device); /* to find `state` again after the call */
 }
 
-/* [-0, +0] */
-static void keep_state(lua_State *L, struct device *device) {
+void hooks_keep_state(lua_State *L, struct device *device) {
     struct report report;
     report_init(&report);
     lua_rawgetp(L, LUA_REGISTRYINDEX, device);
     lua_getfield(L, -1, "state");
     json_t *state = luadata_from_stack(L, -1, false, &report);
     lua_pop(L, 2);
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, device);
+    if (!device->state_holder || script_task_runs(L)) {
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, device);
+    }
     if (state) {
         json_decref(device->hook_state);
         device->hook_state = state;
@@ -82,7 +91,7 @@ static int push_values(lua_State *L, void *context) {
     struct hook_call *call = context;
     const struct machine *machine = call->device->machine;
     const struct driver *driver = machine_driver(machine);
-    push_dev(L, call->device);
+    hooks_push_dev(L, call->device, call->device->machine->generation->script, false);
     lua_createtable(L, 0, driver->point_count);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
@@ -133,7 +142,7 @@ static void take_change(lua_State *L, struct hook_call *call, const char *name) 
 
 static void take_values(lua_State *L, int first, int last, void *context) {
     struct hook_call *call = context;
-    keep_state(L, call->device);
+    hooks_keep_state(L, call->device);
     if (last < first || lua_isnil(L, first))
         return;
     if (!lua_istable(L, first)) {
@@ -187,7 +196,7 @@ void hooks_values(struct device *device) {
         return;
     }
     oldest_input(&call);
-    script_set_subject(generation->script, device->site.path);
+    script_set_subject(generation->script, device->site.path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);
@@ -213,7 +222,7 @@ static int push_command(lua_State *L, void *context) {
     struct hook_call *call = context;
     const struct plan *plan = call->plan;
     const struct decision *decision = &call->device->decision;
-    push_dev(L, call->device);
+    hooks_push_dev(L, call->device, call->device->machine->generation->script, false);
     lua_createtable(L, 0, 5);
     lua_pushstring(L, cases[plan->control_case]);
     lua_setfield(L, -2, "case");
@@ -274,7 +283,7 @@ static bool take_write(lua_State *L, struct hook_call *call, struct plan *plan) 
 
 static void take_command(lua_State *L, int first, int last, void *context) {
     struct hook_call *call = context;
-    keep_state(L, call->device);
+    hooks_keep_state(L, call->device);
     if (last < first || lua_isnil(L, first))
         return; /* the planned writes are right */
     struct plan plan = *call->plan;
@@ -314,7 +323,7 @@ bool hooks_command(struct device *device, struct plan *plan) {
         snprintf(plan->reason, sizeof plan->reason, "%s", error);
         return false;
     }
-    script_set_subject(generation->script, device->site.path);
+    script_set_subject(generation->script, device->site.path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.command", push_command, take_command, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);

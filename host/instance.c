@@ -177,7 +177,7 @@ static void call_policy(struct instance *instance, struct snapshot *snapshot,
         return; /* its last proposals hold until their lease ends */
     instance->last_tick = now.mono;
     instance->ticked = true;
-    script_set_subject(instance->generation->script, instance->site.path);
+    script_set_subject(instance->generation->script, instance->site.path, NULL);
     enum script_outcome outcome = policy_run(
         instance->generation->policy, instance->generation->script, instance->parameters,
         instance->state, now, elapsed_s, snapshot->devices, snapshot->count, result, error);

@@ -176,8 +176,7 @@ static struct generation *make_generation(const struct library *library, enum sc
         goto out;
     whole = true;
     snprintf(generation->driver->path, sizeof generation->driver->path, "%.255s", path);
-    if (!generation->driver->hook_values && !generation->driver->hook_command &&
-        !generation->driver->hook_migrate) {
+    if (!driver_has_hooks(generation->driver)) {
         script_close(generation->script);
         generation->script = NULL;
         generation->quarantine[0] = '\0'; /* nothing of it is ever called */

@@ -66,7 +66,17 @@ static void set_driver(json_t *body, const struct driver *driver) {
         json_object_set_new(body, "parts", parts);
     }
     json_object_set_new(body, "parameters", driver_parameters_json(driver));
+    json_t *kinds = json_array();
+    for (int i = 0; i < LINK_KIND_COUNT; i++)
+        if (driver->links & 1U << i)
+            json_array_append_new(kinds, json_string(link_kind_names()[i]));
+    json_object_set_new(body, "links", kinds);
+    json_object_set_new(body, "api", json_integer(DRIVER_API));
     json_t *hooks = json_array();
+    if (driver->hook_read)
+        json_array_append_new(hooks, json_string("read"));
+    if (driver->hook_write)
+        json_array_append_new(hooks, json_string("write"));
     if (driver->hook_values)
         json_array_append_new(hooks, json_string("values"));
     if (driver->hook_command)

@@ -9,9 +9,16 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "task.h"
 #include "trial.h"
 
 static void arrival_next(struct machine *machine);
+static void machine_arrive(struct machine *machine);
+
+/* Over other links than Modbus there is nothing to wait for: whoever is asked answers or not. */
+static bool link_is_there(const struct machine *machine) {
+    return !machine->wire->link || link_is_up(machine->wire->link);
+}
 
 const struct driver *machine_driver(const struct machine *machine) {
     return machine->generation->driver;
@@ -39,6 +46,7 @@ static void connect_devices(struct machine *machine, enum connection connection,
 static void machine_leave(struct machine *machine) {
     link_cancel(&machine->arrival);
     uv_timer_stop(&machine->retry);
+    poll_hook_stop(machine);
     poll_stop(machine);
     command_stop(machine);
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
@@ -125,27 +133,42 @@ void machine_answered(struct machine *machine) {
         settle(machine);
 }
 
-void machine_failed(struct machine *machine, enum err result) {
+static const char *reason_of(enum err result, const char *why) {
+    if (why)
+        return why;
+    if (result == ERR_CLOSED)
+        return "the connection went";
+    return result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it";
+}
+
+/* A closed Modbus link tells its listeners itself. */
+static bool link_will_tell(const struct machine *machine, enum err result) {
+    return result == ERR_CLOSED && machine->wire->link;
+}
+
+void machine_failed(struct machine *machine, enum err result, const char *why) {
     if (machine->state != MACHINE_UP && machine->state != MACHINE_ARRIVING)
         return;
     machine->failures++;
-    machine_missed(machine, result == ERR_CLOSED ? "the connection went" : "no answer in time");
-    if (result == ERR_CLOSED || machine->failures < MACHINE_AWAY_AFTER)
-        return; /* a closed link tells its listeners itself */
-    machine_away(machine,
-                 result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it");
+    machine_missed(machine, why                    ? why
+                            : result == ERR_CLOSED ? "the connection went"
+                                                   : "no answer in time");
+    if (link_will_tell(machine, result) || machine->failures < MACHINE_AWAY_AFTER)
+        return;
+    machine_away(machine, reason_of(result, why));
 }
 
-static void arrival_failed(struct machine *machine, enum err result) {
+void machine_arrival_failed(struct machine *machine, enum err result, const char *why) {
     machine->failures++;
-    machine_missed(machine, result == ERR_CLOSED ? "the connection went" : "no answer in time");
-    if (result == ERR_CLOSED)
+    machine_missed(machine, why                    ? why
+                            : result == ERR_CLOSED ? "the connection went"
+                                                   : "no answer in time");
+    if (link_will_tell(machine, result))
         return;
     /* One that was away is asked once: a dead unit costs its line one time-out a probe. */
     bool probe = machine->backoff_ms > MACHINE_BACKOFF_MIN_MS;
     if (probe || machine->failures >= MACHINE_AWAY_AFTER)
-        machine_away(machine,
-                     result == ERR_TIMEOUT ? "no answer in time" : "the gateway cannot reach it");
+        machine_away(machine, reason_of(result, why));
     else
         arrival_next(machine);
 }
@@ -168,7 +191,7 @@ static void walk_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct machine *machine = transaction->owner;
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
-        arrival_failed(machine, result);
+        machine_arrival_failed(machine, result, NULL);
         return;
     }
     machine_answered(machine);
@@ -180,7 +203,7 @@ static void once_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct machine *machine = transaction->owner;
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
-        arrival_failed(machine, result);
+        machine_arrival_failed(machine, result, NULL);
         return;
     }
     machine_answered(machine);
@@ -259,6 +282,7 @@ static void connect_up(struct machine *machine) {
 }
 
 void machine_reconsider(struct machine *machine) {
+    poll_hook_turn(machine);
     bool stopped = guard_stopped(machine->engine, machine->generation) != NULL;
     for (int i = 0; i < DRIVER_MAX_PARTS && machine->state == MACHINE_UP; i++)
         if (machine->parts[i] &&
@@ -268,7 +292,7 @@ void machine_reconsider(struct machine *machine) {
         }
 }
 
-static void machine_arrived(struct machine *machine) {
+void machine_arrived(struct machine *machine) {
     char why[240];
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i] && !identity_right(machine->parts[i], why, sizeof why)) {
@@ -316,7 +340,11 @@ static void arrival_next(struct machine *machine) {
             machine_away(machine, "the link's queue is full");
         return;
     }
-    machine_arrived(machine);
+    int64_t period_ms;
+    if (poll_hook_used(machine, &period_ms))
+        poll_hook_begin(machine, true, true);
+    else
+        machine_arrived(machine);
 }
 
 /* Nothing that was read before says anything about who answers now. */
@@ -339,6 +367,8 @@ static void machine_arrive(struct machine *machine) {
     poll_forget(machine); /* what a device refuses may be different on the next connection */
     forget_read(machine);
     machine->arrival_block = 0;
+    if (task_busy(machine->task))
+        return; /* of the generation before: machine_moved_on() comes back here */
     const struct driver *driver = machine_driver(machine);
     if (driver->sunspec)
         sunspec_start(&machine->walk, driver->sunspec_bases, (size_t)driver->sunspec_base_count);
@@ -347,8 +377,13 @@ static void machine_arrive(struct machine *machine) {
 
 static void retry_due(uv_timer_t *timer) {
     struct machine *machine = timer->data;
-    if (link_is_up(machine->wire->link))
+    if (link_is_there(machine))
         machine_arrive(machine);
+}
+
+void machine_heard(struct machine *machine) {
+    if (machine->state == MACHINE_AWAY)
+        uv_timer_start(&machine->retry, retry_due, 0, 0);
 }
 
 /* --- the link ------------------------------------------------------------------------------------
@@ -392,7 +427,16 @@ static enum err machine_size(struct machine *machine) {
 static void settle_link(struct machine *machine) {
     const struct driver *driver = machine_driver(machine);
     struct link_settings settings = {.pause_ms = driver->pause_ms, .in_flight = driver->in_flight};
-    link_settle(machine->wire->link, &settings);
+    if (machine->wire->link)
+        link_settle(machine->wire->link, &settings);
+}
+
+/* The slot for hooks that wait, kept once it is there. */
+static bool give_task(struct machine *machine) {
+    const struct driver *driver = machine_driver(machine);
+    if (!machine->task && (driver->hook_read || driver->hook_write))
+        machine->task = task_new(&machine->engine->loop, machine);
+    return machine->task || !(driver->hook_read || driver->hook_write);
 }
 
 struct machine *machine_find(struct engine *engine, const char *url, int unit) {
@@ -418,9 +462,11 @@ struct machine *machine_open(struct engine *engine, const char *url, int unit,
     machine->number = engine->machines ? engine->machines->number + 1 : 0;
     machine->listener =
         (struct link_listener){.up = link_came, .down = link_went, .owner = machine};
-    if (machine_size(machine) != ERR_OK) {
+    if (machine_size(machine) != ERR_OK || !give_task(machine)) {
         generation_release(machine->generation);
         engine_wire_release(engine, wire);
+        free(machine->values);
+        free(machine->value_at);
         free(machine);
         return NULL;
     }
@@ -438,19 +484,22 @@ void machine_attach(struct machine *machine, struct device *device) {
         first = first && !machine->parts[i];
     machine->parts[device->part] = device;
     device->machine = machine;
-    device->caller = (struct caller){0};
+    device->caller = device->write_caller = (struct caller){0};
     carry_start(device, machine->generation);
     device_renew_card(device);
     device_connect(device, CONNECTION_CONNECTING, "");
-    if (first) /* tells when it is up, also if it is */
+    if (first && !machine->wire->link)
+        uv_timer_start(&machine->retry, retry_due, 0, 0);
+    else if (first) /* tells when it is up, also if it is */
         link_listen(machine->wire->link, &machine->listener);
-    else if (link_is_up(machine->wire->link))
+    else if (link_is_there(machine))
         machine_arrive(machine); /* again: this part's points belong to the plan now */
 }
 
 static void machine_closed(uv_handle_t *handle) {
     struct machine *machine = handle->data;
     generation_release(machine->generation);
+    reading_free(&machine->reading);
     free(machine->values);
     free(machine->value_at);
     free(machine);
@@ -459,20 +508,35 @@ static void machine_closed(uv_handle_t *handle) {
 void machine_detach(struct machine *machine, struct device *device) {
     machine->parts[device->part] = NULL;
     device->machine = NULL;
+    bool held = machine->task && machine->task->device == device;
+    if (held)
+        task_cancel(machine->task);
     if (machine->runner.device == device)
         command_stop(machine);
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i])
+        if (machine->parts[i]) {
+            if (held)
+                guard_turn_soon(machine->engine); /* its neighbours go on, in a turn of their own */
             return;
+        }
     machine_leave(machine);
     poll_forget(machine);
-    link_unlisten(machine->wire->link, &machine->listener);
+    task_close(machine->task);
+    machine->task = NULL;
+    if (machine->wire->link)
+        link_unlisten(machine->wire->link, &machine->listener);
     engine_wire_release(machine->engine, machine->wire);
     struct machine **at = &machine->engine->machines;
     while (*at != machine)
         at = &(*at)->next;
     *at = machine->next;
     uv_close((uv_handle_t *)&machine->retry, machine_closed);
+}
+
+static void carry_all(struct machine *machine, struct generation *generation) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            carry_over(machine->parts[i], generation);
 }
 
 static void place_parts(struct machine *machine, const int places[DRIVER_MAX_PARTS]) {
@@ -487,12 +551,16 @@ static void place_parts(struct machine *machine, const int places[DRIVER_MAX_PAR
 
 void machine_renew(struct machine *machine, struct generation *generation,
                    const int places[DRIVER_MAX_PARTS]) {
+    if (task_busy(machine->task))
+        task_orphan(machine->task);
     machine_leave(machine);
     poll_forget(machine);
     struct generation *old = machine->generation;
-    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i])
-            carry_over(machine->parts[i], generation);
+    /* What a call is working on goes over when that call has ended; until then nothing of the new
+     * generation is called for these devices. */
+    machine->carry_due = task_busy(machine->task);
+    if (!machine->carry_due)
+        carry_all(machine, generation);
     machine->history = (struct history){0};
     machine->generation = generation_hold(generation);
     if (machine_size(machine) != ERR_OK) {
@@ -507,6 +575,37 @@ void machine_renew(struct machine *machine, struct generation *generation,
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
             device_renewed(machine->parts[i]);
-    if (link_is_up(machine->wire->link))
+    if (!give_task(machine))
+        log_error(machine_name(machine), "no memory for a task: its hooks are not called");
+    if (link_is_there(machine))
+        machine_arrive(machine);
+}
+
+/* The values of a call of the generation before are true for the new one where both publish the
+ * quantity and no hook corrects it. */
+void machine_take_late(struct machine *machine, struct device *device) {
+    const struct reading *reading = &machine->reading;
+    struct now now = clock_now(&machine->engine->clock);
+    if (strcmp(machine->task->path, "hooks.read") != 0 || reading->driver->hook_values ||
+        machine_driver(machine)->hook_values)
+        return;
+    for (int i = 0; i < reading->driver->point_count; i++) {
+        const struct point *point = &reading->driver->points[i];
+        if (!reading->given[i] || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
+            point->period_ms <= 0 || device->value_at[point->id].mono.ms == 0)
+            continue;
+        device->values[point->id] = reading->values[i];
+        device->value_at[point->id] = now;
+        device->value_valid_ms[point->id] =
+            device_trust_ms(point->period_ms, reading->driver->timeout_ms);
+    }
+    device_publish(device);
+}
+
+void machine_moved_on(struct machine *machine) {
+    if (machine->carry_due)
+        carry_all(machine, machine->generation);
+    machine->carry_due = false;
+    if (machine->state == MACHINE_ARRIVING && link_is_there(machine))
         machine_arrive(machine);
 }

@@ -13,6 +13,7 @@
 
 #include "block.h"
 #include "engine.h"
+#include "hooks.h"
 #include "probation.h"
 #include "sunspec.h"
 
@@ -26,8 +27,10 @@ struct poll_group { /* blocks of one period; freed by the close of its timer */
     struct machine *machine;
     int64_t period_ms;
     int64_t phase_ms; /* offset of its deadlines within the period: spreads the load */
+    bool hook;        /* of hooks.read, which is called for it, instead of blocks */
     size_t block;     /* the one being read */
     bool busy;
+    bool fresh;      /* of a hook: its values came with the arrival */
     unsigned faults; /* bits of enum fault, of its last poll */
     uint64_t polls, late;
     uv_timer_t timer;
@@ -64,12 +67,26 @@ struct machine {
     size_t arrival_block;
     struct transaction arrival;
 
+    struct task *task; /* NULL: no hook of its driver waits */
+    struct reading reading;
+    struct {                      /* one round of hooks.read over its parts */
+        bool active;              /* it is under way, or waits for the task to be free */
+        bool arriving;            /* of the arrival: everything is due */
+        bool all;                 /* everything with a period is */
+        bool again;               /* from the first part, once the call under way has ended */
+        int part;                 /* the one that is next */
+        struct poll_group *group; /* of the machine, NULL: nothing is polled so */
+    } round;
+    bool carry_due; /* a task of the generation before still runs: state goes over after it */
+
     struct {                   /* the one command that is on its way */
         struct device *device; /* NULL: none */
         unsigned version;      /* of its wanted plan */
         int step;
         bool reading_back;
         bool busy;
+        bool looks; /* waits for a round of hooks.read, to read back */
+        int count;  /* writes that hooks.write was given */
         struct transaction transaction;
     } runner;
 
@@ -96,9 +113,18 @@ void machine_fault(struct machine *machine, enum fault fault, const char *text);
 /* A poll has ended, well or with the faults since the last one. */
 void machine_polled(struct machine *machine, unsigned faults);
 
-/* For poll.c and command.c: an answer came, or did not. */
+/* For poll.c and command.c: an answer came, or did not. `why` NULL: as the result says. */
 void machine_answered(struct machine *machine);
-void machine_failed(struct machine *machine, enum err result);
+void machine_failed(struct machine *machine, enum err result, const char *why);
+/* The same while it arrives: that is tried again, or the machine is away. */
+void machine_arrival_failed(struct machine *machine, enum err result, const char *why);
+/* All that is read on arrival is there. */
+void machine_arrived(struct machine *machine);
+/* For task.c: a task of the generation before has ended well, or at all. */
+void machine_take_late(struct machine *machine, struct device *device);
+void machine_moved_on(struct machine *machine);
+/* Something has come from a device that was away: it is asked now. */
+void machine_heard(struct machine *machine);
 /* True when the exception means that the unit is not there at all (gateway codes 10 and 11). */
 bool modbus_unit_absent(uint8_t exception);
 
@@ -113,8 +139,19 @@ enum modbus_function poll_function(enum register_kind kind);
 /* Wire address of a point, SunSpec models resolved; false when the device does not have it. */
 bool poll_address(const struct machine *machine, int point, uint16_t *address);
 
+/* poll.c: its last block is read, or its round of hooks.read is over. */
+void poll_group_done(struct poll_group *group);
+/* poll_hook.c */
+bool poll_hook_used(const struct machine *machine, int64_t *period_ms); /* 0: only once */
+void poll_hook_begin(struct machine *machine, bool arriving, bool all);
+void poll_hook_stop(struct machine *machine);
+/* The task is free: what waits for it goes on, a command first. */
+void poll_hook_turn(struct machine *machine);
+
 /* command.c: starts the next wanted command if none is on its way. */
 void command_run(struct machine *machine);
 void command_stop(struct machine *machine);
+/* The round of hooks.read that a command waits for is over, or failed for this reason. */
+void command_looked(struct machine *machine, enum err result, const char *why);
 
 #endif

@@ -38,12 +38,21 @@ static const char *const register_kinds[] = {
     NULL,
 };
 
+static const char *const point_kinds[] = {
+    [REGISTER_COIL] = "coil",   [REGISTER_DISCRETE] = "discrete", [REGISTER_HOLDING] = "holding",
+    [REGISTER_INPUT] = "input", [REGISTER_VALUE] = "value",       NULL,
+};
+
 const char *const *encoding_names(void) {
     return encodings;
 }
 
 const char *const *register_kind_names(void) {
     return register_kinds;
+}
+
+const char *const *point_kind_names(void) {
+    return point_kinds;
 }
 
 int encoding_words(enum encoding encoding) {
@@ -361,4 +370,35 @@ bool point_agrees(const struct point *written, const uint16_t *written_words,
     double step = fmax(step_of(written, one, written_scale_factor),
                        step_of(shown, other, shown_scale_factor));
     return fabs(one - other) <= step * (1 + 1e-6);
+}
+
+bool point_values_agree(const struct point *written, double one, const struct point *shown,
+                        double other) {
+    double step = fmax(step_of(written, one, 0), step_of(shown, other, 0));
+    return fabs(one - other) <= step * (1 + 1e-6);
+}
+
+enum point_quality point_decode_number(const struct point *point, double raw, double *value) {
+    uint16_t words[4] = {0};
+    uint64_t pattern = 0;
+    *value = NAN;
+    if (point->encoding == ENCODING_STRING || !isfinite(raw))
+        return POINT_IMPOSSIBLE;
+    if (is_float(point->encoding)) {
+        if (!float_pattern_of(point->encoding, raw, &pattern))
+            return POINT_IMPOSSIBLE;
+    } else if (raw != trunc(raw) || !pattern_of(point, raw, &pattern)) {
+        return POINT_IMPOSSIBLE;
+    }
+    split_words(point, pattern, words);
+    return point_decode(point, words, 0, value);
+}
+
+double point_raw(const struct point *point, const uint16_t *words) {
+    uint64_t pattern = join_words(point, words);
+    bool huge = false;
+    if (is_float(point->encoding))
+        return float_of(point->encoding, pattern);
+    int64_t integer = integer_of(point, pattern, &huge);
+    return huge ? (double)(uint64_t)integer : (double)integer;
 }

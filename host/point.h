@@ -13,7 +13,8 @@ enum register_kind {
     REGISTER_COIL,     /* FC 1, 5, 15 */
     REGISTER_DISCRETE, /* FC 2 */
     REGISTER_HOLDING,  /* FC 3, 6, 16 */
-    REGISTER_INPUT     /* FC 4 */
+    REGISTER_INPUT,    /* FC 4 */
+    REGISTER_VALUE     /* no register: hooks.read gives it, hooks.write takes it */
 };
 
 enum encoding {
@@ -107,5 +108,15 @@ bool point_agrees(const struct point *written, const uint16_t *written_words,
 int encoding_words(enum encoding encoding);
 const char *const *encoding_names(void);      /* "bit", "uint16" ... NULL */
 const char *const *register_kind_names(void); /* "coil", "discrete", "holding", "input", NULL */
+const char *const *point_kind_names(void);    /* the same and "value" */
+
+/* What a script gives for a point: the raw number, decoded as if it stood in registers. One that
+ * its encoding cannot hold is POINT_IMPOSSIBLE. */
+enum point_quality point_decode_number(const struct point *point, double raw, double *value);
+/* The raw number of registers that point_encode() has made. */
+double point_raw(const struct point *point, const uint16_t *words);
+/* point_agrees() of two values that are known already. */
+bool point_values_agree(const struct point *written, double one, const struct point *shown,
+                        double other);
 
 #endif

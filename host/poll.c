@@ -53,7 +53,7 @@ static bool point_used(const struct machine *machine, const struct block_item *i
     const struct point *point = &driver->points[index];
     if (point->part != POINT_NONE && !machine->parts[point->part])
         return false;
-    if (point->period_ms == POINT_NEVER)
+    if (point->period_ms == POINT_NEVER || point->kind == REGISTER_VALUE)
         return false;
     for (size_t i = 0; i < count; i++) {
         const struct point *other = &driver->points[items[i].point];
@@ -77,21 +77,35 @@ static struct poll_group *group_new(struct machine *machine, int64_t period_ms) 
     return group;
 }
 
+static enum err add_group(struct machine *machine, int64_t period_ms) {
+    size_t size = (machine->group_count + 1) * sizeof(void *);
+    struct poll_group **groups = realloc(machine->groups, size);
+    if (!groups)
+        return ERR_MEMORY;
+    machine->groups = groups;
+    groups[machine->group_count] = group_new(machine, period_ms);
+    if (!groups[machine->group_count])
+        return ERR_MEMORY;
+    machine->group_count++;
+    return ERR_OK;
+}
+
+/* One for each period of its blocks, and one for hooks.read. */
 static enum err make_groups(struct machine *machine) {
+    int64_t hook_ms;
     for (size_t i = 0; i < machine->plan.block_count; i++) {
         int64_t period_ms = machine->plan.blocks[i].period_ms;
         if (period_ms <= 0 || (i > 0 && machine->plan.blocks[i - 1].period_ms == period_ms))
             continue;
-        size_t size = (machine->group_count + 1) * sizeof(void *);
-        struct poll_group **groups = realloc(machine->groups, size);
-        if (!groups)
+        if (add_group(machine, period_ms) != ERR_OK)
             return ERR_MEMORY;
-        machine->groups = groups;
-        groups[machine->group_count] = group_new(machine, period_ms);
-        if (!groups[machine->group_count])
-            return ERR_MEMORY;
-        machine->group_count++;
     }
+    if (!poll_hook_used(machine, &hook_ms) || hook_ms <= 0)
+        return ERR_OK;
+    if (add_group(machine, hook_ms) != ERR_OK)
+        return ERR_MEMORY;
+    machine->round.group = machine->groups[machine->group_count - 1];
+    machine->round.group->hook = true;
     return ERR_OK;
 }
 
@@ -123,6 +137,7 @@ void poll_forget(struct machine *machine) {
     free(machine->groups);
     machine->groups = NULL;
     machine->group_count = 0;
+    machine->round.group = NULL;
     if (machine->planned)
         block_plan_free(&machine->plan);
     machine->planned = false;
@@ -191,7 +206,7 @@ static void judge_poll(struct poll_group *group) {
     machine_polled(machine, faults);
 }
 
-static void group_done(struct poll_group *group) {
+void poll_group_done(struct poll_group *group) {
     struct machine *machine = group->machine;
     group->busy = false;
     group->polls++;
@@ -223,7 +238,7 @@ static void read_done(struct transaction *transaction, enum err result,
     struct machine *machine = group->machine;
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         group->busy = false;
-        machine_failed(machine, result);
+        machine_failed(machine, result, NULL);
         return; /* the next deadline tries again, unless the machine is away now */
     }
     machine_answered(machine);
@@ -253,12 +268,17 @@ static void read_done(struct transaction *transaction, enum err result,
 static void group_read(struct poll_group *group) {
     struct machine *machine = group->machine;
     const struct block_plan *plan = &machine->plan;
+    if (group->hook) {
+        group->busy = true;
+        poll_hook_begin(machine, false, false);
+        return;
+    }
     while (group->block < plan->block_count &&
            (plan->blocks[group->block].period_ms != group->period_ms ||
             plan->blocks[group->block].refused))
         group->block++;
     if (group->block >= plan->block_count) {
-        group_done(group);
+        poll_group_done(group);
         return;
     }
     const struct block *block = &plan->blocks[group->block];
@@ -301,7 +321,11 @@ void poll_start(struct machine *machine) {
         struct poll_group *group = machine->groups[i];
         group_schedule(group);
         group->block = 0;
-        group_read(group);
+        if (group->hook && group->fresh) /* read on arrival */
+            poll_group_done(group);
+        else
+            group_read(group);
+        group->fresh = false;
     }
 }
 

@@ -24,7 +24,8 @@ struct script;
 struct script_limits {
     size_t memory_bytes; /* default 16 MiB */
     int64_t load_cpu_us; /* default 100 ms, the chunk itself */
-    int64_t call_cpu_us; /* default 20 ms */
+    int64_t call_cpu_us; /* default 20 ms; of a task: between two waits */
+    int64_t task_cpu_us; /* default 200 ms, a task in all */
 };
 struct script_limits script_limits_default(void);
 
@@ -33,13 +34,15 @@ enum script_outcome {
     SCRIPT_RAISED,   /* an error, with file:line */
     SCRIPT_OVERTIME, /* over its CPU budget */
     SCRIPT_MEMORY,   /* over its memory cap: spoiled */
-    SCRIPT_NO_SUCH   /* there is no function of that name */
+    SCRIPT_NO_SUCH,  /* there is no function of that name */
+    SCRIPT_WAITS     /* a task: for an operation of the host */
 };
 
 /* Loads and runs the chunk; it must return a table, which is kept. NULL with mistakes
  * ("sunspec.lua:12: ..."). */
 struct script *script_open(const char *file_name, const char *text, size_t length,
                            const struct script_limits *limits, struct report *report);
+/* One reference less; tasks keep the script until they end. */
 void script_close(struct script *script);
 /* The table as plain data, functions as json true. New reference, NULL with mistakes. */
 json_t *script_tree(struct script *script, struct report *report);
@@ -53,8 +56,12 @@ typedef void script_take(lua_State *L, int first, int last, void *context);
 enum script_outcome script_call(struct script *script, const char *path, script_push *push,
                                 script_take *take, void *context, char error[SCRIPT_ERROR_SIZE]);
 /* For whom calls are made from here on ("home/battery"): messages about limits name it. Copied;
- * NULL: for nobody. */
-void script_set_subject(struct script *script, const char *subject);
+ * NULL: for nobody. `caller` is what functions of the host find by script_caller(), or NULL. */
+void script_set_subject(struct script *script, const char *subject, void *caller);
+/* Whose call runs on this state. */
+void *script_caller(lua_State *L);
+/* One line of the log by the script, for its subject; of each call only the first ones count. */
+void script_log(lua_State *L, const char *line);
 bool script_spoiled(const struct script *script);
 size_t script_memory(const struct script *script);
 /* Makes text of a script fit for messages and JSON: one line of valid UTF-8, cut at a whole
@@ -63,5 +70,34 @@ void script_text_clean(char *text);
 /* Every global name and library member of the sandbox ("string.format"), NULL-terminated, sorted:
  * the allow list (script_names.inc) that the host, the linter and the tests share. */
 const char *const *script_sandbox_names(void);
+
+/* --- tasks ---------------------------------------------------------------------------------------
+ *
+ * A task is a call that may wait for operations of the host: a coroutine of its own, which runs
+ * like a straight call and is suspended inside a function of the host. Whoever starts it gets
+ * SCRIPT_WAITS, and resumes it when the operation is over; any other outcome is the end, and the
+ * task is gone. `push`, `take` and budgets are as those of script_call(), and hold for each burst
+ * between two waits; what a task has used in all is bounded too. A killed task is killed also
+ * through pcall and across its waits. */
+#define SCRIPT_MAX_TASKS 2000 /* of one script, that run or wait */
+
+struct script_task;
+
+enum script_outcome script_task_start(struct script *script, const char *path, script_push *push,
+                                      script_take *take, void *context, struct script_task **task,
+                                      char error[SCRIPT_ERROR_SIZE]);
+enum script_outcome script_task_resume(struct script_task *task, char error[SCRIPT_ERROR_SIZE]);
+bool script_task_runs(lua_State *L); /* this state is inside one */
+/* Forgets a task that waits: nothing of it runs any more, neither pcall nor <close>. */
+void script_task_cancel(struct script_task *task);
+/* Whether its script ran out of memory since: it should not go on. */
+bool script_task_spoiled(const struct script_task *task);
+
+/* For functions of the host that wait. Begin with script_may_wait(), which raises where waiting is
+ * impossible and gives the context of the task; when the operation is under way, end with
+ * `return script_wait(...)`. `results` runs inside the task once it is resumed: it pushes what the
+ * function returns. */
+void *script_may_wait(lua_State *L, const char *function);
+int script_wait(lua_State *L, script_push *results, void *context);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "script.h"
+#include "script_device.h"
 
 static const char *const names[] = {
 #include "script_names.inc"
@@ -110,11 +111,16 @@ static int guard_sort(lua_State *L) {
     return original(L);
 }
 
+void script_sandbox_guard(lua_State *L) {
+    lua_pushcclosure(L, original, 1);
+}
+
 static int refuse_read(lua_State *L) {
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
     return luaL_error(L,
                       "there is no global named '%s': declare names of your own with 'local'; "
-                      "scripts have no files, no network and no require",
+                      "scripts have no files, no sockets and no require; hooks talk to their "
+                      "device by dev",
                       name);
 }
 
@@ -221,6 +227,9 @@ void script_sandbox_open(lua_State *L, const struct sandbox_host *host) {
     lua_setfield(L, whole, LUA_TABLIBNAME);
     open_library(L, luaopen_utf8, LUA_UTF8LIBNAME);
     lua_setfield(L, whole, LUA_UTF8LIBNAME);
+    lua_pushvalue(L, whole);
+    script_device_open(L);
+    lua_pop(L, 1);
     copy_names(L, whole, host);
     int copy = lua_gettop(L);
 

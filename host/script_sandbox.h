@@ -28,5 +28,7 @@ struct sandbox_host {
  * state. May raise: call it protected. Reading a global that does not exist and writing any global
  * raise from then on, also in the chunk itself. */
 void script_sandbox_open(lua_State *L, const struct sandbox_host *host);
+/* [-1, +1] Puts around the C function on top what looks at the budget first. */
+void script_sandbox_guard(lua_State *L);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/schema.h"
 #include "link.h"
 #include "rtu_settings.h"
+#include "wire.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_HORIZON_HOURS 25
@@ -105,7 +106,8 @@ static const struct schema device_fields[] = {
      .required = true,
      .minimum = 1,
      .maximum = 159,
-     .help = "tcp://address:port or rtu:///dev/ttyUSB0"},
+     .help = "tcp://address:port, rtu:///dev/ttyUSB0, http://address, udp://address:port, "
+             "line://address:port or mqtt://broker/topic"},
     {.key = "unit",
      .kind = SCHEMA_INTEGER,
      .minimum = 0,
@@ -283,7 +285,7 @@ static void read_device(const json_t *entry, const struct site_cluster *cluster,
     device->entry = entry;
     check_key(device->key, device->where, report);
     char why[320], place[96];
-    if (device->link[0] && !link_url_valid(device->link, why, sizeof why)) {
+    if (device->link[0] && !wire_url_valid(device->link, why, sizeof why)) {
         snprintf(place, sizeof place, "%s.link", device->where);
         report_add(report, place, "%s", why);
     }

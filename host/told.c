@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "device.h"
+#include "hooks.h"
 #include "instance.h"
 #include "machine.h"
 

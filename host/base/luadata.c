@@ -253,6 +253,12 @@ static json_t *read_value(struct reading *reading, int index) {
     case LUA_TTABLE:
         value = read_table(reading, index);
         break;
+    case LUA_TLIGHTUSERDATA:
+        if (luadata_is_null(L, index))
+            value = json_null();
+        else
+            read_fail(reading, "expected plain data, got a userdata");
+        break;
     case LUA_TFUNCTION:
         if (reading->functions)
             value = json_true();
@@ -415,11 +421,24 @@ out:
     return tree;
 }
 
-void luadata_push(lua_State *L, const json_t *tree) {
+static const char null_value; /* its address is null */
+
+void luadata_push_null(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)&null_value);
+}
+
+bool luadata_is_null(lua_State *L, int index) {
+    return lua_touserdata(L, index) == (const void *)&null_value;
+}
+
+static void push(lua_State *L, const json_t *tree, bool nulls) {
     luaL_checkstack(L, 4, "too many tables inside each other");
     switch (tree ? json_typeof(tree) : JSON_NULL) {
     case JSON_NULL:
-        lua_pushnil(L);
+        if (nulls)
+            luadata_push_null(L);
+        else
+            lua_pushnil(L);
         break;
     case JSON_TRUE:
     case JSON_FALSE:
@@ -437,7 +456,7 @@ void luadata_push(lua_State *L, const json_t *tree) {
     case JSON_ARRAY:
         lua_createtable(L, (int)json_array_size(tree), 0);
         for (size_t i = 0; i < json_array_size(tree); i++) {
-            luadata_push(L, json_array_get(tree, i));
+            push(L, json_array_get(tree, i), nulls);
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
         break;
@@ -447,12 +466,20 @@ void luadata_push(lua_State *L, const json_t *tree) {
         lua_createtable(L, 0, (int)json_object_size(tree));
         json_object_foreach((json_t *)tree, key, value) {
             lua_pushstring(L, key);
-            luadata_push(L, value);
+            push(L, value, nulls);
             lua_rawset(L, -3);
         }
         break;
     }
     }
+}
+
+void luadata_push(lua_State *L, const json_t *tree) {
+    push(L, tree, false);
+}
+
+void luadata_push_nulls(lua_State *L, const json_t *tree) {
+    push(L, tree, true);
 }
 
 json_t *luadata_map(const json_t *tree) {

@@ -29,6 +29,11 @@ json_t *luadata_from_stack(lua_State *L, int index, bool functions, struct repor
  * memory: call it protected. */
 void luadata_push(lua_State *L, const json_t *tree);
 
+/* The same, but null as a value of its own that luadata_from_stack() gives back as null. */
+void luadata_push_nulls(lua_State *L, const json_t *tree);
+void luadata_push_null(lua_State *L); /* [-0, +1] that value */
+bool luadata_is_null(lua_State *L, int index);
+
 /* A tree that may be an array or an object, as an object with decimal keys ("1".."n"). New
  * reference. */
 json_t *luadata_map(const json_t *tree);

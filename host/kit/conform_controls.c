@@ -60,7 +60,8 @@ static void look_at_registers(struct conform *conform, struct bench *bench,
         bool last = true;
         for (int j = i + 1; j < plan->write_count; j++)
             last = last && plan->writes[j].point != write->point;
-        if (!last || !poll_address(bench_machine(bench), write->point, &address))
+        if (!last || point->kind == REGISTER_VALUE ||
+            !poll_address(bench_machine(bench), write->point, &address))
             continue;
         peer_read(bench->peer, point->kind, address, (uint16_t)write->count, words);
         if (memcmp(words, write->words, (size_t)write->count * sizeof *words) != 0)

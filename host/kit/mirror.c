@@ -88,7 +88,8 @@ bool mirror_has_marker(const struct point *point, int marker) {
 int mirror_marker_count(const struct driver *driver) {
     int most = 0;
     for (int i = 0; i < driver->point_count; i++)
-        while (mirror_has_marker(&driver->points[i], most))
+        while (driver->points[i].kind != REGISTER_VALUE &&
+               mirror_has_marker(&driver->points[i], most))
             most++;
     return most;
 }
@@ -219,6 +220,8 @@ void mirror_fill(const struct driver *driver, const struct mirror_chain *chain,
                  enum mirror_fill fill, int marker, struct registers *registers) {
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
+        if (point->kind == REGISTER_VALUE)
+            continue;
         if (point->model_count == 0)
             put_point(driver, point, point->address, fill, marker, registers);
         for (int j = 0; j < point->model_count; j++)
@@ -237,7 +240,8 @@ void mirror_follow(const void *context, struct registers *registers) {
         const struct point *written = &driver->points[i];
         uint16_t words[POINT_MAX_WORDS];
         double value;
-        if (written->read_back_point == POINT_NONE || written->model_count)
+        if (written->read_back_point == POINT_NONE || written->model_count ||
+            written->kind == REGISTER_VALUE)
             continue;
         const struct point *shown = &driver->points[written->read_back_point];
         if (point_decode(written, &registers->words[written->kind][written->address], 0, &value) ==

@@ -182,6 +182,8 @@ bool survey_address(const struct survey *survey, const struct point *point, uint
 
 /* Polled, or fit to be read after a write; what is only ever written is left alone. */
 static bool readable(const struct point *point) {
+    if (point->kind == REGISTER_VALUE)
+        return false; /* a hook's */
     return point->period_ms != POINT_NEVER ||
            (point->read_back && point->read_back_point == POINT_NONE);
 }

@@ -95,8 +95,7 @@ static void the_link_has_careful_defaults(void **state) {
     (void)state;
     struct compiled compiled = good(METER "points = { " POWER " }");
     const struct driver *driver = compiled.driver;
-    assert_true(driver->over_tcp);
-    assert_false(driver->over_serial);
+    assert_int_equal(driver->links, 1U << LINK_TCP);
     assert_int_equal(driver->timeout_ms, 1000);
     assert_int_equal(driver->pause_ms, 0);
     assert_int_equal(driver->in_flight, 1);
@@ -115,7 +114,7 @@ static void the_link_says_its_limits_and_holes(void **state) {
              "link = { kinds = {'tcp', 'serial'}, timeout = 2.5, pause = 0.02, inFlight = 4, "
              "maxBlock = 60, maxGap = 0, holes = { { kind = 'input', first = 5, last = 9 } } }");
     const struct driver *driver = compiled.driver;
-    assert_true(driver->over_serial);
+    assert_true(driver->links & 1U << LINK_SERIAL);
     assert_int_equal(driver->timeout_ms, 2500);
     assert_int_equal(driver->pause_ms, 20);
     assert_int_equal(driver->in_flight, 4);

@@ -528,10 +528,10 @@ static void a_limit_names_whom_the_call_was_for(void **state) {
     struct script *script = open_or_fail("return { " FINE ", bad = function()\n"
                                          "while true do end end }");
     char error[SCRIPT_ERROR_SIZE];
-    script_set_subject(script, "home/battery");
+    script_set_subject(script, "home/battery", NULL);
     assert_int_equal(call(script, "bad", error), SCRIPT_OVERTIME);
     assert_contains(error, "test.lua:2: bad for home/battery was stopped: it may use ");
-    script_set_subject(script, NULL);
+    script_set_subject(script, NULL, NULL);
     assert_int_equal(call(script, "bad", error), SCRIPT_OVERTIME);
     assert_contains(error, "test.lua:2: bad was stopped");
     script_close(script);
@@ -545,7 +545,7 @@ static void log_of(const char *body, const char *subject, char *text, size_t siz
     char code[1000], error[SCRIPT_ERROR_SIZE];
     snprintf(code, sizeof code, "return { " FINE ", f = function()\n%s\nend }", body);
     struct script *script = open_or_fail(code);
-    script_set_subject(script, subject);
+    script_set_subject(script, subject, NULL);
     dup2(file, STDERR_FILENO);
     for (int i = 0; i < 3; i++)
         call(script, "f", error);
