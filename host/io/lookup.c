@@ -32,6 +32,19 @@ bool addresses_of(const struct url *url, struct addresses *addresses) {
     return true;
 }
 
+bool address_same_host(const union address *a, const union address *b) {
+    if (a->any.sa_family != b->any.sa_family)
+        return false;
+    if (a->any.sa_family == AF_INET)
+        return a->ipv4.sin_addr.s_addr == b->ipv4.sin_addr.s_addr;
+    return memcmp(&a->ipv6.sin6_addr, &b->ipv6.sin6_addr, sizeof a->ipv6.sin6_addr) == 0;
+}
+
+bool address_same_port(const union address *a, const union address *b) {
+    return a->any.sa_family == AF_INET ? a->ipv4.sin_port == b->ipv4.sin_port
+                                       : a->ipv6.sin6_port == b->ipv6.sin6_port;
+}
+
 static void take(struct addresses *addresses, const struct addrinfo *info) {
     for (; info && addresses->count < ADDRESSES_MAXIMUM; info = info->ai_next) {
         union address *address = &addresses->list[addresses->count];

@@ -53,6 +53,10 @@ struct addresses {
     union address list[ADDRESSES_MAXIMUM];
 };
 
+/* Pure. The second only of two of one family. */
+bool address_same_host(const union address *a, const union address *b);
+bool address_same_port(const union address *a, const union address *b);
+
 struct lookup;
 /* `status`: 0, or an error of libuv; then there are no addresses. From the loop. */
 typedef void lookup_done(void *owner, int status, const struct addresses *addresses);
