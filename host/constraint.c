@@ -1,5 +1,8 @@
 #include "constraint.h"
 
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +52,31 @@ bool constraint_bounds(const struct constraint *constraint) {
     const struct wish *wish = &constraint->wish;
     return wish->has_min || wish->has_max || wish->has_min_soc || wish->has_max_soc ||
            constraint->has_current;
+}
+
+void constraint_version(const struct constraint *constraint,
+                        char version[CONSTRAINT_VERSION_SIZE]) {
+    const struct wish *wish = &constraint->wish;
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    char text[1200];
+    /* Each field with its own mark, so that no two constraints give one text. */
+    int length = snprintf(
+        text, sizeof text,
+        "%s %d s%d:%d a%d:%d b%d:%d m%d:%.17g x%d:%.17g c%d e%d v%" PRId64 " i%" PRId64 " f%" PRId64
+        " r%s\n%s\n%" PRId64 " %d %d:%.17g:%.17g:%.17g",
+        constraint->id, wish->priority, wish->has_set, wish->has_set ? wish->set : 0, wish->has_min,
+        wish->has_min ? wish->min : 0, wish->has_max, wish->has_max ? wish->max : 0,
+        wish->has_min_soc, wish->has_min_soc ? wish->min_soc : 0, wish->has_max_soc,
+        wish->has_max_soc ? wish->max_soc : 0, (int)wish->on_conflict, wish->exclusive,
+        constraint->valid_at.ms, constraint->invalid_at.ms, constraint->valid_for_ms,
+        constraint->created_by, constraint->reason, constraint->created_at.ms,
+        (int)constraint->scope, constraint->has_current,
+        constraint->has_current ? constraint->max_current[0] : 0,
+        constraint->has_current ? constraint->max_current[1] : 0,
+        constraint->has_current ? constraint->max_current[2] : 0);
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)text, (unsigned long long)length,
+                       NULL, 0);
+    sodium_bin2hex(version, CONSTRAINT_VERSION_SIZE, hash, (CONSTRAINT_VERSION_SIZE - 1) / 2);
 }
 
 /* --- the door --------------------------------------------------------------------------------- */

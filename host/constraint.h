@@ -60,6 +60,12 @@ struct constraint *constraint_new(const struct constraint *from);
 struct constraint *constraint_hold(struct constraint *constraint);
 void constraint_release(struct constraint *constraint); /* NULL is fine */
 
+#define CONSTRAINT_VERSION_SIZE 17
+
+/* 16 hexadecimal digits that are others whenever what was asked for is: the version that an ETag
+ * tells. What time and other constraints make of it (status, outcome) is not in it. */
+void constraint_version(const struct constraint *constraint, char version[CONSTRAINT_VERSION_SIZE]);
+
 /* The door (ARBITRATION section 9), as far as it does not need the book: fields against each other,
  * the device type's sign, times, priority. `report` gets JSON pointers. True when nothing was
  * found. While the clock is not trusted, now.wall is a lower bound of the true time: what is past

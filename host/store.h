@@ -18,10 +18,11 @@
 #include "base/report.h"
 #include "constraint.h"
 
-#define STORE_SCHEMA        3
-#define STORE_QUEUE_MAXIMUM 4096
-#define STORE_KEY_MAXIMUM   512     /* bytes of a kind, key or path */
-#define STORE_TEXT_MAXIMUM  1048576 /* bytes of a value */
+#define STORE_SCHEMA         4
+#define STORE_QUEUE_MAXIMUM  4096
+#define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
+#define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
+#define STORE_CHANGE_MAXIMUM 64      /* constraints put, and removed, in one change */
 
 struct store;
 
@@ -44,6 +45,19 @@ typedef void store_done(void *context, enum err result);
 must_check enum err store_put_constraint(struct store *store, const char *target_id,
                                          const struct constraint *constraint, store_done *done,
                                          void *context);
+/* Several at once, in one transaction: all of it or nothing is kept. */
+struct store_change {
+    const char *target_id; /* of the device, or of the cluster when the constraints have a scope */
+    struct constraint *const *puts;
+    size_t put_count; /* 0..STORE_CHANGE_MAXIMUM */
+    const char (*removals)[ID_SIZE];
+    size_t removal_count;
+    /* ERR_CONFLICT, and nothing is kept, when there is one with its owner and key that is younger
+     * than RECEIPT_KEPT_MS. NULL: none. */
+    const struct receipt *receipt;
+};
+must_check enum err store_change_constraints(struct store *store, const struct store_change *change,
+                                             store_done *done, void *context);
 /* ERR_OK also when there was none. */
 must_check enum err store_remove_constraint(struct store *store, const char *constraint_id,
                                             store_done *done, void *context);
@@ -139,6 +153,35 @@ must_check enum err store_remove_thing(struct store *store, bool is_device, cons
 /* Clusters, then devices, each by age; lent for the call, on the store's thread. */
 typedef void store_thing_row(void *context, const struct stored_thing *thing);
 must_check enum err store_load_things(struct store *store, store_thing_row *row, void *context);
+/* --- receipts -----------------------------------------------------------------------------------
+ * Of requests that carried an Idempotency-Key: what was asked and what was answered, so that a
+ * repetition is answered alike and done once. Kept a day, at most RECEIPTS_MAXIMUM and
+ * RECEIPTS_BYTES of bodies of one owner (the oldest go first). */
+
+#define RECEIPT_OWNER_SIZE   16
+#define RECEIPT_KEY_SIZE     201
+#define RECEIPT_KEPT_MS      (INT64_C(24) * 3600 * 1000)
+#define RECEIPT_BODY_MAXIMUM 65536 /* a longer body is not kept, the rest is */
+#define RECEIPTS_MAXIMUM     2000
+#define RECEIPTS_BYTES       (8 << 20)
+
+struct receipt {
+    char owner[RECEIPT_OWNER_SIZE]; /* id of the token */
+    char key[RECEIPT_KEY_SIZE];     /* as the client chose it */
+    unsigned char fingerprint[32];  /* of method, path and body */
+    struct wall created_at;
+    int status;
+    char location[201]; /* "": none */
+    char *body;         /* JSON; NULL: not kept (yet) */
+};
+
+/* Keeps or completes one; `body` and the rest are copied. */
+must_check enum err store_put_receipt(struct store *store, const struct receipt *receipt,
+                                      store_done *done, void *context);
+/* ERR_NOT_FOUND: none, or it is older than a day at `now`. `body` is the caller's to free.
+ * Blocking. */
+must_check enum err store_get_receipt(struct store *store, const char *owner, const char *key,
+                                      struct wall now, struct receipt *receipt);
 
 /* --- tokens ------------------------------------------------------------------------------------
  */

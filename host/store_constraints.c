@@ -13,9 +13,7 @@
 
 /* --- put ------------------------------------------------------------------------------------- */
 
-struct put_job {
-    struct store_job job;
-    char target_id[ID_SIZE];
+struct put_row {
     char id[ID_SIZE];
     struct wish wish;
     enum scope scope;
@@ -23,6 +21,16 @@ struct put_job {
     int64_t valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms;
     char created_by[CREATOR_SIZE];
     char reason[REASON_SIZE];
+};
+
+struct change_job {
+    struct store_job job;
+    char target_id[ID_SIZE];
+    bool has_receipt;
+    struct receipt receipt; /* its body: behind the rows, or NULL */
+    size_t put_count, removal_count;
+    char removals[STORE_CHANGE_MAXIMUM][ID_SIZE];
+    struct put_row puts[];
 };
 
 static int bind_text(sqlite3_stmt *statement, int column, const char *text) {
@@ -49,8 +57,7 @@ static enum err rank_keep(struct store *store, uint64_t rank) {
                                sqlite3_bind_int64(statement, 1, (sqlite3_int64)rank));
 }
 
-static enum err put_run(struct store *store, struct store_job *job) {
-    const struct put_job *put = (const struct put_job *)job;
+static enum err row_put(struct store *store, const char *target_id, const struct put_row *put) {
     const struct wish *wish = &put->wish;
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_CONSTRAINT_PUT,
@@ -65,7 +72,7 @@ static enum err put_run(struct store *store, struct store_job *job) {
     const char *on_conflict = wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
     int bound = bind_text(statement, 1, put->id);
     bool of_cluster = put->scope != SCOPE_NONE;
-    bound |= bind_text(statement, of_cluster ? 18 : 2, put->target_id);
+    bound |= bind_text(statement, of_cluster ? 18 : 2, target_id);
     if (of_cluster)
         bound |= bind_text(statement, 19, scope_name(put->scope));
     for (int i = 0; i < 3; i++)
@@ -89,30 +96,45 @@ static enum err put_run(struct store *store, struct store_job *job) {
     return result == ERR_OK ? rank_keep(store, wish->rank) : result;
 }
 
+static enum err row_remove(struct store *store, const char *id) {
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_REMOVE,
+                                              "DELETE FROM constraints WHERE id = ?1");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement, bind_text(statement, 1, id));
+}
+
+/* The receipt first: when it says no, nothing has been written. */
+static enum err change_run(struct store *store, struct store_job *job) {
+    const struct change_job *change = (const struct change_job *)job;
+    enum err result = change->has_receipt ? store_receipt_add(store, &change->receipt) : ERR_OK;
+    for (size_t i = 0; i < change->removal_count && result == ERR_OK; i++)
+        result = row_remove(store, change->removals[i]);
+    for (size_t i = 0; i < change->put_count && result == ERR_OK; i++)
+        result = row_put(store, change->target_id, &change->puts[i]);
+    return result;
+}
+
 static void rank_raise(struct store *store, uint64_t rank) {
     uint64_t known = atomic_load(&store->last_rank);
     while (rank > known && !atomic_compare_exchange_weak(&store->last_rank, &known, rank)) {
     }
 }
 
-enum err store_put_constraint(struct store *store, const char *target_id,
-                              const struct constraint *constraint, store_done *done,
-                              void *context) {
-    static const struct store_job_type type = {.run = put_run};
+static enum err put_refused(const struct constraint *constraint) {
     const struct wish *wish = &constraint->wish;
     if (constraint->policy_key[0])
         return ERR_REFUSED;
-    if (strlen(target_id) >= ID_SIZE || wish->rank > INT64_MAX ||
-        (wish->has_min_soc && !isfinite(wish->min_soc)) ||
+    if (wish->rank > INT64_MAX || (wish->has_min_soc && !isfinite(wish->min_soc)) ||
         (wish->has_max_soc && !isfinite(wish->max_soc)))
         return ERR_RANGE;
-    struct put_job *put = store_job_new(&type, sizeof *put, done, context);
-    if (!put)
-        return ERR_MEMORY;
-    /* Field by field: the reference count beside them moves in other threads. */
-    memcpy(put->target_id, target_id, strlen(target_id));
+    return ERR_OK;
+}
+
+/* Field by field: the reference count beside them moves in other threads. */
+static void put_copy(struct put_row *put, const struct constraint *constraint) {
     memcpy(put->id, constraint->id, sizeof put->id);
-    put->wish = *wish;
+    put->wish = constraint->wish;
     put->scope = constraint->scope;
     for (int i = 0; i < 3; i++)
         put->max_current[i] = constraint->has_current ? constraint->max_current[i] : (double)NAN;
@@ -122,10 +144,58 @@ enum err store_put_constraint(struct store *store, const char *target_id,
     put->created_at_ms = constraint->created_at.ms;
     memcpy(put->created_by, constraint->created_by, sizeof put->created_by);
     memcpy(put->reason, constraint->reason, sizeof put->reason);
-    uint64_t rank = wish->rank;
-    enum err result = store_submit(store, &put->job);
+}
+
+enum err store_change_constraints(struct store *store, const struct store_change *change,
+                                  store_done *done, void *context) {
+    static const struct store_job_type type = {.run = change_run};
+    uint64_t rank = 0;
+    if (strlen(change->target_id) >= ID_SIZE || change->put_count > STORE_CHANGE_MAXIMUM ||
+        change->removal_count > STORE_CHANGE_MAXIMUM)
+        return ERR_RANGE;
+    for (size_t i = 0; i < change->put_count; i++) {
+        enum err refused = put_refused(change->puts[i]);
+        if (refused != ERR_OK)
+            return refused;
+    }
+    const char *body = change->receipt ? change->receipt->body : NULL;
+    size_t body_size = body && strlen(body) <= RECEIPT_BODY_MAXIMUM ? strlen(body) + 1 : 0;
+    size_t rows_end = sizeof(struct change_job) + change->put_count * sizeof(struct put_row);
+    size_t bytes = rows_end + body_size;
+    struct change_job *job = store_job_new(&type, bytes, done, context);
+    if (!job)
+        return ERR_MEMORY;
+    memcpy(job->target_id, change->target_id, strlen(change->target_id));
+    job->has_receipt = change->receipt != NULL;
+    if (job->has_receipt) {
+        job->receipt = *change->receipt;
+        job->receipt.body = body_size ? memcpy((char *)job + rows_end, body, body_size) : NULL;
+    }
+    job->removal_count = change->removal_count;
+    if (change->removal_count)
+        memcpy(job->removals, change->removals, change->removal_count * ID_SIZE);
+    job->put_count = change->put_count;
+    for (size_t i = 0; i < change->put_count; i++) {
+        put_copy(&job->puts[i], change->puts[i]);
+        if (change->puts[i]->wish.rank > rank)
+            rank = change->puts[i]->wish.rank;
+    }
+    enum err result = store_submit(store, &job->job);
     if (result == ERR_OK)
         rank_raise(store, rank);
+    return result;
+}
+
+enum err store_put_constraint(struct store *store, const char *target_id,
+                              const struct constraint *constraint, store_done *done,
+                              void *context) {
+    struct constraint *copy = constraint_new(constraint);
+    if (!copy)
+        return ERR_MEMORY;
+    enum err result = store_change_constraints(
+        store, &(struct store_change){.target_id = target_id, .puts = &copy, .put_count = 1}, done,
+        context);
+    constraint_release(copy);
     return result;
 }
 
@@ -137,12 +207,7 @@ struct remove_job {
 };
 
 static enum err remove_run(struct store *store, struct store_job *job) {
-    const struct remove_job *removal = (const struct remove_job *)job;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_REMOVE,
-                                              "DELETE FROM constraints WHERE id = ?1");
-    if (!statement)
-        return ERR_IO;
-    return store_statement_run(store, statement, bind_text(statement, 1, removal->id));
+    return row_remove(store, ((const struct remove_job *)job)->id);
 }
 
 enum err store_remove_constraint(struct store *store, const char *constraint_id, store_done *done,

@@ -117,6 +117,19 @@ static const char *const migrations[] = {
     " SELECT id, name, account, max_priority, created_at_ms, hash FROM tokens;"
     "DROP TABLE tokens;"
     "ALTER TABLE tokens_of_accounts RENAME TO tokens;",
+    /* Answers to requests with a key of their own. */
+    "CREATE TABLE receipts ("
+    "  owner TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  bytes INTEGER NOT NULL," /* of the body */
+    "  status INTEGER NOT NULL,"
+    "  location TEXT NOT NULL,"
+    "  body TEXT," /* NULL: not kept (yet) */
+    "  PRIMARY KEY (owner, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX receipts_by_age ON receipts (owner, created_at_ms, bytes);",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

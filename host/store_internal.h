@@ -1,10 +1,14 @@
 /* What the files of the store share; nobody else includes this (its tests do).
  *
  *   store.c              queue, thread, group commit
- *   store_file.c         directory, lock file, opening, checks, migrations, statements, mistake
- * texts store_constraints.c  constraints      store_texts.c  texts by kind and key store_ids.c
- * UUIDs            store_tokens.c tokens store_accounts.c accounts      store_things.c clusters and
- * devices
+ *   store_file.c         directory, lock file, opening, checks, migrations, statements
+ *   store_constraints.c  constraints, and what changes with them in one transaction
+ *   store_receipts.c     answers to requests with a key of their own
+ *   store_texts.c        texts by kind and key
+ *   store_ids.c          UUIDs
+ *   store_tokens.c       tokens
+ *   store_accounts.c     accounts
+ *   store_things.c       clusters and devices
  *
  * Each operation is a job: a heap object that starts with struct store_job and carries copies of
  * what it needs. Jobs run on the store's thread only, so `db` and all that hangs on it have one
@@ -48,6 +52,9 @@ enum store_statement {
     STATEMENT_CONSTRAINT_REMOVE,
     STATEMENT_CONSTRAINT_PRUNE,
     STATEMENT_CONSTRAINT_LOAD,
+    STATEMENT_RECEIPT_FIND,
+    STATEMENT_RECEIPT_PUT,
+    STATEMENT_RECEIPT_PRUNE,
     STATEMENT_RANK_PUT,
     STATEMENT_RANK_GET,
     STATEMENT_TEXT_PUT,
@@ -121,6 +128,11 @@ must_check enum err store_run(struct store *store, struct store_job *job);
 /* A zeroed job of `bytes`, or NULL. */
 void *store_job_new(const struct store_job_type *type, size_t bytes, store_done *done,
                     void *context);
+
+/* --- store_receipts.c */
+
+/* Inside a transaction. ERR_CONFLICT: one that is young enough is there. */
+must_check enum err store_receipt_add(struct store *store, const struct receipt *receipt);
 
 /* --- store_file.c */
 

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "api/gate.h"
+#include "api/idempotency.h"
 #include "base/log.h"
 
 #define THREADS_DEFAULT  64
@@ -42,6 +43,7 @@ struct api {
     struct mg_context *context;
     struct api_settings settings; /* strings copied */
     struct page page;
+    struct keys *keys;
     char *listen, *web_root;
     int threads;
     int port;
@@ -63,6 +65,7 @@ static struct exchange *exchange_new(struct api *api) {
         return NULL;
     x->settings = &api->settings;
     x->page = &api->page;
+    x->keys = api->keys;
     buf_init(&x->headers, REPLY_HEADERS);
     buf_init(&x->body, REPLY_MAXIMUM);
     make_request_id(api, x->request_id);
@@ -345,6 +348,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
 
 static void api_free(struct api *api) {
     page_free(&api->page);
+    keys_free(api->keys);
     free(api->listen);
     free(api->web_root);
     free(api);
@@ -379,7 +383,8 @@ enum err api_start(struct api **out, const struct api_settings *settings, char *
     api->listen = strdup(settings->listen);
     api->web_root = strdup(settings->web_root);
     api->threads = settings->threads ? settings->threads : THREADS_DEFAULT;
-    if (!api->listen || !api->web_root)
+    api->keys = keys_new();
+    if (!api->listen || !api->web_root || !api->keys)
         goto out;
     api->settings.listen = api->listen;
     api->settings.web_root = api->web_root;

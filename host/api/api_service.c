@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/precondition.h"
 
 #define RETRY_AFTER "5" /* s */
 
@@ -15,7 +16,10 @@ static void answer_file(struct exchange *x, const struct page_file *file) {
     x->page_file = true;
     exchange_header(x, "ETag", file->tag);
     const char *held = x->request.if_none_match;
-    if (held && (strcmp(held, "*") == 0 || strstr(held, file->tag))) {
+    char opaque[PAGE_TAG_SIZE];
+    snprintf(opaque, sizeof opaque, "%.*s", (int)strcspn(file->tag + 1, "\""), file->tag + 1);
+    enum tags has = held ? tags_look(held, opaque, true, false) : TAGS_NONE;
+    if (has == TAGS_MATCH || has == TAGS_ANY) {
         exchange_empty(x, 304);
         return;
     }

@@ -71,6 +71,25 @@ bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster)
            store_account_controls(x->settings->store, x->token.account, cluster->account);
 }
 
+void exchange_header_set(const struct exchange *x, const char *name, char *value, size_t size) {
+    size_t length = strlen(name);
+    value[0] = '\0';
+    for (const char *line = buf_string(&x->headers); *line; line += strcspn(line, "\n") + 1)
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            const char *from = line + length + 2;
+            snprintf(value, size, "%.*s", (int)strcspn(from, "\r"), from);
+        }
+}
+
+bool exchange_dry_run(struct exchange *x, bool *dry_run) {
+    const char *text = request_query(&x->request, "dryRun");
+    *dry_run = text && strcmp(text, "true") == 0;
+    if (!text || *dry_run || strcmp(text, "false") == 0)
+        return true;
+    exchange_problem(x, 400, "dryRun must be true or false, got \"%.40s\".", text);
+    return false;
+}
+
 const struct cluster_card *exchange_cluster(struct exchange *x) {
     if (!x->directory) {
         exchange_unavailable(x, 2, "The host is starting and has not read its site file yet.");
@@ -181,6 +200,7 @@ void exchange_free(struct exchange *x) {
     if (x->pour_free)
         x->pour_free(x->pour_context);
     json_decref(x->tree);
+    free(x->receipt.body);
     buf_free(&x->headers);
     buf_free(&x->body);
     free(x);

@@ -20,10 +20,13 @@
 #define REPLY_MAXIMUM                                                                              \
     ((size_t)4 * 1024 * 1024) /* a cluster's flexibility of 500 devices is 1 MiB */
 #define REPLY_HEADERS   512
-#define REQUEST_ID_SIZE 24
+#define REQUEST_ID_SIZE 65
+
+struct keys;
 
 struct exchange {
     const struct api_settings *settings;
+    struct keys *keys; /* idempotency.h */
     const struct page *page;
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
@@ -35,6 +38,9 @@ struct exchange {
     struct directory *directory; /* one reference; NULL before the first publish */
     struct now now;
     json_t *tree; /* body of POST and PUT, an object */
+    bool keyed;   /* `receipt` is that of this request */
+    struct receipt receipt;
+    char version[40]; /* of the resource that a GET shows: begins its ETag; "" for none */
 
     int status;
     const char *content_type;
@@ -65,6 +71,11 @@ void exchange_header(struct exchange *x, const char *name, const char *value);
  * exchange has one such body at most. */
 void exchange_stream(struct exchange *x, const char *content_type, stream_pour *pour, void *context,
                      void (*release)(void *context));
+/* Value of a header that was set, into `value`; "" when there is none. */
+void exchange_header_set(const struct exchange *x, const char *name, char *value, size_t size);
+/* Whether ?dryRun=true asks for all checks and the answer, but no change. False with 400 when it
+ * says something else. For routes that list dryRun among their query parameters. */
+must_check bool exchange_dry_run(struct exchange *x, bool *dry_run);
 
 /* --- what handlers look up. Each answers 404 itself and gives NULL when there is no such thing,
  * and when it belongs to an account that the token's account does not control: nobody learns what

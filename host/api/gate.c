@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "api/body.h"
+#include "api/precondition.h"
 #include "api/route.h"
 
 #define TOKEN_PREFIX "Bearer "
@@ -100,13 +101,37 @@ static bool read_body(struct exchange *x, gate_read *read, void *context, bool *
     return x->tree != NULL;
 }
 
+/* A client's own request id is taken when it can stand in a log line and a header. */
+static void take_request_id(struct exchange *x) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "-_.:/+=~";
+    const char *given = x->request.request_id;
+    size_t length = given ? strlen(given) : 0;
+    if (length > 0 && length < sizeof x->request_id && strspn(given, allowed) == length)
+        memcpy(x->request_id, given, length + 1);
+}
+
+static void handle(struct exchange *x, const struct route *route) {
+    if (x->settings->directory)
+        x->directory = directory_hold(x->settings->directory);
+    x->now = clock_now(x->settings->clock);
+    if (route->method == METHOD_POST && !idempotency_begin(x, route_key(route)))
+        return;
+    route->handler(x);
+    idempotency_end(x);
+    if (route->method == METHOD_GET && !route->open)
+        precondition_answer(x);
+}
+
 bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read,
                void *context) {
     struct problem problem = {0};
     size_t path = strlen(head->path);
     if (path < sizeof x->path)
         memcpy(x->path, head->path, path + 1);
-    if (!request_parse(&x->request, head, &problem)) {
+    bool sound = request_parse(&x->request, head, &problem);
+    take_request_id(x);
+    if (!sound) {
         answer_refusal(x, &problem);
         return false;
     }
@@ -124,9 +149,6 @@ bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *r
                       route->method == METHOD_PATCH;
     if (takes_body && !read_body(x, read, context, &whole))
         return whole;
-    if (x->settings->directory)
-        x->directory = directory_hold(x->settings->directory);
-    x->now = clock_now(x->settings->clock);
-    route->handler(x);
+    handle(x, route);
     return whole;
 }

@@ -142,16 +142,23 @@ static bool check_host(const struct request_head *head, struct problem *problem)
 static bool read_headers(struct request *request, const struct request_head *head,
                          struct problem *problem) {
     size_t count;
-    request->authorization = header_find(head, "Authorization", &count);
-    if (count > 1)
-        return refuse(problem, 400, "Authorization is there %zu times; send it once.", count);
-    request->if_none_match = header_find(head, "If-None-Match", &count);
-    request->last_event_id = header_find(head, "Last-Event-ID", &count);
-    if (count > 1)
-        return refuse(problem, 400, "Last-Event-ID is there %zu times; send it once.", count);
-    const char *type = header_find(head, "Content-Type", &count);
-    if (count > 1)
-        return refuse(problem, 400, "Content-Type is there %zu times; send it once.", count);
+    const char *type = NULL;
+    const struct {
+        const char *name;
+        const char **value;
+    } single[] = {{"Authorization", &request->authorization},
+                  {"If-Match", &request->if_match},
+                  {"If-None-Match", &request->if_none_match},
+                  {"Idempotency-Key", &request->idempotency_key},
+                  {"Last-Event-ID", &request->last_event_id},
+                  {"X-Request-Id", &request->request_id},
+                  {"Content-Type", &type}};
+    for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
+        *single[i].value = header_find(head, single[i].name, &count);
+        if (count > 1)
+            return refuse(problem, 400, "%s is there %zu times; send it once.", single[i].name,
+                          count);
+    }
     size_t word = type ? strcspn(type, "; \t") : 0;
     request->json_body =
         word == strlen("application/json") && strncasecmp(type, "application/json", word) == 0;

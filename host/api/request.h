@@ -55,8 +55,8 @@ struct request {
     bool keep_alive;           /* what the client wants */
     bool takes_chunks;         /* HTTP/1.1: a body may be sent in chunks */
     const char *authorization; /* NULL: none; the HTTP library's text */
-    const char *if_none_match; /* NULL: none */
-    const char *last_event_id; /* NULL: none */
+    /* Further headers, NULL: none. */
+    const char *if_match, *if_none_match, *idempotency_key, *last_event_id, *request_id;
     char text[2 * REQUEST_TARGET_MAXIMUM];
 };
 

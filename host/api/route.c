@@ -50,6 +50,21 @@ const struct route *route_table(size_t *count) {
     return routes;
 }
 
+/* POSTs that keep keys, and those that change nothing; all others refuse one. */
+static const struct {
+    route_handler *handler;
+    enum key_use use;
+} keyed[] = {
+    {api_constraint_post, KEY_KEPT},
+};
+
+enum key_use route_key(const struct route *route) {
+    for (size_t i = 0; i < sizeof keyed / sizeof keyed[0]; i++)
+        if (keyed[i].handler == route->handler)
+            return keyed[i].use;
+    return KEY_REFUSED;
+}
+
 static void keep_step(struct exchange *x, const char *pattern, size_t length, const char *step) {
     if (length == 3 && pattern[1] == 'c')
         x->step_cluster = step;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "api/exchange.h"
+#include "api/idempotency.h"
 
 typedef void route_handler(struct exchange *x);
 
@@ -27,6 +28,8 @@ enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
  * lists the methods of the path. */
 enum route_result route_find(struct exchange *x, const struct route **route,
                              char allow[ROUTE_ALLOW_SIZE]);
+/* What becomes of the Idempotency-Key of a POST. */
+enum key_use route_key(const struct route *route);
 /* All rows, for tests and listings. */
 const struct route *route_table(size_t *count);
 

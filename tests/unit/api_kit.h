@@ -9,6 +9,9 @@
 #include <jansson.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +41,8 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     enum ask_result forced; /* answer this instead, when `force` */
     bool force;
     int asked;
+    pthread_mutex_t hold; /* held by a test: changes wait for it */
+    atomic_int waiting;   /* how many do, or did */
 };
 
 struct kit {
@@ -129,6 +134,9 @@ void ask_answer_free(struct ask_answer *answer) {
 
 static bool engine_forced(struct engine *engine, struct ask_answer *answer) {
     report_init(&answer->mistakes);
+    atomic_fetch_add(&engine->waiting, 1);
+    pthread_mutex_lock(&engine->hold);
+    pthread_mutex_unlock(&engine->hold);
     engine->asked++;
     if (!engine->force)
         return false;
@@ -287,6 +295,7 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
                      ERR_OK);
     directory_slot_init(&kit->slot);
     kit->engine.clock = &kit->clock;
+    pthread_mutex_init(&kit->engine.hold, NULL);
     if (publish) {
         directory_publish(&kit->slot, kit_directory(kit));
         engine_publish(&kit->engine);
@@ -435,14 +444,16 @@ static inline void kit_text(const struct kit *kit, const char *text, struct answ
     kit_raw(kit, text, strlen(text), answer);
 }
 
-/* A request with the first token and, when `body` is not NULL, a JSON body. */
-static inline void kit_request_as(const struct kit *kit, const char *token, const char *method,
-                                  const char *path, const char *body, struct answer *answer) {
+/* A request with a token, a further header line ("" or NULL: none) and, when `body` is not NULL, a
+ * JSON body. */
+static inline void kit_request_with(const struct kit *kit, const char *token, const char *method,
+                                    const char *path, const char *header, const char *body,
+                                    struct answer *answer) {
     static char text[80000];
-    int length =
-        snprintf(text, sizeof text,
-                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s%s%s", method, path,
-                 token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "");
+    int length = snprintf(
+        text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s%s%s%s%s",
+        method, path, token ? "Authorization: Bearer " : "", token ? token : "",
+        token ? "\r\n" : "", header ? header : "", header && header[0] ? "\r\n" : "");
     if (body)
         length += snprintf(text + length, sizeof text - (size_t)length,
                            "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
@@ -451,6 +462,11 @@ static inline void kit_request_as(const struct kit *kit, const char *token, cons
         length += snprintf(text + length, sizeof text - (size_t)length, "\r\n");
     assert_true((size_t)length < sizeof text);
     kit_raw(kit, text, (size_t)length, answer);
+}
+
+static inline void kit_request_as(const struct kit *kit, const char *token, const char *method,
+                                  const char *path, const char *body, struct answer *answer) {
+    kit_request_with(kit, token, method, path, NULL, body, answer);
 }
 
 static inline void kit_request(const struct kit *kit, const char *method, const char *path,

@@ -858,21 +858,6 @@ static void readers_see_whole_answers_while_everything_changes(void **state) {
     }
 }
 
-static void request_ids_differ(void **state) {
-    (void)state;
-    struct answer answer;
-    char first[512];
-    char second[512];
-    kit_request(&kit, "GET", "/health", NULL, &answer);
-    answer_header(&answer, "X-Request-Id", first);
-    answer_free(&answer);
-    kit_request(&kit, "GET", "/health", NULL, &answer);
-    answer_header(&answer, "X-Request-Id", second);
-    answer_free(&answer);
-    assert_true(first[0]);
-    assert_string_not_equal(first, second);
-}
-
 static void what_cannot_be_listened_on_is_refused_in_words(void **state) {
     (void)state;
     static const char *const bad[] = {"8080",
@@ -952,7 +937,6 @@ int main(void) {
         T(a_problem_of_a_sound_request_keeps_the_connection),
         T(when_all_threads_have_a_connection_each_answer_ends_one),
         T(readers_see_whole_answers_while_everything_changes),
-        T(request_ids_differ),
         T(what_cannot_be_listened_on_is_refused_in_words),
     };
     return cmocka_run_group_tests(tests, start, stop);
