@@ -7,6 +7,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev liblua5.4-
   libssl-dev"
 test_packages="libcmocka-dev clang-format clang-tidy lua-check lua5.4 lua-socket lua-cjson
   python3 python3-pytest python3-pytest-xdist curl openssl mosquitto"
+openapi_packages="python3 python3-venv ca-certificates"
 
 need_packages() {
     missing=""
@@ -33,4 +34,11 @@ need_packages() {
     # shellcheck disable=SC2086
     $run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
         --no-install-recommends $missing >/dev/null
+}
+
+# Node 18 or later with npm, from wherever it is; Debian's where there is none.
+need_node() {
+    command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' && return 0
+    node_packages="nodejs npm"
+    need_packages node
 }

@@ -10,6 +10,7 @@
 #define VALID_FOR_MAXIMUM (366.0 * 86400)
 #define CURRENT_LARGEST   1e5 /* A */
 #define TEXT_TIME         64
+#define MOMENT_LAST       253402300799999LL /* 9999-12-31T23:59:59.999Z, ms */
 
 static const char *const on_conflict_words[] = {"discard", "clamp", NULL};
 
@@ -124,10 +125,16 @@ static bool read_time(const json_t *tree, const char *key, struct wall *at, stru
     const json_t *field = json_object_get(tree, key);
     if (!json_is_string(field))
         return false;
-    if (wall_parse(json_string_value(field), json_string_length(field), at))
-        return true;
     char where[32];
     snprintf(where, sizeof where, "/%s", key);
+    if (wall_parse(json_string_value(field), json_string_length(field), at)) {
+        /* What is beyond could not be shown as it was given: before 1970 stands for unknown. */
+        if (at->ms > 0 && at->ms <= MOMENT_LAST)
+            return true;
+        report_add(report, where, "expected a moment from 1970 to 9999, got \"%.60s\"",
+                   json_string_value(field));
+        return false;
+    }
     report_add(report, where,
                "expected a moment like \"2030-01-31T18:00:00Z\", got \"%.60s\"; give date, time "
                "and Z or an offset",

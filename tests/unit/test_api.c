@@ -486,6 +486,13 @@ static void when_it_ends_must_be_said_once(void **state) {
     assert_int_equal(json_array_size(json_object_get(tree, "errors")), 1);
     assert_true(has_error(json_object_get(tree, "errors"), "/validFor"));
     json_decref(tree);
+    tree = put("POST", CONSTRAINTS,
+               "{\"priority\": 5, \"activePower\": 0, \"validAt\": \"1969-12-31T23:59:59Z\", "
+               "\"invalidAt\": \"9999-12-31T23:59:59-23:59\"}",
+               422);
+    assert_true(has_error(json_object_get(tree, "errors"), "/validAt"));
+    assert_true(has_error(json_object_get(tree, "errors"), "/invalidAt"));
+    json_decref(tree);
     tree = put("POST", CONSTRAINTS, "{\"priority\": 5, \"activePower\": 0}", 422);
     assert_int_equal(json_array_size(json_object_get(tree, "errors")), 1);
     assert_true(has_error(json_object_get(tree, "errors"), "/invalidAt"));

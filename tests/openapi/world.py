@@ -1,0 +1,27 @@
+"""The simulated home and a host on it, for tests that talk to the whole API."""
+
+import contextlib
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+
+import homes  # noqa: E402
+from harness import Host, Simulator, until  # noqa: E402,F401
+
+
+@contextlib.contextmanager
+def home_and_host(folder, **site):
+    """(simulator, host); every device is online. `folder`: an empty one."""
+    (folder / "simulator").mkdir()
+    simulator = Simulator(folder / "simulator", homes.home())
+    try:
+        host = Host(folder, homes.site(simulator.ports, policy="startDelay = 0", **site))
+        try:
+            for item in host.body("/v1/clusters/home/devices")["items"]:
+                host.device(item["key"]).until_online()
+            yield simulator, host
+        finally:
+            assert host.stop() == 0, host.log_text()[-4000:]
+    finally:
+        simulator.stop()
