@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
-# linters, the second arbiter, the real binary over real sockets. Installs what is missing (Debian
+# linters, the API against its OpenAPI document, the second arbiter, the real binary over real sockets. Installs what is missing (Debian
 # packages). Ends with "N passed, N failed".
 #
 #   sh scripts/test.sh            under 20 minutes
@@ -155,6 +155,9 @@ for preset in $presets; do
 done
 
 if [ -n "$lint" ]; then
+    echo "== API"
+    count "the API keeps to its document" sh tests/openapi/run.sh ${full:+--seconds 900}
+    grep '^seed' "$output/log"
     echo "== style"
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources
