@@ -1,7 +1,8 @@
 #!/bin/sh
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
-# linters, the API against its OpenAPI document, the second arbiter, the real binary over real sockets. Installs what is missing (Debian
-# packages). Ends with "N passed, N failed".
+# linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document.
+# Installs what is missing (Debian packages; for the last, what npm and PyPI have as it is locked). Ends
+# with "N passed, N failed".
 #
 #   sh scripts/test.sh            under 20 minutes
 #   sh scripts/test.sh --full     the long counts
