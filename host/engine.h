@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "announce.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/report.h"
@@ -55,6 +56,9 @@ struct engine {
     struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;
+    struct events *events;       /* what others may watch */
+    struct device *news_waiting; /* whose flexibility was told less than a second ago */
+    struct alarms alarms;
     struct site *site; /* in force */
     char site_path[512];
     struct report site_problems; /* of the newest site file, when it could not be taken */
