@@ -2,11 +2,13 @@
  * is left alone, so that an edit of one device costs no other a poll. Constraints belong to a
  * device's id and outlive its entry. Drivers and policies are checked first, all of them; a driver
  * that is missing or broken does not stop the rest: its devices are `notConfigured` and say so. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/schema.h"
 #include "cluster.h"
 #include "device.h"
 #include "engine.h"
@@ -87,6 +89,36 @@ bool engine_driver_fits(struct machine *machine, struct generation *generation,
         if (machine->parts[i])
             memcpy(machine->parts[i]->parameters, parameters[i], sizeof parameters[i]);
     return true;
+}
+
+bool engine_device_fits(struct engine *engine, const struct site_device *site,
+                        struct report *report) {
+    struct generation *generation = library_get(engine->library, SCRIPT_DRIVER, site->driver);
+    if (!generation) /* it is made all the same, and waits for its driver */
+        return true;
+    struct site_device nameless = *site;
+    double parameters[DRIVER_MAX_PARAMETERS];
+    int part;
+    nameless.where[0] = '\0';
+    bool fits = device_fits(&nameless, generation->driver, &part, parameters, report);
+    generation_release(generation);
+    for (const struct device *device = engine->devices; device && fits; device = device->next) {
+        if (strcmp(device->id, site->id) == 0 || strcmp(device->site.link, site->link) != 0 ||
+            device->site.unit != site->unit)
+            continue;
+        fits = false;
+        if (strcmp(device->site.driver, site->driver) != 0)
+            report_add(report, ".driver",
+                       "unit %d of this link is already spoken to by the driver %s: one machine "
+                       "has one driver",
+                       site->unit, device->site.driver);
+        else if (strcmp(device->site.as, site->as) == 0)
+            report_add(report, site->as[0] ? ".as" : ".unit",
+                       "this is already a device of another cluster");
+        else
+            fits = true;
+    }
+    return fits;
 }
 
 static void not_configured(struct device *device, struct report *report, const char *text) {
@@ -210,11 +242,18 @@ static void keep_device(struct device *device, const struct site_device *site) {
     device->site = *site;
 }
 
-/* Takes the device of that path out of the list; NULL when there is none. While the order stays as
+/* What the file declares is known by its path, what the API made by its id. */
+static bool is_of_entry(const struct device *device, const struct site_device *entry) {
+    if (entry->id[0] || device->site.id[0])
+        return strcmp(device->site.id, entry->id) == 0;
+    return strcmp(device->site.path, entry->path) == 0;
+}
+
+/* Takes the device of that entry out of the list; NULL when there is none. While the order stays as
  * it is, that is the first one. */
-static struct device *take_device(struct engine *engine, const char *path) {
+static struct device *take_device(struct engine *engine, const struct site_device *entry) {
     for (struct device **at = &engine->devices; *at; at = &(*at)->next)
-        if (strcmp((*at)->site.path, path) == 0) {
+        if (is_of_entry(*at, entry)) {
             struct device *device = *at;
             *at = device->next;
             return device;
@@ -242,6 +281,8 @@ static struct device *make_device(struct engine *engine, const struct site_clust
         snprintf(id, sizeof id, "%s", before->id);
         log_info(site->path, "its entry has changed");
         device_close(before);
+    } else if (site->id[0]) {
+        snprintf(id, sizeof id, "%s", site->id);
     } else if (store_id(engine->store, "device", site->path, id) != ERR_OK) {
         report_add(report, site->where, "the store cannot give %s an id", site->path);
         return NULL;
@@ -249,23 +290,21 @@ static struct device *make_device(struct engine *engine, const struct site_clust
     struct device *device = device_new(engine, site, cluster, cluster->id, id);
     if (!device)
         report_add(report, site->where, "no memory for %s", site->path);
-    else if (!before && engine->site) /* what is there from the start is no news */
-        announce_device(device, "added");
     return device;
 }
 
 static void name_cluster(struct engine *engine, struct site_cluster *cluster,
                          struct report *report) {
-    for (size_t i = 0; engine->site && i < engine->site->cluster_count; i++)
-        if (strcmp(engine->site->clusters[i].key, cluster->key) == 0)
-            memcpy(cluster->id, engine->site->clusters[i].id, sizeof cluster->id);
+    for (size_t i = 0; engine->file && i < engine->file->cluster_count; i++)
+        if (strcmp(engine->file->clusters[i].key, cluster->key) == 0)
+            memcpy(cluster->id, engine->file->clusters[i].id, sizeof cluster->id);
     if (!cluster->id[0] && store_id(engine->store, "cluster", cluster->key, cluster->id) != ERR_OK)
         report_add(report, cluster->key, "the store cannot give the cluster an id");
 }
 
-static struct cluster *take_cluster(struct engine *engine, const char *key) {
+static struct cluster *take_cluster(struct engine *engine, const struct site_cluster *entry) {
     for (struct cluster **at = &engine->clusters; *at; at = &(*at)->next)
-        if (strcmp((*at)->key, key) == 0) {
+        if (strcmp((*at)->key, entry->key) == 0 && strcmp((*at)->id, entry->id) == 0) {
             struct cluster *cluster = *at;
             *at = cluster->next;
             return cluster;
@@ -277,9 +316,8 @@ static struct cluster *take_cluster(struct engine *engine, const char *key) {
 static void change_clusters(struct engine *engine, const struct site *site, struct report *report) {
     struct cluster *ordered = NULL, **end = &ordered;
     for (size_t i = 0; i < site->cluster_count; i++) {
-        struct site_cluster *entry = &site->clusters[i];
-        name_cluster(engine, entry, report);
-        struct cluster *cluster = take_cluster(engine, entry->key);
+        const struct site_cluster *entry = &site->clusters[i];
+        struct cluster *cluster = take_cluster(engine, entry);
         if (cluster)
             cluster_take(cluster, entry);
         else
@@ -312,7 +350,7 @@ static void change_devices(struct engine *engine, const struct site *site, struc
         struct site_cluster *cluster = &site->clusters[i];
         for (size_t j = 0; j < cluster->device_count; j++) {
             const struct site_device *entry = &cluster->devices[j];
-            struct device *before = take_device(engine, entry->path);
+            struct device *before = take_device(engine, entry);
             struct device *device = make_device(engine, cluster, entry, before, report);
             if (!device)
                 continue;
@@ -325,7 +363,6 @@ static void change_devices(struct engine *engine, const struct site *site, struc
         struct device *device = engine->devices;
         engine->devices = device->next;
         log_info(device->site.path, "left the site");
-        announce_device(device, "removed");
         device_close(device);
     }
     engine->devices = ordered;
@@ -351,10 +388,12 @@ static void add_policies(struct engine *engine, const struct site *site) {
         }
 }
 
-bool engine_apply(struct engine *engine, struct site *site, struct report *report) {
-    if (engine->site && (strcmp(engine->site->listen, site->listen) != 0 ||
-                         strcmp(engine->site->store_directory, site->store_directory) != 0))
-        log_warning("site", "http and store are taken at the next start of the host");
+bool engine_apply_inventory(struct engine *engine, struct report *report) {
+    struct site *site = inventory_merge(&engine->inventory, engine->file, NULL, NULL);
+    if (!site) {
+        report_add(report, "", "no memory: the site stays as it was");
+        return false;
+    }
     drop_policies(engine, site);
     change_clusters(engine, site, report);
     change_devices(engine, site, report);
@@ -368,6 +407,21 @@ bool engine_apply(struct engine *engine, struct site *site, struct report *repor
     return report_empty(report);
 }
 
+bool engine_apply(struct engine *engine, struct site *file, struct report *report) {
+    if (engine->file && (strcmp(engine->file->listen, file->listen) != 0 ||
+                         strcmp(engine->file->store_directory, file->store_directory) != 0))
+        log_warning("site", "http and store are taken at the next start of the host");
+    for (size_t i = 0; i < file->cluster_count; i++) {
+        name_cluster(engine, &file->clusters[i], report);
+        if (store_account_ensure(engine->store, file->clusters[i].account) != ERR_OK)
+            report_add(report, file->clusters[i].key, "the store cannot make the account %s",
+                       file->clusters[i].account);
+    }
+    site_free(engine->file);
+    engine->file = file;
+    return engine_apply_inventory(engine, report);
+}
+
 /* --- the site file changes -----------------------------------------------------------------------
  */
 
@@ -376,12 +430,10 @@ static void site_settled(uv_timer_t *timer) {
     struct report report;
     report_init(&report);
     struct site *site = site_load(engine->site_path, &report);
-    bool news = !report_empty(&engine->site_problems);
     const char *so = site ? "" : "; the site stays as it was";
-    if (site && engine->site && json_equal(site->tree, engine->site->tree)) {
+    if (site && engine->file && json_equal(site->tree, engine->file->tree)) {
         site_free(site);
     } else if (site) {
-        news = true;
         log_info("site", "the site file has changed: taking it");
         engine_apply(engine, site, &report);
     }
@@ -390,10 +442,6 @@ static void site_settled(uv_timer_t *timer) {
     report_free(&engine->site_problems);
     engine->site_problems = report;
     engine_publish_directory(engine);
-    if (!report_empty(&report))
-        announce_site(engine, "mistakes");
-    else if (news)
-        announce_site(engine, "applied");
 }
 
 static void site_touched(uv_fs_event_t *watch, const char *name, int events, int status) {
@@ -423,14 +471,67 @@ void engine_unwatch_site(struct engine *engine) {
 /* --- the directory -------------------------------------------------------------------------------
  */
 
-static char *problems_json(const struct report *report) {
+/* What the API made and the file stands against, as a mistake of the site. */
+static void add_clashes(json_t *list, const struct made_list *made, const char *what) {
+    for (size_t i = 0; i < made->count; i++)
+        if (made->items[i].clash[0]) {
+            char where[KEY_SIZE + 40];
+            snprintf(where, sizeof where, "%s %s of the API", what, made->items[i].key);
+            json_array_append_new(
+                list, json_pack("{s:s, s:s}", "where", where, "text", made->items[i].clash));
+        }
+}
+
+static char *problems_json(const struct report *report, const struct inventory *inventory) {
     json_t *list = json_array();
+    add_clashes(list, &inventory->clusters, "cluster");
+    add_clashes(list, &inventory->devices, "device");
     for (size_t i = 0; i < report->count; i++)
         json_array_append_new(list, json_pack("{s:s, s:s}", "where", report->items[i].where, "text",
                                               report->items[i].text));
     char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     return text;
+}
+
+/* A device of the API that is not in force is shown with the reason. */
+static struct device_card *clash_card(const struct made *made) {
+    struct device_card *card = device_card_new();
+    struct flexibility unknown = {.connection = CONNECTION_NOT_CONFIGURED,
+                                  .bound_min = -POWER_UNBOUNDED,
+                                  .bound_max = POWER_UNBOUNDED};
+    if (!card)
+        return NULL;
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        unknown.values[i] = NAN;
+    memcpy(card->id, made->id, sizeof card->id);
+    memcpy(card->key, made->key, sizeof card->key);
+    memcpy(card->cluster_id, made->owner, sizeof card->cluster_id);
+    card->revision = made->revision;
+    card->created_at = made->created_at;
+    card->entry = json_dumps(made->entry, JSON_COMPACT | JSON_SORT_KEYS);
+    snprintf(card->name, sizeof card->name, "%s", tree_string(made->entry, "name", made->key));
+    snprintf(card->driver, sizeof card->driver, "%s", tree_string(made->entry, "driver", ""));
+    snprintf(card->link, sizeof card->link, "%s", tree_string(made->entry, "link", ""));
+    card->unit = (int)tree_integer(made->entry, "unit", 1);
+    snprintf(card->connection_text, sizeof card->connection_text, "%.159s", made->clash);
+    live_publish(&card->live, &unknown);
+    return card;
+}
+
+static void add_clash_cards(const struct engine *engine, struct cluster_card *cluster,
+                            struct directory *directory) {
+    const struct made_list *list = &engine->inventory.devices;
+    for (size_t i = 0; i < list->count; i++) {
+        struct device_card *card =
+            list->items[i].clash[0] && strcmp(list->items[i].owner, cluster->id) == 0
+                ? clash_card(&list->items[i])
+                : NULL;
+        if (!card)
+            continue;
+        directory->devices[directory->device_count++] = card;
+        cluster->device_count++;
+    }
 }
 
 /* `next`: the first device that is not of an earlier cluster; they stand in the site's order. */
@@ -452,6 +553,16 @@ static void fill_cluster(struct engine *engine, const struct site_cluster *clust
         directory->devices[directory->device_count++] = device_card_hold((*next)->card);
         card->device_count++;
     }
+    card->revision = cluster->revision;
+    card->created_at = cluster->created_at;
+    snprintf(card->clash, sizeof card->clash, "%s", cluster->clash);
+    add_clash_cards(engine, card, directory);
+}
+
+static char *file_words(const struct engine *engine) {
+    char text[sizeof engine->site_path + 20];
+    snprintf(text, sizeof text, "The site file %s", engine->site_path);
+    return strdup(text);
 }
 
 void engine_publish_directory(struct engine *engine) {
@@ -465,11 +576,12 @@ void engine_publish_directory(struct engine *engine) {
     atomic_init(&directory->references, 1);
     directory->made_at = clock_now(&engine->clock).wall;
     directory->clusters = calloc(clusters + 1, sizeof *directory->clusters);
-    directory->devices = calloc(devices + 1, sizeof(void *));
-    directory->site_problems = problems_json(&engine->site_problems);
+    directory->devices = calloc(devices + engine->inventory.devices.count + 1, sizeof(void *));
+    directory->site_problems = problems_json(&engine->site_problems, &engine->inventory);
     directory->scripts_off = strdup(engine->guard.off);
+    directory->site_file = file_words(engine);
     if (!directory->clusters || !directory->devices || !directory->site_problems ||
-        !directory->scripts_off) {
+        !directory->scripts_off || !directory->site_file) {
         directory_release(directory);
         log_error("engine", "no memory for a new directory: readers see the old one");
         return;
@@ -480,8 +592,5 @@ void engine_publish_directory(struct engine *engine) {
     if (engine->library &&
         library_cards(engine->library, &directory->scripts, &directory->script_count) != ERR_OK)
         log_warning("engine", "the listing of scripts is incomplete: no memory");
-    struct directory *before = directory_hold(&engine->directory);
     directory_publish(&engine->directory, directory);
-    announce_scripts(engine, before, directory); /* nobody else publishes: it stays the newest */
-    directory_release(before);
 }

@@ -52,6 +52,7 @@ void directory_release(struct directory *directory) {
     free(directory->devices);
     free(directory->scripts);
     free(directory->scripts_off);
+    free(directory->site_file);
     free(directory->site_problems);
     free(directory);
 }
@@ -81,6 +82,7 @@ void device_card_release(struct device_card *card) {
         return;
     decided_release(card->decided);
     pthread_mutex_destroy(&card->lock);
+    free(card->entry);
     free(card);
 }
 
@@ -94,7 +96,8 @@ void device_card_decide(struct device_card *card, struct decided *decided) {
 
 struct decided *device_card_decided(struct device_card *card) {
     pthread_mutex_lock(&card->lock);
-    struct decided *decided = decided_hold(card->decided);
+    struct decided *decided = card->decided;
+    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
     pthread_mutex_unlock(&card->lock);
     return decided;
 }
@@ -110,11 +113,6 @@ struct decided *decided_new(size_t count) {
     atomic_init(&decided->references, 1);
     decided->count = count;
     decided->items = items;
-    return decided;
-}
-
-struct decided *decided_hold(struct decided *decided) {
-    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
     return decided;
 }
 

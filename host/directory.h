@@ -90,6 +90,10 @@ struct device_card {
     bool observe;
     bool controllable;
     bool has_soc;
+    int64_t revision;          /* of what the API made; 0: the site file declares it */
+    struct wall created_at;    /* ms 0: not known */
+    char *entry;               /* JSON: what was declared of it; owned, may be NULL */
+    char maker[IDENTITY_SIZE]; /* who makes it, as its driver says; "" */
     struct live live;
     pthread_mutex_t lock;    /* of the fields below, held for a pointer swap or a small copy */
     struct decided *decided; /* one reference; never NULL */
@@ -112,6 +116,9 @@ struct cluster_card {
     bool observe;
     size_t first_device, device_count; /* devices[first .. first + count) of the directory */
     char parent_id[ID_SIZE];           /* "": none */
+    int64_t revision;                  /* of what the API made; 0: the site file declares it */
+    struct wall created_at;            /* ms 0: not known */
+    char clash[240];                   /* with the site file, in words; "" */
     bool sees_grid;                    /* its connection is measured, or its load declared */
     struct decided_slot *slot;         /* its constraints; one reference */
 };
@@ -132,6 +139,7 @@ struct directory { /* immutable once published */
     struct device_card **devices; /* one reference each */
     struct script_card *scripts;  /* by kind, then name */
     char *scripts_off;            /* why no policy and no hook is called; "": they are */
+    char *site_file;              /* "The site file /etc/derd/site.lua", to begin a sentence with */
     char *site_problems;          /* JSON array of {where, text}; "[]" when the site file is fine */
 };
 
@@ -156,7 +164,6 @@ void device_card_decide(struct device_card *card,
 struct decided *device_card_decided(struct device_card *card); /* held */
 struct decided *decided_new(size_t count);                     /* items zeroed */
 struct decided *decided_new_cluster(size_t count, size_t share_count);
-struct decided *decided_hold(struct decided *decided);
 void decided_release(struct decided *decided);
 
 struct decided_slot *decided_slot_new(void); /* with an empty cluster's `decided` */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask_inventory.h"
 #include "base/log.h"
 #include "cluster.h"
 #include "device.h"
@@ -115,7 +116,6 @@ static void second_due(uv_timer_t *timer) {
         for (struct device *device = engine->devices; device; device = device->next)
             device_decide_changed(device);
     }
-    announce_second(engine, now);
     if (engine->guard.trials)
         guard_turn_soon(engine); /* a probation may end by time alone */
     if (engine->seconds++ % FLOOR_EVERY_S == 0) {
@@ -192,21 +192,6 @@ static void script_changed(void *context, enum script_kind kind, const char *nam
 /* --- life ----------------------------------------------------------------------------------------
  */
 
-/* The number of this start, above all before: one more than the last, or the time in seconds where
- * that is more, since a store that cannot write keeps no count. */
-static uint64_t next_boot(struct store *store, struct now now) {
-    char *last = store_get_text(store, "events", "boot");
-    int64_t boot = (last ? strtoll(last, NULL, 10) : 0) + 1;
-    if (now.trusted && now.wall.ms / 1000 > boot)
-        boot = now.wall.ms / 1000;
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)boot);
-    if (store_put_text(store, "events", "boot", text, NULL, NULL))
-        log_warning("store", "the number of this start could not be stored");
-    free(last);
-    return (uint64_t)boot;
-}
-
 static bool load_store(struct engine *engine, const struct engine_settings *settings,
                        struct report *report) {
     if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
@@ -220,11 +205,6 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     if (!now.trusted)
         log_warning("clock", "the clock is behind the last time known to be true: what was in "
                              "force stays in force until it is right");
-    engine->events = events_open(next_boot(engine->store, now));
-    if (!engine->events) {
-        report_add(report, "", "no memory for events");
-        return false;
-    }
     engine->last_rank = store_last_rank(engine->store);
     if (now.trusted && store_prune_constraints(engine->store, now, NULL, NULL) != ERR_OK)
         log_warning("store", "old constraints could not be pruned");
@@ -233,6 +213,27 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
         return false;
     }
     return true;
+}
+
+static void take_thing(void *context, const struct stored_thing *thing) {
+    struct engine *engine = context;
+    struct made made = {.revision = thing->revision, .created_at = thing->created_at};
+    snprintf(made.id, sizeof made.id, "%s", thing->id);
+    snprintf(made.key, sizeof made.key, "%s", thing->key);
+    snprintf(made.owner, sizeof made.owner, "%s", thing->owner);
+    snprintf(made.parent_id, sizeof made.parent_id, "%s", thing->parent_id);
+    made.entry = json_loads(thing->entry, JSON_REJECT_DUPLICATES, NULL);
+    if (!made.entry || !inventory_add(&engine->inventory, thing->is_device, &made))
+        log_error("store", "%s %s cannot be read: it is NOT in force",
+                  thing->is_device ? "device" : "cluster", thing->key);
+}
+
+static bool load_inventory(struct engine *engine, struct report *report) {
+    if (store_load_things(engine->store, take_thing, engine) == ERR_OK)
+        return true;
+    report_add(report, engine->site->store_directory,
+               "the clusters and devices of the API cannot be read");
+    return false;
 }
 
 static bool open_library(struct engine *engine, const struct engine_settings *settings) {
@@ -264,7 +265,8 @@ struct engine *engine_open(const struct engine_settings *settings, struct report
     uv_timer_init(&engine->loop, &engine->second);
     engine->second.data = engine;
     bool ok = inbox_open(&engine->inbox, &engine->loop) == ERR_OK;
-    ok = ok && load_store(engine, settings, report) && open_library(engine, settings);
+    ok = ok && load_store(engine, settings, report) && load_inventory(engine, report) &&
+         open_library(engine, settings);
     engine->site = NULL;
     if (ok) {
         engine_publish_directory(engine);
@@ -315,6 +317,7 @@ void engine_close(struct engine *engine) {
     if (engine->library)
         library_close(engine->library);
     inbox_close(&engine->inbox);
+    ask_inventory_close(engine);
     engine_unwatch_site(engine);
     uv_close((uv_handle_t *)&engine->second, NULL);
     uv_run(&engine->loop, UV_RUN_DEFAULT); /* close callbacks */
@@ -327,8 +330,9 @@ void engine_close(struct engine *engine) {
         log_error("engine", "a handle was left open");
     stash_free(engine);
     directory_slot_free(&engine->directory);
-    events_close(engine->events);
     site_free(engine->site);
+    site_free(engine->file);
+    inventory_free(&engine->inventory);
     report_free(&engine->site_problems);
     free(engine);
 }

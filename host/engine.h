@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "announce.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/report.h"
 #include "directory.h"
 #include "guard.h"
 #include "inbox.h"
+#include "inventory.h"
 #include "library.h"
 #include "link.h"
 #include "site.h"
@@ -56,10 +56,12 @@ struct engine {
     struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;
-    struct events *events;       /* what others may watch */
-    struct device *news_waiting; /* whose flexibility was told less than a second ago */
-    struct alarms alarms;
-    struct site *site; /* in force */
+    struct site *file;          /* what the site file declares, its clusters with their ids */
+    struct inventory inventory; /* what the API made */
+    struct site *site;          /* in force: both */
+    struct errand *changing;    /* the change of the inventory that is under way, NULL: none */
+    struct errand *changes;     /* those that wait for it */
+    size_t changes_waiting;
     char site_path[512];
     struct report site_problems; /* of the newest site file, when it could not be taken */
     struct wire *wires;
@@ -86,9 +88,16 @@ void engine_stop(struct engine *engine); /* from the loop's thread */
 /* After engine_run() has returned and the API has stopped. */
 void engine_close(struct engine *engine);
 
-/* apply.c. Takes a site: what is new starts, what changed is built anew, what is gone stops, all
- * else is left alone. Takes ownership. False with mistakes. */
-bool engine_apply(struct engine *engine, struct site *site, struct report *report);
+/* apply.c. Takes what the site file declares, together with what the API made: what is new starts,
+ * what changed is built anew, what is gone stops, all else is left alone. Takes ownership. False
+ * with mistakes. */
+bool engine_apply(struct engine *engine, struct site *file, struct report *report);
+/* The same after what the API made has changed. */
+bool engine_apply_inventory(struct engine *engine, struct report *report);
+/* Whether a device of the site that is to be in force fits its driver, if that is there, and those
+ * who share its machine. Places of mistakes begin at the device: ".link". */
+bool engine_device_fits(struct engine *engine, const struct site_device *site,
+                        struct report *report);
 /* Devices and policies whose scripts were missing until now. */
 void engine_take_up(struct engine *engine);
 void engine_take_policies(struct engine *engine);

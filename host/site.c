@@ -179,11 +179,6 @@ static const struct schema http_fields[] = {
      .maximum = 79,
      .help = "address:port, 127.0.0.1:8080 when left out"},
     {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
-    {.key = "streams",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 1,
-     .maximum = 512,
-     .help = "most event streams at a time; at most half of the threads"},
     {0},
 };
 static const struct schema store_fields[] = {
@@ -216,8 +211,7 @@ static void copy_text(char *to, size_t size, const char *from) {
     snprintf(to, size, "%s", from);
 }
 
-/* Keys stand in URLs and in paths of the store. */
-static bool key_valid(const char *key) {
+bool site_key_valid(const char *key) {
     for (const char *at = key; *at; at++)
         if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
               (*at >= '0' && *at <= '9') || *at == '_' || *at == '-' || *at == '.'))
@@ -226,7 +220,7 @@ static bool key_valid(const char *key) {
 }
 
 static void check_key(const char *key, const char *where, struct report *report) {
-    if (key[0] && !key_valid(key)) { /* a missing one has been told */
+    if (key[0] && !site_key_valid(key)) { /* a missing one has been told */
         char place[96];
         snprintf(place, sizeof place, "%s.key", where);
         report_add(report, place,
@@ -474,7 +468,6 @@ static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
     site->threads = (int)tree_integer(http, "threads", 64);
-    site->streams = (int)tree_integer(http, "streams", 0);
     copy_text(site->folder, sizeof site->folder, folder);
     const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
     if (directory[0] == '/')

@@ -23,6 +23,9 @@ struct site_device {
     char key[KEY_SIZE];
     char path[SITE_PATH_SIZE]; /* "home/wallbox" */
     char where[64];            /* "clusters[1].devices[4]", for mistakes */
+    char id[ID_SIZE];          /* "" in the file: it belongs to the path */
+    int64_t revision;          /* of what the API made; 0: the file declares it */
+    struct wall created_at;    /* ms 0: not known */
     char name[KEY_SIZE];
     char driver[DRIVER_NAME_SIZE];
     char link[160];
@@ -54,7 +57,10 @@ struct site_policy {
 
 struct site_cluster {
     char key[KEY_SIZE];
-    char id[ID_SIZE]; /* "" until the engine gives it one */
+    char id[ID_SIZE];       /* "" until the engine gives it one */
+    int64_t revision;       /* of what the API made; 0: the file declares it */
+    struct wall created_at; /* ms 0: not known */
+    char clash[240];        /* with the file, in words; "": none */
     char name[129];
     char account[KEY_SIZE];
     char parent[KEY_SIZE];      /* key of the cluster that this one is part of, "": none */
@@ -70,7 +76,6 @@ struct site {
     json_t *tree;
     char listen[80];
     int threads;
-    int streams; /* most event streams at a time; 0: as api.h says */
     char store_directory[512];
     char folder[512]; /* where the file stands; scripts are looked for here first */
     int64_t horizon_ms;
@@ -83,6 +88,8 @@ struct site *site_load(const char *path, struct report *report);
 /* The same from a tree (stolen). `folder`: where relative paths start. */
 struct site *site_parse(json_t *tree, const char *folder, struct report *report);
 void site_free(struct site *site);
+/* Whether it can stand in URLs and in paths of the store. */
+bool site_key_valid(const char *key);
 /* By key, or NULL. */
 const struct site_cluster *site_cluster_find(const struct site *site, const char *key);
 /* The device that measures the cluster's connection, or NULL. */

@@ -1,4 +1,4 @@
-/* The devices of a cluster as a list, with the filters type= and connection=. */
+/* The devices of a cluster as a list, with the filters type=, connection= and state=. */
 #ifndef DERD_API_DEVICE_LIST_H
 #define DERD_API_DEVICE_LIST_H
 
@@ -6,9 +6,10 @@
 
 struct device_list { /* the context that `write` gets */
     struct device_card *const *devices;
-    bool by_type, by_connection;
+    bool by_type, by_connection, by_state;
     enum device_type type;
     enum connection connection;
+    enum device_state state;
 };
 
 typedef void device_list_write(const void *device_list, size_t index, struct json *json);

@@ -31,8 +31,8 @@ struct exchange {
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];
-    const char *step_cluster, *step_device,
-        *step_name; /* what {c}, {d}, {name} of the route took */
+    const char *step_account, *step_cluster, *step_device,
+        *step_name; /* what {a}, {c}, {d}, {name} of the route took */
     bool authenticated;
     struct token token;          /* when authenticated */
     struct directory *directory; /* one reference; NULL before the first publish */

@@ -16,6 +16,24 @@ void api_cluster_list(struct exchange *x);
 void api_cluster_get(struct exchange *x);
 void api_device_list(struct exchange *x);
 void api_device_get(struct exchange *x);
+/* api_inventory_change.c */
+void api_cluster_post(struct exchange *x);
+void api_cluster_patch(struct exchange *x);
+void api_cluster_delete(struct exchange *x);
+void api_device_post(struct exchange *x);
+void api_device_patch(struct exchange *x);
+void api_device_delete(struct exchange *x);
+/* api_accounts.c */
+void api_account_list(struct exchange *x);
+void api_account_get(struct exchange *x);
+void api_account_post(struct exchange *x);
+void api_account_patch(struct exchange *x);
+void api_account_delete(struct exchange *x);
+/* api_tokens.c */
+void api_token_list(struct exchange *x);
+void api_token_get(struct exchange *x);
+void api_token_post(struct exchange *x);
+void api_token_delete(struct exchange *x);
 /* api_flexibility.c */
 void api_flexibility_list(struct exchange *x);
 void api_flexibility_get(struct exchange *x);
@@ -27,8 +45,6 @@ void api_constraint_put(struct exchange *x);
 void api_constraint_delete(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
-/* api_events.c */
-void api_events_get(struct exchange *x);
 /* api_scripts.c */
 void api_driver_list(struct exchange *x);
 void api_driver_get(struct exchange *x);

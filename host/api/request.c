@@ -138,6 +138,10 @@ static bool check_host(const struct request_head *head, struct problem *problem)
     return true;
 }
 
+static bool media_is(const char *type, size_t length, const char *media) {
+    return length == strlen(media) && strncasecmp(type, media, length) == 0;
+}
+
 /* Headers that must not be there twice since they decide something, and what they say. */
 static bool read_headers(struct request *request, const struct request_head *head,
                          struct problem *problem) {
@@ -161,7 +165,9 @@ static bool read_headers(struct request *request, const struct request_head *hea
     }
     size_t word = type ? strcspn(type, "; \t") : 0;
     request->json_body =
-        word == strlen("application/json") && strncasecmp(type, "application/json", word) == 0;
+        type &&
+        (media_is(type, word, "application/json") ||
+         (request->method == METHOD_PATCH && media_is(type, word, "application/merge-patch+json")));
     const char *expect = header_find(head, "Expect", &count);
     if (expect && strcasecmp(expect, "100-continue") != 0)
         return refuse(problem, 417, "Expect may only say 100-continue.");

@@ -5,6 +5,7 @@
 
 #include "api/handlers.h"
 
+#define A "/v1/accounts"
 #define C "/v1/clusters"
 #define D "/v1/clusters/{c}/devices"
 
@@ -17,17 +18,33 @@ static const struct route routes[] = {
     {"/ready", "", api_ready, METHOD_GET, true},
     {"/v1/openapi.json", "", api_openapi, METHOD_GET, true},
     {"/v1/vocabulary", "", api_vocabulary, METHOD_GET, false},
-    {C, "limit cursor", api_cluster_list, METHOD_GET, false},
+    {A, "limit cursor parentId", api_account_list, METHOD_GET, false},
+    {A, "", api_account_post, METHOD_POST, false},
+    {A "/{a}", "", api_account_get, METHOD_GET, false},
+    {A "/{a}", "", api_account_patch, METHOD_PATCH, false},
+    {A "/{a}", "", api_account_delete, METHOD_DELETE, false},
+    {A "/{a}/tokens", "limit cursor", api_token_list, METHOD_GET, false},
+    {A "/{a}/tokens", "", api_token_post, METHOD_POST, false},
+    {A "/{a}/tokens/{name}", "", api_token_get, METHOD_GET, false},
+    {A "/{a}/tokens/{name}", "", api_token_delete, METHOD_DELETE, false},
+    {C, "limit cursor accountId parentId", api_cluster_list, METHOD_GET, false},
+    {C, "dryRun", api_cluster_post, METHOD_POST, false},
     {C "/{c}", "", api_cluster_get, METHOD_GET, false},
-    {C "/{c}/flexibility", "limit cursor type connection", api_flexibility_list, METHOD_GET, false},
+    {C "/{c}", "dryRun", api_cluster_patch, METHOD_PATCH, false},
+    {C "/{c}", "dryRun", api_cluster_delete, METHOD_DELETE, false},
+    {C "/{c}/flexibility", "limit cursor type connection state", api_flexibility_list, METHOD_GET,
+     false},
     {C "/{c}/effective", "", api_effective_get, METHOD_GET, false},
     {C "/{c}/constraints", "limit cursor", api_constraint_list, METHOD_GET, false},
     {C "/{c}/constraints", "", api_constraint_post, METHOD_POST, false},
     {C "/{c}/constraints/{name}", "", api_constraint_get, METHOD_GET, false},
     {C "/{c}/constraints/{name}", "", api_constraint_put, METHOD_PUT, false},
     {C "/{c}/constraints/{name}", "", api_constraint_delete, METHOD_DELETE, false},
-    {D, "limit cursor type connection", api_device_list, METHOD_GET, false},
+    {D, "limit cursor type connection state", api_device_list, METHOD_GET, false},
+    {D, "dryRun", api_device_post, METHOD_POST, false},
     {D "/{d}", "", api_device_get, METHOD_GET, false},
+    {D "/{d}", "dryRun", api_device_patch, METHOD_PATCH, false},
+    {D "/{d}", "dryRun", api_device_delete, METHOD_DELETE, false},
     {D "/{d}/flexibility", "", api_flexibility_get, METHOD_GET, false},
     {D "/{d}/effective", "", api_effective_get, METHOD_GET, false},
     {D "/{d}/constraints", "limit cursor", api_constraint_list, METHOD_GET, false},
@@ -35,8 +52,6 @@ static const struct route routes[] = {
     {D "/{d}/constraints/{name}", "", api_constraint_get, METHOD_GET, false},
     {D "/{d}/constraints/{name}", "", api_constraint_put, METHOD_PUT, false},
     {D "/{d}/constraints/{name}", "", api_constraint_delete, METHOD_DELETE, false},
-    {"/v1/events", "types clusterId deviceId heartbeat lastEventId", api_events_get, METHOD_GET,
-     false},
     {"/v1/drivers", "limit cursor", api_driver_list, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_get, METHOD_GET, false},
     {"/v1/policies", "limit cursor", api_policy_list, METHOD_GET, false},
@@ -44,6 +59,7 @@ static const struct route routes[] = {
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
+#undef A
 #undef C
 #undef D
 
@@ -58,6 +74,9 @@ static const struct {
     enum key_use use;
 } keyed[] = {
     {api_constraint_post, KEY_KEPT},
+    {api_account_post, KEY_KEPT},
+    {api_cluster_post, KEY_KEPT},
+    {api_device_post, KEY_KEPT},
 };
 
 enum key_use route_key(const struct route *route) {
@@ -72,6 +91,8 @@ static void keep_step(struct exchange *x, const char *pattern, size_t length, co
         x->step_cluster = step;
     else if (length == 3 && pattern[1] == 'd')
         x->step_device = step;
+    else if (length == 3 && pattern[1] == 'a')
+        x->step_account = step;
     else
         x->step_name = step;
 }

@@ -22,7 +22,9 @@
 
 #include "api/api.h"
 #include "ask.h"
+#include "ask_inventory.h"
 #include "directory.h"
+#include "inventory_desk.h"
 #include "store.h"
 
 #define ID_HOME    "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -41,8 +43,9 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     enum ask_result forced; /* answer this instead, when `force` */
     bool force;
     int asked;
-    pthread_mutex_t hold; /* held by a test: changes wait for it */
-    atomic_int waiting;   /* how many do, or did */
+    struct inventory_desk desk; /* clusters and devices */
+    pthread_mutex_t hold;       /* held by a test: changes wait for it */
+    atomic_int waiting;         /* how many do, or did */
 };
 
 struct kit {
@@ -125,6 +128,13 @@ static inline void engine_clear(struct engine *engine) {
     engine->force = false;
     engine->asked = 0;
     engine_publish(engine);
+}
+
+void ask_inventory(struct engine *engine, const struct inventory_change *change,
+                   struct report *mistakes, bool dry, int64_t patience_ms,
+                   struct inventory_answer *answer) {
+    (void)patience_ms;
+    desk_ask(&engine->desk, change, mistakes, dry, answer);
 }
 
 void ask_answer_free(struct ask_answer *answer) {
@@ -255,6 +265,7 @@ static inline struct directory *kit_directory(struct kit *kit) {
                                                  .name = "solar_charging",
                                                  .json = strdup("{\"name\":\"solar_charging\"}")};
     directory->site_problems = strdup("[]");
+    directory->site_file = strdup("The site file /etc/derd/site.lua");
     kit->engine.device = directory->devices[0];
     return directory;
 }
@@ -295,6 +306,7 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
                      ERR_OK);
     directory_slot_init(&kit->slot);
     kit->engine.clock = &kit->clock;
+    desk_open(&kit->engine.desk, &kit->slot, ID_HOME);
     pthread_mutex_init(&kit->engine.hold, NULL);
     if (publish) {
         directory_publish(&kit->slot, kit_directory(kit));
@@ -327,6 +339,7 @@ static inline void kit_stop(struct kit *kit) {
     for (size_t i = 0; i < kit->engine.count; i++)
         constraint_release(kit->engine.constraints[i]);
     directory_slot_free(&kit->slot);
+    desk_close(&kit->engine.desk);
     store_close(kit->store);
     nftw(kit->folder, kit_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -167,10 +167,12 @@ static void every_other_route_refuses_without_a_token(void **state) {
         static const char *const methods[] = {[METHOD_GET] = "GET",
                                               [METHOD_POST] = "POST",
                                               [METHOD_PUT] = "PUT",
-                                              [METHOD_DELETE] = "DELETE"};
+                                              [METHOD_DELETE] = "DELETE",
+                                              [METHOD_PATCH] = "PATCH"};
         struct answer answer;
         char value[512];
-        bool body = routes[i].method == METHOD_POST || routes[i].method == METHOD_PUT;
+        bool body = routes[i].method == METHOD_POST || routes[i].method == METHOD_PUT ||
+                    routes[i].method == METHOD_PATCH;
         kit_request_as(&kit, NULL, methods[routes[i].method], routes[i].path, body ? "{}" : NULL,
                        &answer);
         /* The braces of the pattern are as good a step as any. */

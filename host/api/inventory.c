@@ -1,0 +1,132 @@
+#include "api/inventory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/schema.h"
+#include "site.h"
+
+bool inventory_may_manage(struct exchange *x) {
+    if (x->token.max_priority >= MANAGE_PRIORITY)
+        return true;
+    exchange_problem(x, 403,
+                     "A token for priorities below %d does not change what there is; this one is "
+                     "for up to %d.",
+                     MANAGE_PRIORITY, (int)x->token.max_priority);
+    return false;
+}
+
+bool inventory_account(const struct exchange *x, const char *which, struct account *account) {
+    return store_account_find(x->settings->store, which, account) &&
+           store_account_controls(x->settings->store, x->token.account, account->key);
+}
+
+bool inventory_account_named(const struct exchange *x, const char *key) {
+    for (size_t i = 0; x->directory && i < x->directory->cluster_count; i++)
+        if (x->directory->clusters[i].revision == 0 &&
+            strcmp(x->directory->clusters[i].account, key) == 0)
+            return true;
+    return false;
+}
+
+const char *inventory_file(const struct exchange *x) {
+    return x->directory && x->directory->site_file ? x->directory->site_file : "The site file";
+}
+
+void inventory_check_key(const char *key, struct report *report) {
+    if (!site_key_valid(key))
+        report_add(report, "/key",
+                   "\"%.64s\" cannot stand in a URL: use letters, digits, \"_\", \"-\" and \".\"",
+                   key);
+    else if (uuid_valid(key))
+        report_add(report, "/key", "a key that looks like an id would hide what has it");
+}
+
+void inventory_write_cluster(const struct exchange *x, const struct cluster_card *cluster,
+                             struct json *json) {
+    struct account account;
+    bool known = store_account_find(x->settings->store, cluster->account, &account);
+    const struct cluster_card *parent =
+        cluster->parent_id[0] ? directory_cluster(x->directory, cluster->parent_id) : NULL;
+    json_object_open(json);
+    json_put_string(json, "id", cluster->id);
+    json_put_string(json, "key", strcmp(cluster->key, cluster->id) == 0 ? NULL : cluster->key);
+    json_put_known(json, "name", cluster->name);
+    json_put_string(json, "accountId", known ? account.id : NULL);
+    json_put_known(json, "account", cluster->account);
+    json_put_string(json, "parentId", parent && exchange_sees(x, parent) ? parent->id : NULL);
+    json_put_string(json, "mode", cluster->observe ? "observe" : "control");
+    json_put_integer(json, "deviceCount", (int64_t)cluster->device_count);
+    json_put_string(json, "origin", cluster->revision ? ORIGIN_API : ORIGIN_FILE);
+    json_put_known(json, "clash", cluster->clash);
+    json_put_time(json, "createdAt", cluster->created_at);
+    json_object_close(json);
+}
+
+static void put_tree(struct json *json, const char *key, const json_t *entry, const char *field) {
+    const json_t *value = json_object_get(entry, field);
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    json_put_raw(json, key, text ? text : "null");
+    free(text);
+}
+
+/* What stands in its declaration alone. */
+static void put_declared(const struct device_card *card, struct json *json) {
+    static const char *const fields[] = {"phases",   "phaseRotation", "shareRank", "limits",
+                                         "fallback", "failsafe",      "parameters"};
+    json_t *entry = card->entry ? json_loads(card->entry, 0, NULL) : NULL;
+    put_tree(json, "expectedSerialNumber", entry, "serialNumber");
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        put_tree(json, fields[i], entry, fields[i]);
+    json_put_string(json, "origin", card->revision ? ORIGIN_API : ORIGIN_FILE);
+    json_put_time(json, "createdAt", card->created_at);
+    json_decref(entry);
+}
+
+struct identity { /* a copy of what stands under the card's lock */
+    char words[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
+    char connection_text[160];
+};
+
+static void copy_identity(struct device_card *card, struct identity *identity) {
+    pthread_mutex_lock(&card->lock);
+    memcpy(identity->words, card->identity, sizeof identity->words);
+    memcpy(identity->connection_text, card->connection_text, sizeof identity->connection_text);
+    pthread_mutex_unlock(&card->lock);
+}
+
+void inventory_write_device(struct device_card *card, struct json *json) {
+    struct identity identity;
+    struct flexibility flexibility;
+    copy_identity(card, &identity);
+    live_read(&card->live, &flexibility);
+    json_object_open(json);
+    json_put_string(json, "id", card->id);
+    json_put_string(json, "key", strcmp(card->key, card->id) == 0 ? NULL : card->key);
+    json_put_known(json, "name", card->name);
+    json_put_string(json, "clusterId", card->cluster_id);
+    json_put_string(json, "type", device_type_name(card->type));
+    for (int id = POINT_TEXT_FIRST; id < POINT_COUNT; id++)
+        json_put_known(json, point_word((enum point_id)id)->name,
+                       id == POINT_MANUFACTURER && !identity.words[id - POINT_TEXT_FIRST][0]
+                           ? card->maker
+                           : identity.words[id - POINT_TEXT_FIRST]);
+    json_put_known(json, "driver", card->driver);
+    json_put_known(json, "link", card->link);
+    json_put_integer(json, "unit", card->unit);
+    json_put_known(json, "part", card->part);
+    json_put_known(json, "role", card->role);
+    json_put_string(json, "mode", card->observe ? "observe" : "control");
+    json_put_boolean(json, "controllable", card->controllable);
+    json_put_boolean(json, "hasStateOfCharge", card->has_soc);
+    json_put_string(json, "connection", connection_name(flexibility.connection));
+    json_put_known(json, "connectionDetail", identity.connection_text);
+    put_declared(card, json);
+    json_object_close(json);
+}
+
+void inventory_version(struct exchange *x, int64_t revision) {
+    if (revision)
+        snprintf(x->version, sizeof x->version, "%lld", (long long)revision);
+}

@@ -1,0 +1,35 @@
+/* What the handlers of accounts, clusters and devices share. */
+#ifndef DERD_API_INVENTORY_H
+#define DERD_API_INVENTORY_H
+
+#include "api/exchange.h"
+#include "base/report.h"
+
+/* Who said that there is such a thing. */
+#define ORIGIN_FILE "siteFile"
+#define ORIGIN_API  "api"
+
+/* A token for less than this sees and wishes, but does not change what there is: the permanent
+ * limits and the fallback of a device stand above and below every priority. */
+#define MANAGE_PRIORITY 1000
+
+/* False with 403 when the token may not change accounts, clusters, devices or scripts. */
+must_check bool inventory_may_manage(struct exchange *x);
+/* The account with this id or key, when the token's account controls it. No answer is made. */
+must_check bool inventory_account(const struct exchange *x, const char *which,
+                                  struct account *account);
+/* Whether the site file names the account of this key. */
+bool inventory_account_named(const struct exchange *x, const char *key);
+/* "The site file /etc/derd/site.lua", to begin a sentence with. The exchange holds it. */
+const char *inventory_file(const struct exchange *x);
+/* Mistakes of a key that a client chooses, at /key. */
+void inventory_check_key(const char *key, struct report *report);
+
+/* Resources as objects. */
+void inventory_write_cluster(const struct exchange *x, const struct cluster_card *cluster,
+                             struct json *json);
+void inventory_write_device(struct device_card *card, struct json *json);
+/* Begins the ETag of a GET with the revision; what the site file declares (0) has none. */
+void inventory_version(struct exchange *x, int64_t revision);
+
+#endif

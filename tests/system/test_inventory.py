@@ -1,0 +1,167 @@
+"""Accounts, clusters and devices made through the API, beside those of the site file."""
+
+import pytest
+
+from harness import until
+from modbus_peer import Peer
+from sites import INVERTER, LOAD, device, one, site
+
+
+@pytest.fixture
+def other():
+    peer = Peer()
+    yield peer
+    peer.close()
+
+
+def link(peer):
+    return f"tcp://127.0.0.1:{peer.port}"
+
+
+def patch(host, path, body, **headers):
+    return host.request("PATCH", path, body, headers={
+        **headers, "Content-Type": "application/merge-patch+json"})
+
+
+def test_a_device_of_the_api_lives_beside_those_of_the_file(start_host, peer, other):
+    peer.unit(2, INVERTER)
+    other.unit(1, LOAD)
+    host = start_host(one(peer, "plain_load"))
+    dut = host.device("dut")
+    dut.until_online()
+    peer.set_int32(1, 0, 1000)
+    until(lambda: dut.flexibility()["activePower"] == 1000, "1000 W")
+
+    # A cluster, and a device in it: polled at once.
+    status, cluster, head = host.request("POST", "/v1/clusters", {"key": "annex", "name": "Annex"})
+    assert status == 201 and cluster["origin"] == "api" and cluster["deviceCount"] == 0, cluster
+    assert head["Location"] == f"/v1/clusters/{cluster['id']}" and head["ETag"] == '"1"'
+    made = {"key": "b", "driver": "plain_inverter", "link": link(peer), "unit": 2}
+    status, b, head = host.request("POST", "/v1/clusters/annex/devices", made)
+    assert status == 201 and b["clusterId"] == cluster["id"] and b["type"] == "inverter", b
+    assert head["Location"].endswith(b["id"])
+    device_b = host.device("b", "annex")
+    device_b.until_online()
+    assert host.log_text().count("home/dut: online") == 1, "the device of the file was left alone"
+
+    # One beside the file's, with the fields of the site file; a limit waits on disk.
+    made = {"key": "c", "driver": "plain_load", "link": link(other), "role": "heater",
+            "limits": {"maxActivePower": 3000}, "fallback": {"activePower": 0}}
+    status, c, _ = host.request("POST", "/v1/clusters/home/devices", made)
+    assert status == 201 and c["limits"] == {"maxActivePower": 3000} and c["role"] == "heater", c
+    device_c = host.device("c")
+    device_c.until_online()
+    assert device_c.post(priority=3000, validFor=600, maxActivePower=55)[0] == 201
+    until(lambda: other.get_int32(1, 11) == 0, "its fallback is sent")
+
+    # Its link changes, its id and its constraints stay; what does not fit is told by pointers.
+    seen = host.get(device_c.path)[2]["ETag"]
+    status, problem, _ = patch(host, device_c.path, {"link": "nowhere", "unit": 300, "lnk": 1})
+    assert status == 422
+    assert {e["pointer"] for e in problem["errors"]} == {"/link", "/unit", "/lnk"}, problem
+    with_peer = Peer()
+    try:
+        with_peer.unit(1, LOAD)
+        status, changed, _ = patch(host, device_c.path, {"link": link(with_peer), "role": None},
+                                   **{"If-Match": seen})
+        assert status == 200 and changed["id"] == c["id"] and changed["role"] is None, changed
+        assert patch(host, device_c.path, {"name": "x"}, **{"If-Match": seen})[0] == 412
+        until(lambda: with_peer.journal, "the new address is polled")
+        device_c.until_online()
+        assert device_c.effective()["maxActivePower"] == 55
+        until(lambda: with_peer.get_int32(1, 11) == 0, "and told what is decided")
+
+        # kill -9: all is back by itself, under the same ids.
+        host.kill()
+        host.start()
+        host.device("b", "annex").until_online()
+        device_c.until_online()
+        assert host.body(device_c.path)["id"] == c["id"]
+        assert host.body(device_b.path)["id"] == b["id"]
+        assert host.body("/v1/clusters/annex")["id"] == cluster["id"]
+        assert device_c.effective()["maxActivePower"] == 55
+
+        # What is deleted is polled no more; the others do not notice.
+        assert host.request("DELETE", "/v1/clusters/annex")[0] == 409
+        onlines = host.log_text().count("home/dut: online")
+        assert host.request("DELETE", device_c.path)[0] == 204
+        assert host.get(device_c.path)[0] == 404
+        assert host.request("DELETE", device_b.path)[0] == 204
+        assert host.request("DELETE", "/v1/clusters/annex")[0] == 204
+        reads = len(peer.journal)
+        until(lambda: len(peer.journal) > reads + 3, "the device of the file is polled on")
+        assert {entry[1] for entry in peer.journal[-3:]} == {1}
+        assert host.log_text().count("home/dut: online") == onlines
+        assert "home/dut: offline" not in host.log_text()
+    finally:
+        with_peer.close()
+    host.kill()
+    host.start()
+    assert [d["key"] for d in host.body("/v1/clusters/home/devices")["items"]] == ["dut"]
+    assert [d["key"] for d in host.body("/v1/clusters")["items"]] == ["home"]
+
+
+def test_the_file_wins_and_the_clash_is_shown(start_host, peer):
+    peer.unit(2, INVERTER)
+    host = start_host(one(peer, "plain_load"))
+    host.device("dut").until_online()
+    made = {"key": "b", "driver": "plain_inverter", "link": link(peer), "unit": 2}
+    status, b, _ = host.request("POST", "/v1/clusters/home/devices", made)
+    assert status == 201
+    status, annex, _ = host.request("POST", "/v1/clusters", {"key": "annex"})
+    assert status == 201
+    # The file declares the same keys now.
+    text = site(device(peer, "dut", "plain_load", 1), device(peer, "b", "plain_inverter", 2))
+    host.write_site(text.replace("clusters = {", 'clusters = { { key = "annex" },', 1))
+    until(lambda: len(host.body("/v1/clusters")["items"]) == 3, "the file is taken")
+    problems = str(host.body("/ready")["siteProblems"])
+    assert "device b" in problems and "cluster annex" in problems
+    host.device("b").until_online()
+    now = host.body("/v1/clusters/home/devices/b")
+    assert now["origin"] == "siteFile" and now["id"] != b["id"]
+    hidden = host.body(f"/v1/clusters/home/devices/{b['id']}")
+    assert hidden["connection"] == "notConfigured" and "site file" in hidden["connectionDetail"]
+    status, problem, _ = patch(host, "/v1/clusters/home/devices/b", {"name": "x"})
+    assert status == 409 and str(host.site_path) in problem["detail"]
+    other = host.body(f"/v1/clusters/{annex['id']}")
+    assert other["key"] is None and "annex" in other["clash"]
+    # Gone from the file, the one of the API is in force again, under its id.
+    host.write_site(site(device(peer, "dut", "plain_load", 1)))
+    until(lambda: host.body("/v1/clusters/home/devices/b")["id"] == b["id"], "it is back")
+    host.device("b").until_online()
+    assert host.body("/v1/clusters/annex")["id"] == annex["id"]
+    assert not host.body("/ready").get("siteProblems")
+    assert host.log_text().count("home/dut: online") == 1
+
+
+def test_accounts_part_what_they_see(start_host, peer):
+    host = start_host(one(peer, "plain_load").replace('key = "home"',
+                                                      'key = "home", account = "family"'))
+    family = next(a for a in host.body("/v1/accounts")["items"] if a["key"] == "family")
+    assert family["origin"] == "siteFile"
+    assert host.request("DELETE", f"/v1/accounts/{family['id']}")[0] == 409
+    status, shop, _ = host.request("POST", "/v1/accounts", {"name": "Shop"})
+    assert status == 201
+    status, token, _ = host.request("POST", f"/v1/accounts/{shop['id']}/tokens",
+                                    {"name": "till", "maxPriority": 2000})
+    assert status == 201
+    theirs = token["token"]
+    assert host.request("GET", "/v1/clusters", token=theirs)[1]["items"] == []
+    assert host.request("GET", "/v1/clusters/home", token=theirs)[0] == 404
+    status, cluster, _ = host.request("POST", "/v1/clusters", {"name": "Shop"}, token=theirs)
+    assert status == 201 and cluster["accountId"] == shop["id"] and cluster["key"] is None
+    made = {"driver": "plain_load", "link": link(peer), "unit": 1}
+    status, problem, _ = host.request("POST", f"/v1/clusters/{cluster['id']}/devices",
+                                      {**made, "driver": "plain_inverter"}, token=theirs)
+    assert status == 422 and problem["errors"][0]["pointer"] == "/driver", problem
+    made["driver"], made["unit"] = "not_there_yet", 9
+    status, dut, _ = host.request("POST", f"/v1/clusters/{cluster['id']}/devices", made,
+                                  token=theirs)
+    assert status == 201 and dut["connection"] == "notConfigured"
+    assert "not_there_yet" in dut["connectionDetail"]
+    assert host.request("DELETE", f"/v1/accounts/{shop['id']}")[0] == 409
+    host.kill()
+    host.start()
+    assert host.request("GET", "/v1/clusters", token=theirs)[1]["items"][0]["id"] == cluster["id"]
+    assert host.request("DELETE", f"/v1/accounts/{shop['id']}/tokens/{token['id']}")[0] == 204
+    assert host.request("GET", "/v1/clusters", token=theirs)[0] == 401
