@@ -45,6 +45,8 @@ void api_constraint_put(struct exchange *x);
 void api_constraint_delete(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
+/* api_events.c */
+void api_events_get(struct exchange *x);
 /* api_scripts.c */
 void api_driver_list(struct exchange *x);
 void api_driver_get(struct exchange *x);
