@@ -112,23 +112,10 @@ static void target_decide(const struct target *target) {
         cluster_decide_changed(target->cluster);
 }
 
-/* Out of the book. False: it is not there any more. */
-static bool take_out(const struct target *target, const char *id) {
-    const struct book_entry *entry = book_find(target->book, id);
-    struct constraint *constraint = entry ? constraint_hold(entry->constraint) : NULL;
-    bool was = constraint && book_remove(target->book, id) == ERR_OK;
-    if (was && target->device)
-        announce_gone(device_subject(target->device), "removed", constraint);
-    else if (was)
-        announce_gone(cluster_subject(target->cluster), "removed", constraint);
-    constraint_release(constraint);
-    return was;
-}
-
 static void remove_now(struct ask *ask, const struct target *target, const char *id) {
     if (store_remove_constraint(ask->engine->store, id, NULL, NULL))
         log_warning(target->path, "constraint %s stays in the store for now", id);
-    if (!take_out(target, id))
+    if (book_remove(target->book, id) != ERR_OK)
         log_warning(target->path, "constraint %s had ended already", id);
 }
 
@@ -235,7 +222,7 @@ static void remove_stored(struct ask *ask, enum err result) {
     }
     if (!target.book)
         stash_remove(ask->engine, ask->constraint_id);
-    else if (take_out(&target, ask->constraint_id))
+    else if (book_remove(target.book, ask->constraint_id) == ERR_OK)
         target_decide(&target);
     finish(ask, ASK_REMOVED, "");
 }

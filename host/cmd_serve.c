@@ -99,9 +99,7 @@ static int run_host(void *context, int ready_fd) {
                                     .engine = engine,
                                     .directory = &engine->directory,
                                     .store = engine->store,
-                                    .clock = &engine->clock,
-                                    .events = engine->events,
-                                    .streams = engine->site->streams};
+                                    .clock = &engine->clock};
     struct running running = {.engine = engine};
     char why[200];
     uv_signal_t signals[2];

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "announce.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/report.h"
@@ -27,6 +26,15 @@
 
 /* After this long without a first tick of the policies that name a device, its fallback is sent. */
 #define ENGINE_GRACE_MS 15000
+
+/* Where scripts are looked for, in this order. */
+enum script_folder {
+    FOLDER_SITE,    /* beside the site file */
+    FOLDER_UPLOADS, /* what came through the API: ENGINE_UPLOADS in the store's folder */
+    FOLDER_SHARED,  /* installed */
+    FOLDER_COUNT
+};
+#define ENGINE_UPLOADS "scripts"
 
 struct machine;
 struct device;
@@ -57,9 +65,6 @@ struct engine {
     struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;
-    struct events *events;       /* what others may watch */
-    struct device *news_waiting; /* whose flexibility was told less than a second ago */
-    struct alarms alarms;
     struct site *file;          /* what the site file declares, its clusters with their ids */
     struct inventory inventory; /* what the API made */
     struct site *site;          /* in force: both */

@@ -515,6 +515,31 @@ void library_roll_back(struct library *library, const struct generation *failed,
     entry->current = generation_hold(old);
 }
 
+bool library_check(struct library *library, enum script_kind kind, const char *name,
+                   const char *text, size_t length, struct report *report) {
+    struct generation *generation =
+        make_generation(library, kind, name, name, text, length, 0, report);
+    generation_release(generation);
+    return generation != NULL;
+}
+
+void library_look(struct library *library) {
+    on_change(library);
+}
+
+bool library_has_file(struct library *library, enum script_kind kind, const char *name,
+                      int folder) {
+    const struct entry *entry = find_entry(library, kind, name);
+    return entry && (entry->folder == folder ||
+                     (entry->folder != NOWHERE && (entry->shadows & (1U << (unsigned)folder))));
+}
+
+void library_path(struct library *library, enum script_kind kind, const char *name, int folder,
+                  char *path, size_t size) {
+    snprintf(path, size, "%.*s/%s/%s.lua", FOLDER_PATH_MAXIMUM, library->folders[folder],
+             kind_folders[kind], name);
+}
+
 /* The listing's body of one name; NULL without memory. */
 static char *write_listing(const struct library *library, const struct entry *entry) {
     char path[PATH_SIZE] = "";

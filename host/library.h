@@ -80,6 +80,17 @@ void library_roll_back(struct library *library, const struct generation *failed,
  * status is "active" and `errors` tells of the file; while its script is not called, "quarantined".
  */
 enum err library_cards(struct library *library, struct script_card **cards, size_t *count);
+/* Whether a text would become a generation of this name; every mistake when not. Nothing changes.
+ */
+bool library_check(struct library *library, enum script_kind kind, const char *name,
+                   const char *text, size_t length, struct report *report);
+/* Reads the folders now, without waiting for the watch. */
+void library_look(struct library *library);
+/* Whether the folder of this number (as given to library_open()) has a file of this name. */
+bool library_has_file(struct library *library, enum script_kind kind, const char *name, int folder);
+/* The path that a file of this name has in that folder. */
+void library_path(struct library *library, enum script_kind kind, const char *name, int folder,
+                  char *path, size_t size);
 /* Loads one file outside any library, for `derd check`: a generation with one reference, or NULL.
  */
 struct generation *generation_load(enum script_kind kind, const char *path, unsigned number,

@@ -91,7 +91,9 @@ static void answer_refused(struct exchange *x, const struct inventory_answer *an
             exchange_problem(x, 409, "%s", answer->detail);
         return;
     case ASK_STORE_FAILED:
-        exchange_unavailable(x, 5, answer->detail);
+        exchange_unavailable(x, 5,
+                             answer->detail[0] ? answer->detail
+                                               : "The store cannot write; nothing was changed.");
         return;
     default:
         exchange_unavailable(x, 2, answer->detail);
@@ -221,7 +223,7 @@ static void answer_device(struct exchange *x, const struct inventory_change *cha
         exchange_problem(x, 404, "It was removed meanwhile.");
         return;
     }
-    present_device(exchange_json(x, change->verb == INVENTORY_CREATE ? 201 : 200), card);
+    inventory_write_device(card, exchange_json(x, change->verb == INVENTORY_CREATE ? 201 : 200));
     tell_version(x, card->revision);
     snprintf(location, sizeof location, "/v1/clusters/%s/devices/%s", cluster->id, card->id);
     if (change->verb == INVENTORY_CREATE)

@@ -1,6 +1,9 @@
 /* Drivers and policies as the library lists them: the cards hold ready JSON. */
+#include <string.h>
+
 #include "api/handlers.h"
 #include "api/list.h"
+#include "api/precondition.h"
 
 struct script_list {
     const struct script_card *first;
@@ -40,6 +43,7 @@ static void answer_one(struct exchange *x, enum script_kind kind) {
         exchange_problem(x, 404, "There is no %s \"%.100s\".", word, x->step_name);
         return;
     }
+    precondition_version(card->json, strlen(card->json), x->version);
     exchange_json(x, 200);
     buf_text(&x->body, card->json);
 }

@@ -1,5 +1,6 @@
 #include "api/gate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -70,9 +71,21 @@ static const struct route *find_route(struct exchange *x) {
     return route;
 }
 
+/* Lua text as the body {"text": ...}. */
+static json_t *wrap_lua(const char *text, size_t length, struct problem *problem) {
+    json_t *value = memchr(text, '\0', length) ? NULL : json_stringn(text, length);
+    if (value)
+        return json_pack("{s:o}", "text", value);
+    problem->status = 400;
+    snprintf(problem->detail, sizeof problem->detail,
+             "The body is not UTF-8 text, or has a character NUL in it.");
+    return NULL;
+}
+
 /* Reads and parses the body of POST, PUT and PATCH. False with an answer; *whole says whether the
  * body was read to its end. */
-static bool read_body(struct exchange *x, gate_read *read, void *context, bool *whole) {
+static bool read_body(struct exchange *x, const struct route *route, gate_read *read, void *context,
+                      bool *whole) {
     size_t length = (size_t)x->request.body_length;
     struct problem problem = {0};
     if (length == 0) {
@@ -80,8 +93,12 @@ static bool read_body(struct exchange *x, gate_read *read, void *context, bool *
         return false;
     }
     *whole = false;
-    if (!x->request.json_body) {
-        exchange_problem(x, 415, "The body must be sent with Content-Type: application/json.");
+    bool lua = route_takes_lua(route) && x->request.lua_body;
+    if (!x->request.json_body && !lua) {
+        exchange_problem(x, 415, "The body must be sent with Content-Type: application/json%s.",
+                         route_takes_lua(route)          ? ", or text/x-lua"
+                         : route->method == METHOD_PATCH ? ", or application/merge-patch+json"
+                                                         : "");
         return false;
     }
     char *text = malloc(length);
@@ -93,7 +110,7 @@ static bool read_body(struct exchange *x, gate_read *read, void *context, bool *
     if (!*whole) {
         exchange_problem(x, 408, "The body did not come to its end in time.");
     } else {
-        x->tree = body_parse(text, length, &problem);
+        x->tree = lua ? wrap_lua(text, length, &problem) : body_parse(text, length, &problem);
         if (!x->tree)
             answer_refusal(x, &problem);
     }
@@ -147,7 +164,7 @@ bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *r
         return whole;
     bool takes_body = route->method == METHOD_POST || route->method == METHOD_PUT ||
                       route->method == METHOD_PATCH;
-    if (takes_body && !read_body(x, read, context, &whole))
+    if (takes_body && !read_body(x, route, read, context, &whole))
         return whole;
     handle(x, route);
     return whole;

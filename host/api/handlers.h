@@ -45,12 +45,15 @@ void api_constraint_put(struct exchange *x);
 void api_constraint_delete(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
-/* api_events.c */
-void api_events_get(struct exchange *x);
 /* api_scripts.c */
 void api_driver_list(struct exchange *x);
 void api_driver_get(struct exchange *x);
 void api_policy_list(struct exchange *x);
 void api_policy_get(struct exchange *x);
+/* api_scripts_change.c */
+void api_driver_put(struct exchange *x);
+void api_driver_delete(struct exchange *x);
+void api_policy_put(struct exchange *x);
+void api_policy_delete(struct exchange *x);
 
 #endif

@@ -168,6 +168,7 @@ static bool read_headers(struct request *request, const struct request_head *hea
         type &&
         (media_is(type, word, "application/json") ||
          (request->method == METHOD_PATCH && media_is(type, word, "application/merge-patch+json")));
+    request->lua_body = type && media_is(type, word, "text/x-lua");
     const char *expect = header_find(head, "Expect", &count);
     if (expect && strcasecmp(expect, "100-continue") != 0)
         return refuse(problem, 417, "Expect may only say 100-continue.");

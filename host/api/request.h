@@ -51,6 +51,7 @@ struct request {
     } queries[REQUEST_QUERIES];
     int64_t body_length; /* 0: none */
     bool json_body;      /* Content-Type says JSON */
+    bool lua_body;       /* Content-Type says Lua text */
     bool expect_continue;
     bool keep_alive;           /* what the client wants */
     bool takes_chunks;         /* HTTP/1.1: a body may be sent in chunks */

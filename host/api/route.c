@@ -52,12 +52,14 @@ static const struct route routes[] = {
     {D "/{d}/constraints/{name}", "", api_constraint_get, METHOD_GET, false},
     {D "/{d}/constraints/{name}", "", api_constraint_put, METHOD_PUT, false},
     {D "/{d}/constraints/{name}", "", api_constraint_delete, METHOD_DELETE, false},
-    {"/v1/events", "types clusterId deviceId heartbeat lastEventId", api_events_get, METHOD_GET,
-     false},
     {"/v1/drivers", "limit cursor", api_driver_list, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_get, METHOD_GET, false},
+    {"/v1/drivers/{name}", "", api_driver_put, METHOD_PUT, false},
+    {"/v1/drivers/{name}", "", api_driver_delete, METHOD_DELETE, false},
     {"/v1/policies", "limit cursor", api_policy_list, METHOD_GET, false},
     {"/v1/policies/{name}", "", api_policy_get, METHOD_GET, false},
+    {"/v1/policies/{name}", "", api_policy_put, METHOD_PUT, false},
+    {"/v1/policies/{name}", "", api_policy_delete, METHOD_DELETE, false},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
@@ -80,6 +82,10 @@ static const struct {
     {api_cluster_post, KEY_KEPT},
     {api_device_post, KEY_KEPT},
 };
+
+bool route_takes_lua(const struct route *route) {
+    return route->handler == api_driver_put || route->handler == api_policy_put;
+}
 
 enum key_use route_key(const struct route *route) {
     for (size_t i = 0; i < sizeof keyed / sizeof keyed[0]; i++)

@@ -28,6 +28,8 @@ enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
  * lists the methods of the path. */
 enum route_result route_find(struct exchange *x, const struct route **route,
                              char allow[ROUTE_ALLOW_SIZE]);
+/* Whether a body may also be Lua text, which the handler sees as {"text": ...}. */
+bool route_takes_lua(const struct route *route);
 /* What becomes of the Idempotency-Key of a POST. */
 enum key_use route_key(const struct route *route);
 /* All rows, for tests and listings. */

@@ -1,5 +1,7 @@
 """Accounts, clusters and devices made through the API, beside those of the site file."""
 
+import pathlib
+
 import pytest
 
 from harness import until
@@ -165,3 +167,44 @@ def test_accounts_part_what_they_see(start_host, peer):
     assert host.request("GET", "/v1/clusters", token=theirs)[1]["items"][0]["id"] == cluster["id"]
     assert host.request("DELETE", f"/v1/accounts/{shop['id']}/tokens/{token['id']}")[0] == 204
     assert host.request("GET", "/v1/clusters", token=theirs)[0] == 401
+
+
+def test_scripts_come_through_the_api(start_host, peer):
+    host = start_host(one(peer, "plain_load").replace('"plain_load"', '"uploaded"'))
+    dut = host.device("dut")
+    peer.set_int32(1, 0, 1000)
+    assert dut.flexibility()["connection"] == "notConfigured"
+    plain = (host.folder / "drivers" / "plain_load.lua").read_text()
+    plain = plain.replace('"plain_load"', '"uploaded"')
+    path = "/v1/drivers/uploaded"
+    status, problem, _ = host.request("PUT", path, {"text": plain.replace("int32", "int31")})
+    assert status == 422 and any("encoding" in e["detail"] for e in problem["errors"]), problem
+    status, problem, _ = host.request("PUT", path, {"text": "return {\n api = 1,\n {,\n"})
+    assert status == 422 and "uploaded.lua:3" in problem["errors"][0]["detail"], problem
+    assert host.request("PUT", "/v1/drivers/plain_load", {"text": plain})[0] == 409
+
+    # Taken at once: the device that waited for it is taken up with the answer.
+    status, card, head = host.request("PUT", path, {"text": plain})
+    assert status == 201 and card["status"] == "active" and head["Location"] == path, card
+    until(lambda: dut.flexibility()["activePower"] == 1000, "1000 W by the upload")
+    scaled = plain.replace('encoding = "int32"', 'encoding = "int32", scale = 2', 1)
+    status, card, _ = host.request("PUT", path, {"text": scaled})
+    assert status == 200 and card["generation"] == 2, card
+    until(lambda: dut.flexibility()["activePower"] == 2000, "2000 W by the next one")
+
+    host.kill()
+    host.start()
+    until(lambda: dut.flexibility()["activePower"] == 2000, "2000 W after kill -9")
+    assert host.request("DELETE", path)[0] == 204
+    assert host.body(path)["status"] == "removed"
+    assert host.request("DELETE", path)[0] == 404
+    assert host.request("DELETE", "/v1/drivers/plain_load")[0] == 409
+    assert host.request("DELETE", "/v1/drivers/eastron_sdm")[0] == 409
+
+    # One that hides an installed one gives it free again.
+    shipped = host.body("/v1/drivers/eastron_sdm")
+    text = pathlib.Path(shipped["path"]).read_text()
+    status, card, _ = host.request("PUT", "/v1/drivers/eastron_sdm", {"text": text + "\n-- ours\n"})
+    assert status == 201 and card["shadows"] == [shipped["path"]], card
+    assert host.request("DELETE", "/v1/drivers/eastron_sdm")[0] == 204
+    assert host.body("/v1/drivers/eastron_sdm")["path"] == shipped["path"]

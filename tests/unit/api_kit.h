@@ -23,6 +23,7 @@
 #include "api/api.h"
 #include "ask.h"
 #include "ask_inventory.h"
+#include "ask_script.h"
 #include "directory.h"
 #include "inventory_desk.h"
 #include "store.h"
@@ -44,8 +45,11 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     bool force;
     int asked;
     struct inventory_desk desk; /* clusters and devices */
-    pthread_mutex_t hold;       /* held by a test: changes wait for it */
-    atomic_int waiting;         /* how many do, or did */
+    struct script_answer script;
+    char script_text[200];
+    int looked;
+    pthread_mutex_t hold; /* held by a test: changes wait for it */
+    atomic_int waiting;   /* how many do, or did */
 };
 
 struct kit {
@@ -135,6 +139,23 @@ void ask_inventory(struct engine *engine, const struct inventory_change *change,
                    struct inventory_answer *answer) {
     (void)patience_ms;
     desk_ask(&engine->desk, change, mistakes, dry, answer);
+}
+
+void ask_script(struct engine *engine, enum script_kind kind, const char *name, const char *text,
+                int64_t patience_ms, struct script_answer *answer) {
+    (void)kind;
+    (void)name;
+    (void)patience_ms;
+    *answer = engine->script; /* as the test wants it; its mistakes are moved out */
+    report_init(&answer->mistakes);
+    report_move(&answer->mistakes, &engine->script.mistakes, "");
+    snprintf(engine->script_text, sizeof engine->script_text, "%s", text ? text : "");
+}
+
+bool ask_script_look(struct engine *engine, int64_t patience_ms) {
+    (void)patience_ms;
+    engine->looked++;
+    return true;
 }
 
 void ask_answer_free(struct ask_answer *answer) {
