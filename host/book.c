@@ -240,12 +240,14 @@ struct book_entry *book_find(const struct book *book, const char *id) {
     return NULL;
 }
 
-static enum err book_reserve(struct book *book) {
-    if (book->count >= BOOK_MAXIMUM)
+enum err book_make_room(struct book *book, size_t count) {
+    size_t capacity = book->capacity ? book->capacity : 8;
+    if (count > BOOK_MAXIMUM - book->count)
         return ERR_FULL;
-    if (book->count < book->capacity)
+    while (capacity < book->count + count)
+        capacity *= 2;
+    if (capacity == book->capacity)
         return ERR_OK;
-    size_t capacity = book->capacity ? book->capacity * 2 : 8;
     struct book_entry *entries = realloc(book->entries, capacity * sizeof *entries);
     if (!entries)
         return ERR_MEMORY;
@@ -279,7 +281,7 @@ enum err book_put(struct book *book, struct constraint *constraint, struct now n
     struct book_entry entry = {.constraint = constraint};
     struct book_entry *before = book_find(book, constraint->id);
     if (!before) {
-        enum err err = book_reserve(book);
+        enum err err = book_make_room(book, 1);
         if (err)
             return err;
     }
@@ -311,32 +313,64 @@ enum err book_remove(struct book *book, const char *id) {
     return ERR_OK;
 }
 
-enum err book_admit(const struct book *book, const struct constraint *constraint,
-                    const struct constraint **makes_way) {
-    size_t on_device = 0;
-    size_t of_creator = 0;
-    const struct constraint *scheduled = NULL;
-    *makes_way = NULL;
-    if (constraint->policy_key[0] || book_find(book, constraint->id))
-        return ERR_OK;
+static bool is_leaving(const struct book_admission *admission, const char *id) {
+    for (size_t i = 0; i < admission->leaving_count; i++)
+        if (strcmp(admission->leaving[i], id) == 0)
+            return true;
+    for (size_t i = 0; i < admission->makes_way_count; i++)
+        if (strcmp(admission->makes_way[i], id) == 0)
+            return true;
+    return false;
+}
+
+static bool is_replaced(const struct book_admission *admission, const char *id) {
+    for (size_t i = 0; i < admission->count; i++)
+        if (strcmp(admission->items[i]->id, id) == 0)
+            return true;
+    return false;
+}
+
+/* The lowest scheduled one of the same creator that may make way; NULL: none. */
+static const struct constraint *lowest_scheduled(const struct book *book,
+                                                 const struct book_admission *admission) {
+    for (size_t i = book->count; i-- > 0;) {
+        const struct constraint *other = book->entries[i].constraint;
+        if (!book->entries[i].running && !other->policy_key[0] &&
+            strcmp(other->created_by, admission->created_by) == 0 &&
+            !is_leaving(admission, other->id) && !is_replaced(admission, other->id))
+            return other;
+    }
+    return NULL;
+}
+
+enum err book_admit(const struct book *book, struct book_admission *admission) {
+    size_t on_device = admission->coming;
+    size_t of_creator = admission->coming_own;
+    admission->makes_way_count = 0;
     for (size_t i = 0; i < book->count; i++) {
         const struct constraint *other = book->entries[i].constraint;
-        if (other->policy_key[0])
+        if (other->policy_key[0] || is_leaving(admission, other->id))
             continue;
         on_device++;
-        if (strcmp(other->created_by, constraint->created_by) != 0)
+        of_creator += strcmp(other->created_by, admission->created_by) == 0;
+    }
+    for (size_t i = 0; i < admission->count; i++) {
+        if (book_find(book, admission->items[i]->id))
             continue;
+        const struct constraint *way =
+            on_device >= CONSTRAINTS_PER_DEVICE ? lowest_scheduled(book, admission) : NULL;
+        if (way) {
+            memcpy(admission->makes_way[admission->makes_way_count++], way->id, ID_SIZE);
+            continue; /* one comes, one goes */
+        }
+        if (of_creator >= CONSTRAINTS_PER_CREATOR)
+            return ERR_LIMIT;
+        if (on_device >= CONSTRAINTS_PER_DEVICE)
+            return ERR_FULL;
+        on_device++;
         of_creator++;
-        if (!book->entries[i].running)
-            scheduled = other; /* the last one is the lowest in order */
     }
-    if (on_device >= CONSTRAINTS_PER_DEVICE && scheduled) {
-        *makes_way = scheduled;
-        return ERR_OK;
-    }
-    if (of_creator >= CONSTRAINTS_PER_CREATOR)
-        return ERR_LIMIT;
-    return on_device >= CONSTRAINTS_PER_DEVICE ? ERR_FULL : ERR_OK;
+    return ERR_OK;
 }
 
 bool book_drop_sets(struct book *book, const char *created_by) {

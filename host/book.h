@@ -68,12 +68,32 @@ must_check enum err book_put(struct book *book, struct constraint *constraint, s
 must_check enum err book_remove(struct book *book, const char *id);
 /* Valid until the book changes. */
 struct book_entry *book_find(const struct book *book, const char *id);
-/* The door as far as it needs the book (ARBITRATION section 9); for the API's constraints, other
- * ones always pass. ERR_OK: may be put, once *makes_way (unless NULL) is removed. ERR_LIMIT: its
- * creator holds CONSTRAINTS_PER_CREATOR. ERR_FULL: CONSTRAINTS_PER_DEVICE, and nothing scheduled of
- * the same creator could make way. */
-must_check enum err book_admit(const struct book *book, const struct constraint *constraint,
-                               const struct constraint **makes_way);
+/* Memory and room for `count` more, so that as many book_put() cannot fail. ERR_FULL, ERR_MEMORY.
+ */
+must_check enum err book_make_room(struct book *book, size_t count);
+
+#define BOOK_LEAVING_MAXIMUM CONSTRAINTS_PER_DEVICE
+
+/* The door as far as it needs the book (ARBITRATION section 9), for API constraints that one
+ * creator wants to put together. Proposals of policies do not count. */
+struct book_admission {
+    struct constraint *const
+        *items; /* those whose ids are in the book replace, the others are new */
+    size_t count;
+    const char *created_by;
+    /* Accepted before and not in the book yet: new ones in all and of this creator, and ids of
+     * those in the book that make way for them. */
+    size_t coming, coming_own;
+    const char *leaving[BOOK_LEAVING_MAXIMUM];
+    size_t leaving_count;
+    /* Out: scheduled ones of the same creator, lowest first, that must be removed. Room for `count`
+     * of them. */
+    char (*makes_way)[ID_SIZE];
+    size_t makes_way_count;
+};
+/* ERR_LIMIT: their creator would hold more than CONSTRAINTS_PER_CREATOR. ERR_FULL: more than
+ * CONSTRAINTS_PER_DEVICE, and nothing scheduled of the same creator could make way. */
+must_check enum err book_admit(const struct book *book, struct book_admission *admission);
 /* Starts and ends what is due. True when what is in force or in the book changed. A step of the
  * wall clock by more than 2 s and a change of trust are noticed here. Ended ones are removed and
  * given to `ended` (may be NULL), which must not call the book. Constant time when nothing is due.

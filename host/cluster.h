@@ -19,7 +19,6 @@ struct cluster {
     bool observe;
     bool sees_grid;
     struct book book;
-    size_t waiting_puts;                   /* accepted constraints that are not on disk yet */
     struct limit limits[SCOPE_COUNT];      /* in force; *_by are indices into the book */
     struct verdict verdicts[BOOK_MAXIMUM]; /* of each of the book's entries */
     bool in_force[BOOK_MAXIMUM];

@@ -71,7 +71,6 @@ struct device {
     struct caller write_caller; /* of hooks.write */
 
     struct book book;
-    size_t waiting_puts; /* accepted constraints that are not on disk yet */
     struct ranges allowed;
     bool has_decision;
     struct decision decision;

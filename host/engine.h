@@ -39,6 +39,7 @@ enum script_folder {
 struct machine;
 struct device;
 struct instance;
+struct ask;
 struct cluster;
 struct stashed;
 
@@ -80,6 +81,8 @@ struct engine {
     struct instance *instances;
     struct stashed *stash;
     uint64_t last_rank;
+    struct ask *asks; /* on their way to the disk */
+    size_t ask_count; /* these, and those that wait behind them */
     struct mono started;
     int64_t wall_offset_ms; /* wall - mono at the last second: a step shows */
     uv_timer_t second;

@@ -1,18 +1,19 @@
 /* Constraints of one device or cluster: list, put in, look at, take out. Reading shows the
- * published snapshot; changing asks the engine and waits until it is on disk and decided. */
+ * published snapshot; changing asks the engine and waits until it is on disk and decided. Many at
+ * once: api_batch.c. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "api/change.h"
 #include "api/draft.h"
 #include "api/handlers.h"
 #include "api/list.h"
+#include "api/precondition.h"
 #include "api/present.h"
-#include "ask.h"
 #include "base/log.h"
-#include "outlook.h"
 
-#define PATIENCE_MS 5000
+#define RECEIPT_MAXIMUM 4096
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -20,6 +21,10 @@ struct constraint_list {
     const struct decided *decided;
     const char *target_id;
     struct wall now;
+    const char *created_by; /* filters; NULL: any */
+    bool by_status;
+    enum constraint_status status;
+    int32_t min_priority, max_priority;
 };
 
 static const char *constraint_id(const void *context, size_t index) {
@@ -29,7 +34,13 @@ static const char *constraint_id(const void *context, size_t index) {
 }
 
 static bool constraint_shown(const void *context, size_t index) {
-    return ((const struct constraint_list *)context)->decided->items[index].constraint != NULL;
+    const struct constraint_list *list = context;
+    const struct decided_item *item = &list->decided->items[index];
+    const struct constraint *constraint = item->constraint;
+    return constraint && constraint->wish.priority >= list->min_priority &&
+           constraint->wish.priority <= list->max_priority &&
+           (!list->created_by || strcmp(constraint->created_by, list->created_by) == 0) &&
+           (!list->by_status || present_status(item, list->now) == list->status);
 }
 
 static void constraint_write(const void *context, size_t index, struct json *json) {
@@ -39,12 +50,47 @@ static void constraint_write(const void *context, size_t index, struct json *jso
     json_object_close(json);
 }
 
+static bool read_priority(struct exchange *x, const char *name, int32_t *priority) {
+    const char *text = request_query(&x->request, name);
+    if (!text)
+        return true;
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || strlen(text) > 10 || value > PRIORITY_MAXIMUM) {
+        exchange_problem(x, 400, "%s must be a whole number from 0 to %d, got \"%.40s\".", name,
+                         PRIORITY_MAXIMUM, text);
+        return false;
+    }
+    *priority = (int32_t)value;
+    return true;
+}
+
+static bool read_status(struct exchange *x, struct constraint_list *list) {
+    const char *text = request_query(&x->request, "status");
+    if (!text)
+        return true;
+    list->by_status = true;
+    for (int i = CONSTRAINT_SCHEDULED; i <= CONSTRAINT_EXPIRED; i++)
+        if (strcmp(constraint_status_name((enum constraint_status)i), text) == 0) {
+            list->status = (enum constraint_status)i;
+            return true;
+        }
+    exchange_problem(x, 400, "status must be scheduled, inForce or expired, got \"%.40s\".", text);
+    return false;
+}
+
 void api_constraint_list(struct exchange *x) {
     struct target target;
-    if (!exchange_target(x, &target))
+    struct constraint_list list = {.now = x->now.wall,
+                                   .created_by = request_query(&x->request, "createdBy"),
+                                   .max_priority = PRIORITY_MAXIMUM};
+    if (!exchange_target(x, &target) || !read_status(x, &list) ||
+        !read_priority(x, "minPriority", &list.min_priority) ||
+        !read_priority(x, "maxPriority", &list.max_priority))
         return;
     struct decided *decided = target_decided(&target);
-    struct constraint_list list = {decided, target.id, x->now.wall};
+    list.decided = decided;
+    list.target_id = target.id;
     list_answer(x,
                 &(struct list_source){.context = &list,
                                       .count = decided->count,
@@ -55,30 +101,18 @@ void api_constraint_list(struct exchange *x) {
     decided_release(decided);
 }
 
-/* Index of the constraint with this id (any case), SIZE_MAX: not there. */
-static size_t find_item(const struct decided *decided, const char *id) {
-    for (size_t i = 0; i < decided->count; i++)
-        if (decided->items[i].constraint && strcasecmp(decided->items[i].constraint->id, id) == 0)
-            return i;
-    return SIZE_MAX;
-}
-
-static void answer_missing(struct exchange *x, const char *id) {
-    exchange_problem(x, 404,
-                     "This %s has no constraint \"%.60s\"; it may have ended or been removed.",
-                     x->step_device ? "device" : "cluster", id);
-}
-
 void api_constraint_get(struct exchange *x) {
     struct target target;
     if (!exchange_target(x, &target))
         return;
     struct decided *decided = target_decided(&target);
-    size_t index = find_item(decided, x->step_name);
+    size_t index = change_find(decided, x->step_name);
     if (index == SIZE_MAX) {
-        answer_missing(x, x->step_name);
+        change_answer_missing(x, x->step_name);
     } else {
-        struct constraint_list list = {decided, target.id, x->now.wall};
+        struct constraint_list list = {
+            .decided = decided, .target_id = target.id, .now = x->now.wall};
+        constraint_version(decided->items[index].constraint, x->version);
         constraint_write(&list, index, exchange_json(x, 200));
     }
     decided_release(decided);
@@ -86,131 +120,78 @@ void api_constraint_get(struct exchange *x) {
 
 /* --- changing -------------------------------------------------------------------------------- */
 
-/* Ids are kept in lower case; a UUID is taken in any. */
-static void lower_id(const char *from, char id[ID_SIZE]) {
-    size_t i = 0;
-    for (; from[i] && i < ID_SIZE - 1; i++)
-        id[i] = (char)(from[i] >= 'A' && from[i] <= 'F' ? from[i] - 'A' + 'a' : from[i]);
-    id[i] = '\0';
+/* For the receipt: as accepted, before it is known what it decides. */
+static char *describe_one(const char *target_id, struct constraint *const *items, size_t count,
+                          struct wall now) {
+    struct buf text;
+    struct json json;
+    buf_init(&text, RECEIPT_MAXIMUM);
+    json_start(&json, &text);
+    json_object_open(&json);
+    for (size_t i = 0; i < count; i++)
+        present_constraint_alone(&json, target_id, items[i], now);
+    json_object_close(&json);
+    return buf_take(&text);
 }
 
-static struct asker asker_of(const struct exchange *x) {
-    struct asker asker = {.max_priority = x->token.max_priority};
-    snprintf(asker.created_by, sizeof asker.created_by, "token:%s", x->token.name);
-    return asker;
-}
-
-/* Answers for every result that is no success; true when it was one. */
-static bool accepted(struct exchange *x, const struct ask_answer *answer, const char *id) {
-    switch (answer->result) {
-    case ASK_CREATED:
-    case ASK_REPLACED:
-    case ASK_REMOVED:
-    case ASK_NOT_DURABLE:
-        return true;
-    case ASK_INVALID:
-        exchange_problem_report(x, 422, &answer->mistakes,
-                                answer->detail[0] ? answer->detail
-                                                  : "The constraint cannot be accepted.");
-        break;
-    case ASK_FORBIDDEN:
-        exchange_problem(x, 403, "%s",
-                         answer->detail[0] ? answer->detail : "This token may not do that.");
-        break;
-    case ASK_NOT_FOUND:
-        if (answer->detail[0])
-            exchange_problem(x, 404, "%s", answer->detail);
-        else
-            answer_missing(x, id);
-        break;
-    case ASK_CONFLICT:
-        exchange_problem(x, 409, "%s",
-                         answer->detail[0] ? answer->detail : "Something stands against that.");
-        break;
-    case ASK_STORE_FAILED:
-        exchange_unavailable(x, 5,
-                             answer->detail[0] ? answer->detail
-                                               : "The store cannot write; nothing was applied.");
-        break;
-    case ASK_BUSY:
-        exchange_unavailable(x, 2,
-                             "The host did not answer in time; the change may still be applied. "
-                             "Look at the constraints before trying again.");
-        break;
-    }
-    return false;
+static int status_of(const struct ask_answer *answer) {
+    return answer->result == ASK_CREATED ? 201 : answer->result == ASK_REPLACED ? 200 : 202;
 }
 
 /* The constraint as accepted, with what was decided by it. */
-static void answer_constraint(struct exchange *x, const struct target *target,
-                              struct decided *decided, const struct ask_answer *answer) {
-    const char *id = answer->constraint->id;
-    size_t index = find_item(decided, id);
-    int status = answer->result == ASK_CREATED ? 201 : answer->result == ASK_REPLACED ? 200 : 202;
-    struct json *json = exchange_json(x, status);
+static void answer_constraint(struct exchange *x, const struct change *change,
+                              const struct ask_answer *answer) {
+    const struct constraint *constraint = answer->items[0];
+    bool dry_run = change->terms.dry_run;
+    struct decided *decided = change_decided(x, change, answer, NULL);
+    if (!decided)
+        return;
+    struct json *json = exchange_json(x, dry_run ? 200 : status_of(answer));
     json_object_open(json);
-    if (index == SIZE_MAX)
-        present_constraint_alone(json, target->id, answer->constraint, x->now.wall);
-    else
-        present_constraint(json, target->id, decided, index, x->now.wall);
-    json_put_boolean(json, "noEffect", index != SIZE_MAX && outlook_no_effect(decided, index));
-    json_key(json, "decision");
-    json_object_open(json);
-    present_decision(json, decided);
-    json_object_close(json);
-    if (target->device) {
-        struct flexibility flexibility;
-        live_read(&target->device->live, &flexibility);
-        present_command(json, &flexibility, target->device);
+    change_present(json, &change->target, decided, constraint, x->now.wall);
+    if (dry_run) {
+        json_put_boolean(json, "dryRun", true);
+        json_put_integer(json, "wouldAnswer", status_of(answer));
     }
+    change_present_decision(json, &change->target, decided);
     json_object_close(json);
-}
-
-static void put_location(struct exchange *x, const struct target *target, const char *id) {
+    decided_release(decided);
+    if (dry_run)
+        return;
+    char version[CONSTRAINT_VERSION_SIZE];
     char location[200];
-    snprintf(location, sizeof location, "/v1/clusters/%s%s%s/constraints/%s", target->cluster->id,
-             target->device ? "/devices/" : "", target->device ? target->id : "", id);
-    exchange_header(x, "Location", location);
+    constraint_version(constraint, version);
+    precondition_tell(x, version);
+    change_location(&change->target, constraint->id, location, sizeof location);
+    if (answer->result != ASK_REPLACED)
+        exchange_header(x, "Location", location);
 }
 
-static void ask_put(struct exchange *x, const struct target *target,
-                    const struct constraint *draft) {
-    struct ask_answer answer = {0};
-    struct asker asker = asker_of(x);
-    ask_put_constraint(x->settings->engine, target->id, draft, &asker, PATIENCE_MS, &answer);
-    x->now = clock_now(x->settings->clock);
-    if (accepted(x, &answer, draft->id)) {
-        struct decided *decided = target_decided(target);
-        log_info("api", "%s put constraint %s on %s %s (request %s)", asker.created_by,
-                 answer.constraint->id, target->kind, target->key, x->request_id);
-        answer_constraint(x, target, decided, &answer);
-        if (answer.result != ASK_REPLACED)
-            put_location(x, target, answer.constraint->id);
-        decided_release(decided);
+static void ask_put(struct exchange *x, struct change *change, struct constraint *draft) {
+    struct ask_answer answer;
+    if (x->keyed) { /* the receipt names it before the engine has it */
+        uuid_make(draft->id);
+        change_location(&change->target, draft->id, x->receipt.location,
+                        sizeof x->receipt.location);
+        x->receipt.status = 201;
+    }
+    change_put(x, change, draft, 1, describe_one, &answer);
+    if (change_accepted(x, &answer, draft->id)) {
+        if (!change->terms.dry_run)
+            log_info("api", "%s put constraint %s on %s %s (request %s)", change->asker.created_by,
+                     answer.items[0]->id, change->target.kind, change->target.key, x->request_id);
+        answer_constraint(x, change, &answer);
     }
     ask_answer_free(&answer);
 }
 
-static struct door target_door(const struct exchange *x, const struct target *target) {
-    struct door door = {.horizon_ms = x->settings->horizon_ms};
-    if (!target->device) {
-        door.cluster = true;
-        door.sees_grid = target->cluster->sees_grid;
-        return door;
-    }
-    door.device_type = (int)target->device->type;
-    door.has_soc = target->device->has_soc;
-    door.controllable = target->device->controllable;
-    return door;
-}
-
 static void put_constraint(struct exchange *x, const char *id) {
-    struct target target;
-    if (!exchange_target(x, &target))
-        return;
+    struct change change;
     struct constraint draft;
     struct report report;
-    struct door door = target_door(x, &target);
+    if (!change_begin(x, &change) || (id && !change_expect(x, &change, id)))
+        return;
+    struct door door = change_door(x, &change.target);
     report_init(&report);
     if (!draft_read(x->tree, &door, x->now, &draft, &report)) {
         exchange_problem_report(x, 422, &report,
@@ -222,8 +203,8 @@ static void put_constraint(struct exchange *x, const char *id) {
                          (int)draft.wish.priority, (int)x->token.max_priority);
     } else {
         if (id)
-            lower_id(id, draft.id);
-        ask_put(x, &target, &draft);
+            change_lower_id(id, draft.id);
+        ask_put(x, &change, &draft);
     }
     report_free(&report);
 }
@@ -243,31 +224,52 @@ void api_constraint_put(struct exchange *x) {
     put_constraint(x, x->step_name);
 }
 
-void api_constraint_delete(struct exchange *x) {
-    struct target target;
-    if (!exchange_target(x, &target))
-        return;
-    if (!uuid_valid(x->step_name)) {
-        answer_missing(x, x->step_name);
+static void answer_removed(struct exchange *x, const struct change *change, const char *id,
+                           const struct ask_answer *answer) {
+    if (answer->result == ASK_NOT_DURABLE) {
+        struct json *json = exchange_json(x, 202);
+        json_object_open(json);
+        json_put_string(json, "id", id);
+        json_put_boolean(json, "durable", false);
+        json_object_close(json);
         return;
     }
+    exchange_empty(x, 204);
+    if (!change->terms.dry_run)
+        return;
+    struct decided *decided = change_decided(x, change, answer, id);
+    if (!decided)
+        return;
+    struct json *json = exchange_json(x, 200);
+    json_object_open(json);
+    json_put_string(json, "id", id);
+    json_put_boolean(json, "dryRun", true);
+    json_put_integer(json, "wouldAnswer", 204);
+    change_present_decision(json, &change->target, decided);
+    json_object_close(json);
+    decided_release(decided);
+}
+
+void api_constraint_delete(struct exchange *x) {
+    struct change change;
+    if (!change_begin(x, &change))
+        return;
+    if (!uuid_valid(x->step_name)) {
+        change_answer_missing(x, x->step_name);
+        return;
+    }
+    if (!change_expect(x, &change, x->step_name))
+        return;
     char id[ID_SIZE];
-    lower_id(x->step_name, id);
-    struct ask_answer answer = {0};
-    struct asker asker = asker_of(x);
-    ask_remove_constraint(x->settings->engine, target.id, id, &asker, PATIENCE_MS, &answer);
-    if (accepted(x, &answer, id)) {
-        log_info("api", "%s removed constraint %s from %s %s (request %s)", asker.created_by, id,
-                 target.kind, target.key, x->request_id);
-        if (answer.result == ASK_NOT_DURABLE) {
-            struct json *json = exchange_json(x, 202);
-            json_object_open(json);
-            json_put_string(json, "id", id);
-            json_put_boolean(json, "durable", false);
-            json_object_close(json);
-        } else {
-            exchange_empty(x, 204);
-        }
+    struct ask_answer answer;
+    change_lower_id(x->step_name, id);
+    change_remove(x, &change, id, &answer);
+    if (change_accepted(x, &answer, id)) {
+        if (!change.terms.dry_run)
+            log_info("api", "%s removed constraint %s from %s %s (request %s)",
+                     change.asker.created_by, id, change.target.kind, change.target.key,
+                     x->request_id);
+        answer_removed(x, &change, id, &answer);
     }
     ask_answer_free(&answer);
 }

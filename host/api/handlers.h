@@ -43,6 +43,10 @@ void api_constraint_post(struct exchange *x);
 void api_constraint_get(struct exchange *x);
 void api_constraint_put(struct exchange *x);
 void api_constraint_delete(struct exchange *x);
+/* api_batch.c */
+void api_constraint_batch(struct exchange *x);
+/* api_preview.c */
+void api_effective_preview(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
 /* api_scripts.c */

@@ -184,19 +184,17 @@ static void put_fields(struct json *json, const char *target_id,
     json_put_boolean(json, "durable", constraint->durable);
 }
 
-static void put_status(struct json *json, const struct constraint *constraint, bool in_force,
-                       struct wall now) {
-    enum constraint_status status = in_force                              ? CONSTRAINT_IN_FORCE
-                                    : now.ms >= constraint->invalid_at.ms ? CONSTRAINT_EXPIRED
-                                                                          : CONSTRAINT_SCHEDULED;
-    json_put_string(json, "status", constraint_status_name(status));
+enum constraint_status present_status(const struct decided_item *item, struct wall now) {
+    return item->in_force                              ? CONSTRAINT_IN_FORCE
+           : now.ms >= item->constraint->invalid_at.ms ? CONSTRAINT_EXPIRED
+                                                       : CONSTRAINT_SCHEDULED;
 }
 
 void present_constraint(struct json *json, const char *target_id, const struct decided *decided,
                         size_t index, struct wall now) {
     const struct decided_item *item = &decided->items[index];
     put_fields(json, target_id, item->constraint);
-    put_status(json, item->constraint, item->in_force, now);
+    json_put_string(json, "status", constraint_status_name(present_status(item, now)));
     if (item->in_force && decided->has_decision) {
         if (!decided->cluster)
             json_put_boolean(json, "setPointInForce",
@@ -212,7 +210,8 @@ void present_constraint(struct json *json, const char *target_id, const struct d
 void present_constraint_alone(struct json *json, const char *target_id,
                               const struct constraint *constraint, struct wall now) {
     put_fields(json, target_id, constraint);
-    put_status(json, constraint, false, now);
+    const struct decided_item item = {.constraint = (struct constraint *)constraint};
+    json_put_string(json, "status", constraint_status_name(present_status(&item, now)));
     json_put_null(json, "outcome");
     json_put_null(json, "against");
     json_put_null(json, "explanation");

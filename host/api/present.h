@@ -16,6 +16,7 @@ void present_command(struct json *json, const struct flexibility *flexibility,
  * decided->items. Members only, into an object that is open. */
 void present_constraint(struct json *json, const char *target_id, const struct decided *decided,
                         size_t index, struct wall now);
+enum constraint_status present_status(const struct decided_item *item, struct wall now);
 /* The same of a constraint that the snapshot does not show. */
 void present_constraint_alone(struct json *json, const char *target_id,
                               const struct constraint *constraint, struct wall now);

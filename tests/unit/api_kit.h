@@ -43,6 +43,7 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     const struct clock *clock;
     enum ask_result forced; /* answer this instead, when `force` */
     bool force;
+    struct ask_terms terms; /* of the last change */
     int asked;
     struct inventory_desk desk; /* clusters and devices */
     struct script_answer script;
@@ -160,10 +161,12 @@ bool ask_script_look(struct engine *engine, int64_t patience_ms) {
 
 void ask_answer_free(struct ask_answer *answer) {
     report_free(&answer->mistakes);
-    constraint_release(answer->constraint);
+    for (size_t i = 0; i < answer->count; i++)
+        constraint_release(answer->items[i]);
 }
 
 static bool engine_forced(struct engine *engine, struct ask_answer *answer) {
+    *answer = (struct ask_answer){0};
     report_init(&answer->mistakes);
     atomic_fetch_add(&engine->waiting, 1);
     pthread_mutex_lock(&engine->hold);
@@ -178,50 +181,64 @@ static bool engine_forced(struct engine *engine, struct ask_answer *answer) {
     return true;
 }
 
-void ask_put_constraint(struct engine *engine, const char *device_id,
-                        const struct constraint *draft, const struct asker *asker,
-                        int64_t patience_ms, struct ask_answer *answer) {
+static inline void engine_put(struct engine *engine, struct constraint *constraint, size_t old) {
+    if (old == SIZE_MAX) {
+        assert_true(engine->count < KIT_CONSTRAINTS);
+        engine->constraints[engine->count++] = constraint_hold(constraint);
+    } else {
+        constraint_release(engine->constraints[old]);
+        engine->constraints[old] = constraint_hold(constraint);
+    }
+}
+
+void ask_put_constraints(struct engine *engine, const char *target_id,
+                         const struct constraint *drafts, size_t count, const struct asker *asker,
+                         const struct ask_terms *terms, int64_t patience_ms,
+                         struct ask_answer *answer) {
     (void)patience_ms;
     bool not_durable = engine->force && engine->forced == ASK_NOT_DURABLE;
+    engine->terms = *terms;
     if (engine_forced(engine, answer) && !not_durable)
         return;
-    if (strcmp(device_id, engine->device->id) != 0) {
+    if (strcmp(target_id, engine->device->id) != 0) {
         answer->result = ASK_NOT_FOUND;
         return;
     }
-    struct constraint full = *draft;
-    if (!full.id[0])
-        uuid_make(full.id);
-    size_t old = engine_find(engine, full.id);
-    full.wish.rank = old == SIZE_MAX ? ++engine->rank : engine->constraints[old]->wish.rank;
-    full.durable = !not_durable;
-    full.created_at = clock_now(engine->clock).wall;
-    memcpy(full.created_by, asker->created_by, sizeof full.created_by);
     answer->detail[0] = '\0';
-    answer->result = not_durable ? ASK_NOT_DURABLE : old == SIZE_MAX ? ASK_CREATED : ASK_REPLACED;
-    answer->constraint = constraint_new(&full);
-    if (old == SIZE_MAX) {
-        assert_true(engine->count < KIT_CONSTRAINTS);
-        engine->constraints[engine->count++] = constraint_hold(answer->constraint);
-    } else {
-        constraint_release(engine->constraints[old]);
-        engine->constraints[old] = constraint_hold(answer->constraint);
+    answer->result = not_durable ? ASK_NOT_DURABLE : ASK_REPLACED;
+    for (size_t i = 0; i < count; i++) {
+        struct constraint full = drafts[i];
+        if (!full.id[0])
+            uuid_make(full.id);
+        size_t old = engine_find(engine, full.id);
+        full.wish.rank = old == SIZE_MAX ? ++engine->rank : engine->constraints[old]->wish.rank;
+        full.durable = !not_durable;
+        full.created_at = clock_now(engine->clock).wall;
+        memcpy(full.created_by, asker->created_by, sizeof full.created_by);
+        answer->items[i] = constraint_new(&full);
+        answer->created[i] = old == SIZE_MAX;
+        answer->count = i + 1;
+        if (old == SIZE_MAX && !not_durable)
+            answer->result = ASK_CREATED;
+        if (!terms->dry_run)
+            engine_put(engine, answer->items[i], old);
     }
     engine_publish(engine);
 }
 
-void ask_remove_constraint(struct engine *engine, const char *device_id, const char *constraint_id,
-                           const struct asker *asker, int64_t patience_ms,
-                           struct ask_answer *answer) {
-    (void)device_id;
+void ask_remove_constraint(struct engine *engine, const char *target_id, const char *constraint_id,
+                           const struct asker *asker, const struct ask_terms *terms,
+                           int64_t patience_ms, struct ask_answer *answer) {
+    (void)target_id;
     (void)asker;
     (void)patience_ms;
+    engine->terms = *terms;
     if (engine_forced(engine, answer))
         return;
     size_t old = engine_find(engine, constraint_id);
     answer->detail[0] = '\0';
     answer->result = old == SIZE_MAX ? ASK_NOT_FOUND : ASK_REMOVED;
-    if (old == SIZE_MAX)
+    if (old == SIZE_MAX || terms->dry_run)
         return;
     constraint_release(engine->constraints[old]);
     engine->constraints[old] = engine->constraints[--engine->count];

@@ -412,9 +412,35 @@ static void the_book_is_bounded_and_leaves_room_for_the_fallback(void **state) {
     assert_int_equal(book_wishes(&desk->book, desk->wishes, desk->index), ARBITER_WISHES - 1);
 }
 
-static enum err admit(struct desk *desk, const char *creator, const struct constraint **way) {
-    struct constraint constraint = numbered(999, creator, 8 * HOUR);
-    return book_admit(&desk->book, &constraint, way);
+struct admitted {
+    char makes_way[CONSTRAINTS_PER_CREATOR][ID_SIZE];
+    size_t count;
+};
+
+/* `count` new ones of one creator, together. */
+static enum err admit_many(struct desk *desk, const char *creator, size_t count, size_t coming,
+                           struct admitted *out) {
+    struct constraint constraints[CONSTRAINTS_PER_CREATOR + 1];
+    struct constraint *items[CONSTRAINTS_PER_CREATOR + 1];
+    char owner[CREATOR_SIZE];
+    snprintf(owner, sizeof owner, "token:%s", creator);
+    for (size_t i = 0; i < count; i++) {
+        constraints[i] = numbered((int)(900 + i), creator, 8 * HOUR);
+        items[i] = &constraints[i];
+    }
+    struct book_admission admission = {.items = items,
+                                       .count = count,
+                                       .created_by = owner,
+                                       .coming = coming,
+                                       .coming_own = coming,
+                                       .makes_way = out->makes_way};
+    enum err err = book_admit(&desk->book, &admission);
+    out->count = admission.makes_way_count;
+    return err;
+}
+
+static enum err admit(struct desk *desk, const char *creator, struct admitted *out) {
+    return admit_many(desk, creator, 1, 0, out);
 }
 
 static void put_creators(struct desk *desk, const char *creators, int64_t from) {
@@ -426,7 +452,7 @@ static void put_creators(struct desk *desk, const char *creators, int64_t from) 
 
 static void one_creator_holds_at_most_50(void **state) {
     struct desk *desk = *state;
-    const struct constraint *way = NULL;
+    struct admitted way = {0};
     put_many(desk, "a", 49, 8 * HOUR);
     advance(desk);
     assert_int_equal(admit(desk, "a", &way), ERR_OK);
@@ -434,50 +460,70 @@ static void one_creator_holds_at_most_50(void **state) {
     assert_int_equal(admit(desk, "a", &way), ERR_LIMIT);
     assert_int_equal(admit(desk, "b", &way), ERR_OK);
     struct constraint renewed = numbered(3, "a", 8 * HOUR);
-    assert_int_equal(book_admit(&desk->book, &renewed, &way), ERR_OK);
-    assert_null(way);
+    struct constraint *items[] = {&renewed};
+    struct book_admission admission = {
+        .items = items, .count = 1, .created_by = "token:a", .makes_way = way.makes_way};
+    assert_int_equal(book_admit(&desk->book, &admission), ERR_OK);
+    assert_int_equal(admission.makes_way_count, 0);
 }
 
 static void a_full_device_refuses_when_nothing_is_scheduled(void **state) {
     struct desk *desk = *state;
-    const struct constraint *way = NULL;
+    struct admitted way = {0};
     put_creators(desk, "abcde", 8 * HOUR);
     advance(desk);
     assert_int_equal(admit(desk, "f", &way), ERR_FULL);
-    assert_null(way);
+    assert_int_equal(way.count, 0);
 }
 
 static void on_a_full_device_the_lowest_scheduled_one_of_the_creator_makes_way(void **state) {
     struct desk *desk = *state;
-    const struct constraint *way = NULL;
+    struct admitted way = {0};
     put_creators(desk, "abcd", 8 * HOUR);
     put_many(desk, "e", 20, 8 * HOUR);
     put_many(desk, "f", 29, 9 * HOUR + MINUTE);
     put(desk, numbered(40, "e", 9 * HOUR + MINUTE));
     advance(desk);
     assert_int_equal(admit(desk, "f", &way), ERR_OK);
-    assert_non_null(way);
-    assert_string_equal(way->id, "f/0");
+    assert_int_equal(way.count, 1);
+    assert_string_equal(way.makes_way[0], "f/0");
     assert_int_equal(admit(desk, "e", &way), ERR_OK);
-    assert_string_equal(way->id, "e/40");
+    assert_string_equal(way.makes_way[0], "e/40");
     assert_int_equal(admit(desk, "a", &way), ERR_LIMIT);
     assert_int_equal(admit(desk, "g", &way), ERR_FULL);
+    /* Together: each makes one more go, until none is scheduled. */
+    assert_int_equal(admit_many(desk, "f", 29, 0, &way), ERR_OK);
+    assert_int_equal(way.count, 29);
+    assert_string_equal(way.makes_way[28], "f/28");
+    assert_int_equal(admit_many(desk, "f", 30, 0, &way), ERR_FULL);
+}
+
+static void what_comes_together_counts_together(void **state) {
+    struct desk *desk = *state;
+    struct admitted way = {0};
+    put_many(desk, "a", 20, 8 * HOUR);
+    advance(desk);
+    assert_int_equal(admit_many(desk, "a", 30, 0, &way), ERR_OK);
+    assert_int_equal(admit_many(desk, "a", 31, 0, &way), ERR_LIMIT);
+    assert_int_equal(admit_many(desk, "a", 20, 10, &way), ERR_OK); /* ten are on their way */
+    assert_int_equal(admit_many(desk, "a", 21, 10, &way), ERR_LIMIT);
+    assert_int_equal(book_make_room(&desk->book, BOOK_MAXIMUM - 20), ERR_OK);
+    assert_int_equal(book_make_room(&desk->book, BOOK_MAXIMUM - 19), ERR_FULL);
 }
 
 static void proposals_do_not_count_at_the_door(void **state) {
     struct desk *desk = *state;
-    const struct constraint *way = NULL;
+    struct admitted way = {0};
     for (int i = 0; i < 60; i++) {
         struct constraint proposal = numbered(i, "p", 8 * HOUR);
         snprintf(proposal.policy_key, sizeof proposal.policy_key, "k%d", i);
-        assert_int_equal(book_admit(&desk->book, &proposal, &way), ERR_OK);
         put(desk, proposal);
     }
     put_creators(desk, "abcd", 8 * HOUR);
     put_many(desk, "e", 49, 8 * HOUR);
     advance(desk);
     assert_int_equal(admit(desk, "e", &way), ERR_OK);
-    assert_null(way);
+    assert_int_equal(way.count, 0);
 }
 
 int main(void) {
@@ -539,6 +585,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(
             on_a_full_device_the_lowest_scheduled_one_of_the_creator_makes_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_comes_together_counts_together, setup, teardown),
         cmocka_unit_test_setup_teardown(proposals_do_not_count_at_the_door, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
