@@ -83,12 +83,9 @@ static const struct {
     route_handler *handler;
     enum key_use use;
 } keyed[] = {
-    {api_constraint_post, KEY_KEPT},
-    {api_constraint_batch, KEY_KEPT},
-    {api_effective_preview, KEY_NEEDLESS},
-    {api_account_post, KEY_KEPT},
-    {api_cluster_post, KEY_KEPT},
-    {api_device_post, KEY_KEPT},
+    {api_constraint_post, KEY_KEPT},       {api_constraint_batch, KEY_KEPT},
+    {api_effective_preview, KEY_NEEDLESS}, {api_account_post, KEY_KEPT},
+    {api_cluster_post, KEY_KEPT},          {api_device_post, KEY_KEPT},
 };
 
 bool route_takes_lua(const struct route *route) {
