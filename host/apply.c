@@ -417,6 +417,7 @@ bool engine_apply(struct engine *engine, struct site *file, struct report *repor
             report_add(report, file->clusters[i].key, "the store cannot make the account %s",
                        file->clusters[i].account);
     }
+    telemetry_retain(engine->telemetry, &file->retention);
     site_free(engine->file);
     engine->file = file;
     return engine_apply_inventory(engine, report);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "hooks.h"
 #include "instance.h"
+#include "journal.h"
 #include "machine.h"
 #include "stash.h"
 
@@ -44,7 +45,7 @@ static void decide_device(struct device *device, bool changed);
 /* --- what is known -------------------------------------------------------------------------------
  */
 
-static bool value_fresh(const struct device *device, enum point_id id, struct mono now) {
+bool device_fresh(const struct device *device, enum point_id id, struct mono now) {
     if (isnan(device->values[id]))
         return false;
     int64_t valid_ms = device->value_valid_ms[id];
@@ -52,7 +53,7 @@ static bool value_fresh(const struct device *device, enum point_id id, struct mo
 }
 
 static double quantity_at(const struct device *device, enum point_id id, struct mono now) {
-    if (value_fresh(device, id, now))
+    if (device_fresh(device, id, now))
         return device->values[id];
     if (id == POINT_PHASES && device->site.phases)
         return device->site.phases;
@@ -431,10 +432,15 @@ static void decide_device(struct device *device, bool changed) {
     struct now now = clock_now(&device->engine->clock);
     changed = book_advance(&device->book, now, say_ended, device) || changed;
     bool moved = take_inputs(device);
-    if (changed || moved || !device->decided_once)
+    bool anew = changed || moved || !device->decided_once;
+    if (anew) {
         walk_wishes(device, now);
+        journal_ruling(device);
+    }
     device->decided_once = true;
     device_tell(device);
+    if (anew)
+        journal_told(device);
     schedule_wake(device, now);
 }
 
@@ -451,7 +457,7 @@ static void wake_due(uv_timer_t *timer) {
     struct device *device = timer->data;
     struct mono now = clock_mono();
     if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
-        !value_fresh(device, POINT_ACTIVE_POWER, now)) {
+        !device_fresh(device, POINT_ACTIVE_POWER, now)) {
         device->stale = true;
         log_warning(device->site.path, "its measurement is stale");
         instance_stale(device);
@@ -466,11 +472,12 @@ void device_take(struct device *device) {
 }
 
 void device_sampled(struct device *device) {
-    device->stale = !value_fresh(device, POINT_ACTIVE_POWER, clock_mono());
+    device->stale = !device_fresh(device, POINT_ACTIVE_POWER, clock_mono());
     watch_vehicle(device);
     device_decide(device);
     device_watch(device);
     device_publish(device);
+    journal_sample(device);
     instance_sampled(device);
 }
 
@@ -597,6 +604,7 @@ static void device_closed(uv_handle_t *handle) {
 }
 
 void device_close(struct device *device) {
+    journal_leave(device);
     stash_keep(device->engine, device->id, &device->book);
     if (device->machine)
         machine_detach(device->machine, device);

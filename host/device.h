@@ -8,6 +8,7 @@
 #include "carry.h"
 #include "control.h"
 #include "engine.h"
+#include "telemetry/ruling.h"
 
 struct command {
     enum command_state state;
@@ -77,7 +78,10 @@ struct device {
     bool anything_in_force;
     bool only_fallback; /* no constraint and no proposal */
     bool decided_once;
-    bool told_before; /* this host, or the one before it, has written to it */
+    bool ruled; /* `last_ruling` is what history was told last */
+    struct ruling last_ruling;
+    int64_t recorded_ms; /* wall time of the last sample given to history */
+    bool told_before;    /* this host, or the one before it, has written to it */
     double soc;
     struct command command;
     uv_timer_t wake;
@@ -111,6 +115,8 @@ void device_publish(struct device *device); /* flexibility */
 
 /* A quantity as control and ranges use it: its fresh value, else its parameter. */
 double device_quantity(const struct device *device, enum point_id id);
+/* Whether a value can still be trusted. */
+bool device_fresh(const struct device *device, enum point_id id, struct mono now);
 /* Phases in use, or those that the vehicle used since it was plugged in; NAN: not seen. */
 double device_phases(const struct device *device);
 void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]);

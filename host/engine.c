@@ -200,6 +200,11 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     clock_init(&engine->clock, (struct wall){floor ? strtoll(floor, NULL, 10) : 0},
                settings->clock_shift_ms);
     free(floor);
+    const struct telemetry_settings history = {.directory = engine->site->store_directory,
+                                               .clock = &engine->clock,
+                                               .retention = engine->site->retention};
+    if (telemetry_open(&engine->telemetry, &history) != ERR_OK)
+        log_error("history", "no memory: no history is kept");
     struct now now = clock_now(&engine->clock);
     engine->wall_offset_ms = now.wall.ms - now.mono.ms;
     if (!now.trusted)
@@ -326,6 +331,7 @@ void engine_close(struct engine *engine) {
     engine_unwatch_site(engine);
     uv_close((uv_handle_t *)&engine->second, NULL);
     uv_run(&engine->loop, UV_RUN_DEFAULT); /* close callbacks */
+    telemetry_close(engine->telemetry);
     if (engine->store) {
         store_floor(engine, clock_now(&engine->clock));
         store_close(engine->store);

@@ -23,6 +23,7 @@
 #include "link.h"
 #include "site.h"
 #include "store.h"
+#include "telemetry/telemetry.h"
 
 /* After this long without a first tick of the policies that name a device, its fallback is sent. */
 #define ENGINE_GRACE_MS 15000
@@ -62,6 +63,7 @@ struct engine {
     uv_loop_t loop;
     struct clock clock;
     struct store *store;
+    struct telemetry *telemetry; /* NULL: no history is kept */
     struct library *library;
     struct guard guard;
     struct directory_slot directory;

@@ -181,6 +181,14 @@ static const struct schema http_fields[] = {
     {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
     {0},
 };
+static const struct schema history_fields[] = {
+    {.key = "raw", .kind = SCHEMA_STRING, .help = "samples as they came, \"48h\" when left out"},
+    {.key = "minutes", .kind = SCHEMA_STRING, .help = "\"30d\" when left out"},
+    {.key = "quarters", .kind = SCHEMA_STRING, .help = "of an hour, \"2y\" when left out"},
+    {.key = "days", .kind = SCHEMA_STRING, .help = "\"forever\" when left out"},
+    {.key = "decisions", .kind = SCHEMA_STRING, .help = "\"90d\" when left out"},
+    {0},
+};
 static const struct schema store_fields[] = {
     {.key = "directory",
      .kind = SCHEMA_STRING,
@@ -188,6 +196,10 @@ static const struct schema store_fields[] = {
      .minimum = 1,
      .maximum = 400,
      .help = "folder of the database"},
+    {.key = "history",
+     .kind = SCHEMA_OBJECT,
+     .fields = history_fields,
+     .help = "how long each level of history is kept"},
     {0},
 };
 static const struct schema constraints_fields[] = {
@@ -491,6 +503,8 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     (void)schema_check(&site_schema, tree, "", PATH_LUA, report);
     site->tree = tree;
     read_head(site, folder);
+    retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
+                   &site->retention, report);
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;

@@ -14,6 +14,7 @@
 #include "control.h"
 #include "directory.h"
 #include "driver.h"
+#include "telemetry/retention.h"
 
 #define SITE_PATH_SIZE    (2 * KEY_SIZE)
 #define GRID_ROLE         "grid"
@@ -77,7 +78,8 @@ struct site {
     char listen[80];
     int threads;
     char store_directory[512];
-    char folder[512]; /* where the file stands; scripts are looked for here first */
+    struct retention retention; /* of history */
+    char folder[512];           /* where the file stands; scripts are looked for here first */
     int64_t horizon_ms;
     struct site_cluster *clusters;
     size_t cluster_count;

@@ -10,6 +10,7 @@
 #include "device.h"
 #include "hooks.h"
 #include "instance.h"
+#include "journal.h"
 #include "machine.h"
 
 #define VERIFY_MS 60000 /* a control register that nobody refreshes is read back this often */
@@ -30,6 +31,7 @@ void device_told(struct device *device, enum command_state state, const char *te
     command->state = state;
     command->since = clock_now(&device->engine->clock).wall;
     snprintf(command->text, sizeof command->text, "%s", text);
+    journal_told(device);
     pthread_mutex_lock(&device->card->lock);
     snprintf(device->card->command_text, sizeof device->card->command_text, "%s", text);
     pthread_mutex_unlock(&device->card->lock);

@@ -1,0 +1,136 @@
+#include "journal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "telemetry/telemetry.h"
+
+#define NEAR_SHARE 0.05 /* of a bound: amperes and steps rarely meet it to the watt */
+
+static struct subject subject_of(const struct device *device) {
+    struct subject subject;
+    memcpy(subject.device_id, device->id, sizeof subject.device_id);
+    memcpy(subject.cluster_id, device->cluster_id, sizeof subject.cluster_id);
+    return subject;
+}
+
+/* --- samples --------------------------------------------------------------------------------- */
+
+static bool is_near(double power_w, int32_t bound, int32_t tolerance_w) {
+    return fabs(power_w - bound) <= fmax(tolerance_w, NEAR_SHARE * fabs((double)bound));
+}
+
+static enum reach reach_of(const struct device *device, double power_w) {
+    const struct driver_part *part = device_part(device);
+    const struct decision *decision = &device->decision;
+    if (!device->has_decision || !device->anything_in_force || !part || isnan(power_w))
+        return REACH_UNKNOWN;
+    int32_t tolerance_w = part->control.tolerance_w;
+    if (power_w > (double)decision->max + tolerance_w)
+        return REACH_ABOVE;
+    if (power_w < (double)decision->min - tolerance_w)
+        return REACH_BELOW;
+    if (is_near(power_w, decision->max, tolerance_w))
+        return REACH_AT_MAX;
+    return is_near(power_w, decision->min, tolerance_w) ? REACH_AT_MIN : REACH_INSIDE;
+}
+
+static int64_t counter_age_ms(const struct device *device, enum point_id id, int64_t at_ms) {
+    int64_t age_ms = at_ms - device->value_at[id].wall.ms;
+    return age_ms > 0 && age_ms < UINT32_MAX ? age_ms : 0;
+}
+
+void journal_sample(struct device *device) {
+    struct flexibility flexibility;
+    struct now now = clock_now(&device->engine->clock);
+    if (!device->engine->telemetry)
+        return;
+    live_read(&device->card->live, &flexibility);
+    int64_t at_ms = flexibility.updated_at.ms;
+    if (at_ms <= 0 || at_ms == device->recorded_ms)
+        return;
+    device->recorded_ms = at_ms;
+    struct sample sample = {.at_ms = at_ms, .hold_ms = flexibility.invalid_at.ms - at_ms};
+    for (int id = 0; id < POINT_NUMBER_COUNT; id++)
+        sample.values[id] =
+            device_fresh(device, (enum point_id)id, now.mono) ? device->values[id] : NAN;
+    if (flexibility.updated_ms[POINT_STATE] == flexibility.updated_ms[POINT_ACTIVE_POWER])
+        sample.values[POINT_STATE] = flexibility.values[POINT_STATE]; /* may be made of the power */
+    sample.age_ms[ENERGY_IMPORT] = counter_age_ms(device, POINT_ENERGY_IMPORT, at_ms);
+    sample.age_ms[ENERGY_EXPORT] = counter_age_ms(device, POINT_ENERGY_EXPORT, at_ms);
+    sample.reach = reach_of(device, sample.values[POINT_ACTIVE_POWER]);
+    struct subject subject = subject_of(device);
+    telemetry_sample(device->engine->telemetry, &subject, now, &sample,
+                     device_quantity(device, POINT_RATED_POWER));
+}
+
+/* --- rulings --------------------------------------------------------------------------------- */
+
+static void copy(char *to, size_t size, const char *from) {
+    snprintf(to, size, "%s", from);
+}
+
+static void fill_cause(struct cause *cause, const struct decided *decided, int by) {
+    if (by == BY_DEVICE)
+        copy(cause->id, sizeof cause->id, "device");
+    if (by < 0 || (size_t)by >= decided->count)
+        return;
+    const struct constraint *constraint = decided->items[by].constraint;
+    if (!constraint) {
+        copy(cause->id, sizeof cause->id, "fallback");
+        return;
+    }
+    copy(cause->id, sizeof cause->id, constraint->id);
+    copy(cause->key, sizeof cause->key, constraint->policy_key);
+    copy(cause->created_by, sizeof cause->created_by, constraint->created_by);
+    copy(cause->reason, sizeof cause->reason, constraint->reason);
+    cause->priority = constraint->wish.priority;
+}
+
+void journal_ruling(struct device *device) {
+    if (!device->engine->telemetry)
+        return;
+    struct decided *decided = device_card_decided(device->card);
+    const struct decision *decision = &decided->decision;
+    bool has = decided->has_decision;
+    struct ruling ruling = {.controllable = has,
+                            .in_force = has && device->anything_in_force,
+                            .unmet = has && decision->unmet,
+                            .has_set = has && decision->has_set,
+                            .set = decision->set,
+                            .min = has ? decision->min : -POWER_UNBOUNDED,
+                            .max = has ? decision->max : POWER_UNBOUNDED};
+    if (has) {
+        fill_cause(&ruling.causes[RULED_SET], decided, decision->set_by);
+        fill_cause(&ruling.causes[RULED_MIN], decided, decision->min_by);
+        fill_cause(&ruling.causes[RULED_MAX], decided, decision->max_by);
+    }
+    decided_release(decided);
+    /* A device that cannot be controlled has no decisions; one that is not known yet may have. */
+    bool first = !device->ruled;
+    if ((first && !has) || (!first && ruling_same(&ruling, &device->last_ruling)))
+        return;
+    device->ruled = true;
+    device->last_ruling = ruling;
+    ruling.command = device->command.state;
+    ruling.command_ms = device->command.since.ms;
+    struct subject subject = subject_of(device);
+    telemetry_ruling(device->engine->telemetry, &subject, clock_now(&device->engine->clock),
+                     &ruling);
+}
+
+void journal_told(struct device *device) {
+    if (!device->ruled)
+        return;
+    struct subject subject = subject_of(device);
+    telemetry_told(device->engine->telemetry, &subject, clock_now(&device->engine->clock),
+                   device->command.state, device->command.since);
+}
+
+void journal_leave(struct device *device) {
+    if (device->engine->stopping || !device->ruled)
+        return;
+    struct subject subject = subject_of(device);
+    telemetry_leave(device->engine->telemetry, &subject, clock_now(&device->engine->clock));
+}

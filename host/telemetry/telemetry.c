@@ -1,0 +1,265 @@
+/* The queue and its thread. Each round takes all that waits and writes it as one transaction, then
+ * makes the buckets that have ended and removes what is too old. */
+#include "telemetry/telemetry.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "telemetry/telemetry_internal.h"
+
+#define SAMPLES_MAXIMUM (TELEMETRY_QUEUE_MAXIMUM / 4 * 3) /* the rest is for decisions */
+#define WAKE_AT         (TELEMETRY_QUEUE_MAXIMUM / 2)
+
+/* --- the queue ------------------------------------------------------------------------------- */
+
+static void drop_one(struct telemetry *telemetry, const struct entry *entry) {
+    if (entry->kind == ENTRY_SAMPLE && !entry->now.trusted)
+        telemetry->status.dropped_untimed++;
+    else
+        telemetry->status.dropped++;
+}
+
+/* Takes the entry's ruling over in any case. */
+static void queue_put(struct telemetry *telemetry, const struct entry *entry) {
+    pthread_mutex_lock(&telemetry->lock);
+    bool sample = entry->kind == ENTRY_SAMPLE;
+    bool room = telemetry->count < (sample ? SAMPLES_MAXIMUM : TELEMETRY_QUEUE_MAXIMUM);
+    bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
+    if (taken) {
+        size_t at = (telemetry->first + telemetry->count++) % TELEMETRY_QUEUE_MAXIMUM;
+        telemetry->ring[at] = *entry;
+        if (telemetry->count == WAKE_AT)
+            pthread_cond_signal(&telemetry->wake);
+    } else {
+        drop_one(telemetry, entry);
+    }
+    pthread_mutex_unlock(&telemetry->lock);
+    if (!taken)
+        free(entry->ruling);
+}
+
+void telemetry_sample(struct telemetry *telemetry, const struct subject *subject, struct now now,
+                      const struct sample *sample, double rated_w) {
+    if (!telemetry)
+        return;
+    const struct entry entry = {.kind = ENTRY_SAMPLE,
+                                .subject = *subject,
+                                .now = now,
+                                .rated_w = rated_w,
+                                .sample = *sample};
+    queue_put(telemetry, &entry);
+}
+
+void telemetry_ruling(struct telemetry *telemetry, const struct subject *subject, struct now now,
+                      const struct ruling *ruling) {
+    struct ruling *copy = telemetry ? malloc(sizeof *copy) : NULL;
+    if (!copy)
+        return;
+    *copy = *ruling;
+    const struct entry entry = {
+        .kind = ENTRY_RULING, .subject = *subject, .now = now, .ruling = copy};
+    queue_put(telemetry, &entry);
+}
+
+void telemetry_told(struct telemetry *telemetry, const struct subject *subject, struct now now,
+                    enum command_state state, struct wall since) {
+    if (!telemetry)
+        return;
+    const struct entry entry = {
+        .kind = ENTRY_TOLD, .subject = *subject, .now = now, .state = state, .since_ms = since.ms};
+    queue_put(telemetry, &entry);
+}
+
+void telemetry_leave(struct telemetry *telemetry, const struct subject *subject, struct now now) {
+    if (!telemetry)
+        return;
+    const struct entry entry = {.kind = ENTRY_LEAVE, .subject = *subject, .now = now};
+    queue_put(telemetry, &entry);
+}
+
+void telemetry_retain(struct telemetry *telemetry, const struct retention *retention) {
+    if (!telemetry)
+        return;
+    pthread_mutex_lock(&telemetry->lock);
+    telemetry->retention = *retention;
+    pthread_mutex_unlock(&telemetry->lock);
+}
+
+void telemetry_status(struct telemetry *telemetry, struct telemetry_status *status) {
+    pthread_mutex_lock(&telemetry->lock);
+    *status = telemetry->status;
+    pthread_mutex_unlock(&telemetry->lock);
+}
+
+void telemetry_settle(struct telemetry *telemetry) {
+    pthread_mutex_lock(&telemetry->lock);
+    uint64_t asked = ++telemetry->settle_asked;
+    pthread_cond_signal(&telemetry->wake);
+    while (telemetry->settle_done < asked)
+        pthread_cond_wait(&telemetry->settled, &telemetry->lock);
+    pthread_mutex_unlock(&telemetry->lock);
+}
+
+/* --- the thread ------------------------------------------------------------------------------ */
+
+struct batch { /* what one round works on; as large as the queue */
+    struct entry entries[TELEMETRY_QUEUE_MAXIMUM];
+    size_t count;
+    struct retention retention;
+    uint64_t settle;
+    bool closing;
+};
+
+static void wait_a_round(struct telemetry *telemetry, bool busy) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t wait_ms = busy ? 1 : telemetry->commit_ms;
+    until.tv_sec += (time_t)(wait_ms / 1000);
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    int waited = 0;
+    while (waited == 0 && !telemetry->closing && telemetry->count < WAKE_AT &&
+           telemetry->settle_asked == telemetry->settle_done)
+        waited = pthread_cond_timedwait(&telemetry->wake, &telemetry->lock, &until);
+}
+
+static void take_batch(struct telemetry *telemetry, struct batch *batch, bool busy) {
+    pthread_mutex_lock(&telemetry->lock);
+    wait_a_round(telemetry, busy);
+    batch->count = telemetry->count;
+    for (size_t i = 0; i < batch->count; i++)
+        batch->entries[i] = telemetry->ring[(telemetry->first + i) % TELEMETRY_QUEUE_MAXIMUM];
+    telemetry->first = telemetry->count = 0;
+    batch->retention = telemetry->retention;
+    batch->settle = telemetry->settle_asked;
+    batch->closing = telemetry->closing;
+    pthread_mutex_unlock(&telemetry->lock);
+}
+
+static void note_result(struct telemetry *telemetry, const struct batch *batch, bool written) {
+    pthread_mutex_lock(&telemetry->lock);
+    if (written)
+        telemetry->status.failing = false;
+    for (size_t i = 0; i < batch->count && !written; i++)
+        drop_one(telemetry, &batch->entries[i]);
+    uint64_t dropped = telemetry->status.dropped;
+    pthread_mutex_unlock(&telemetry->lock);
+    if (written && dropped && telemetry->told_dropped)
+        log_info("history", "it is written again; %llu samples were dropped since the start",
+                 (unsigned long long)dropped);
+    telemetry->told_dropped = !written && (telemetry->told_dropped || batch->count > 0);
+}
+
+/* One round on the file. True when there is more to do at once. */
+static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
+    bool more = false;
+    if (!telemetry->db && !telemetry_file_open(telemetry)) {
+        note_result(telemetry, batch, false);
+        return false;
+    }
+    if (atomic_exchange(&telemetry->doubted, false))
+        telemetry_file_examine(telemetry);
+    bool written = telemetry->db && telemetry_write(telemetry, batch->entries, batch->count);
+    note_result(telemetry, batch, written);
+    struct now now = clock_now(telemetry->clock);
+    if (written && telemetry_roll(telemetry, now, &more) && !more && now.trusted)
+        (void)telemetry_prune(telemetry, now, &batch->retention);
+    return more && telemetry->db;
+}
+
+static void *work(void *context) {
+    struct telemetry *telemetry = context;
+    struct batch *batch = NULL;
+    bool busy = false;
+    while (!batch) { /* a few MiB; a host without them has other troubles */
+        batch = malloc(sizeof *batch);
+        if (!batch)
+            (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    for (;;) {
+        take_batch(telemetry, batch, busy);
+        busy = work_round(telemetry, batch);
+        for (size_t i = 0; i < batch->count; i++)
+            if (batch->entries[i].kind == ENTRY_RULING)
+                free(batch->entries[i].ruling);
+        pthread_mutex_lock(&telemetry->lock);
+        if (!busy && telemetry->settle_done < batch->settle) {
+            telemetry->settle_done = batch->settle;
+            pthread_cond_broadcast(&telemetry->settled);
+        }
+        pthread_mutex_unlock(&telemetry->lock);
+        if (batch->closing)
+            break;
+    }
+    if (telemetry->db)
+        (void)telemetry_write_end(telemetry);
+    telemetry_file_close(telemetry);
+    tracks_free(telemetry);
+    free(batch);
+    return NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void telemetry_free(struct telemetry *telemetry) {
+    pthread_cond_destroy(&telemetry->settled);
+    pthread_cond_destroy(&telemetry->wake);
+    pthread_mutex_destroy(&telemetry->lock);
+    free(telemetry->ring);
+    free(telemetry->path);
+    free(telemetry);
+}
+
+enum err telemetry_open(struct telemetry **out, const struct telemetry_settings *settings) {
+    *out = NULL;
+    struct telemetry *telemetry = calloc(1, sizeof *telemetry);
+    if (!telemetry)
+        return ERR_MEMORY;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&telemetry->lock, NULL);
+    pthread_cond_init(&telemetry->wake, &monotonic);
+    pthread_cond_init(&telemetry->settled, NULL);
+    pthread_condattr_destroy(&monotonic);
+    size_t length = strlen(settings->directory) + sizeof "/telemetry.db";
+    telemetry->path = malloc(length);
+    telemetry->ring = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->ring);
+    telemetry->clock = settings->clock;
+    telemetry->commit_ms = settings->commit_ms ? settings->commit_ms : TELEMETRY_COMMIT_MS;
+    telemetry->retention = settings->retention;
+    bool ok = telemetry->path && telemetry->ring;
+    if (ok) {
+        snprintf(telemetry->path, length, "%s/telemetry.db", settings->directory);
+        sigset_t all, before; /* signals are for the threads that wait for them */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        ok = pthread_create(&telemetry->thread, NULL, work, telemetry) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (!ok) {
+        telemetry_free(telemetry);
+        return ERR_MEMORY;
+    }
+    *out = telemetry;
+    return ERR_OK;
+}
+
+void telemetry_close(struct telemetry *telemetry) {
+    if (!telemetry)
+        return;
+    pthread_mutex_lock(&telemetry->lock);
+    telemetry->closing = true;
+    pthread_cond_signal(&telemetry->wake);
+    pthread_mutex_unlock(&telemetry->lock);
+    pthread_join(telemetry->thread, NULL);
+    telemetry_free(telemetry);
+}

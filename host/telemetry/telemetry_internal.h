@@ -1,0 +1,144 @@
+/* What the files of telemetry share; nobody else includes this (its tests do).
+ *
+ *   telemetry.c        queue, thread, status      telemetry_file.c   opening, setting aside, SQL
+ *   telemetry_write.c  entries into rows          telemetry_roll.c   buckets, retention
+ *
+ * A track is what the thread knows of one device. What a track says of the file (number, marks,
+ * meter) always equals what is in it: after a rollback all tracks are read again. */
+#ifndef DERD_TELEMETRY_INTERNAL_H
+#define DERD_TELEMETRY_INTERNAL_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "telemetry/aggregate.h"
+#include "telemetry/telemetry.h"
+
+#define TELEMETRY_SCHEMA  1
+#define TRACK_BUCKETS     256
+#define TELEMETRY_READERS 16
+
+/* Bits of decisions.flags. */
+enum ruling_flags { FLAG_TRUSTED = 1, FLAG_CONTROLLABLE = 2, FLAG_IN_FORCE = 4, FLAG_UNMET = 8 };
+
+enum entry_kind { ENTRY_SAMPLE, ENTRY_RULING, ENTRY_TOLD, ENTRY_LEAVE };
+
+struct entry {
+    enum entry_kind kind;
+    struct subject subject;
+    struct now now;
+    double rated_w;
+    enum command_state state;
+    int64_t since_ms;
+    struct ruling *ruling; /* owned */
+    struct sample sample;
+};
+
+struct track {
+    struct track *next;
+    struct subject subject;
+    int64_t number; /* in the file; 0: not there yet */
+    uint64_t seen;  /* quantities, by number */
+    double rated_w;
+    int64_t marks_ms[LEVEL_COUNT]; /* buckets before it are made; 0: none, and of LEVEL_RAW */
+    struct meter meter;
+    /* The ruling in force, and the last sample within it. */
+    bool rules;
+    struct ruling ruling;
+    bool ruling_dirty;
+    int64_t ruling_mono_ms, flushed_mono_ms;
+    int64_t last_ruling_ms;
+    enum reach reach;
+    int64_t reach_mono_ms, reach_hold_ms;
+};
+
+enum telemetry_statement {
+    TELEMETRY_BEGIN,
+    TELEMETRY_COMMIT,
+    TELEMETRY_ROLLBACK,
+    TELEMETRY_TRACK_PUT,
+    TELEMETRY_TRACK_ALL,
+    TELEMETRY_RAW_PUT,
+    TELEMETRY_RAW_BEFORE,
+    TELEMETRY_RULING_PUT,
+    TELEMETRY_ALIVE_PUT,
+    TELEMETRY_ROWS_FIRST, /* and one for each level that follows, in the next two */
+    TELEMETRY_ROWS_NEXT = TELEMETRY_ROWS_FIRST + LEVEL_COUNT,
+    TELEMETRY_BUCKET_PUT = TELEMETRY_ROWS_NEXT + LEVEL_COUNT,
+    TELEMETRY_PRUNE = TELEMETRY_BUCKET_PUT + LEVEL_COUNT,
+    TELEMETRY_PRUNE_DECISIONS = TELEMETRY_PRUNE + LEVEL_COUNT,
+    TELEMETRY_STATEMENT_COUNT
+};
+
+struct telemetry {
+    char *path; /* of telemetry.db */
+    const struct clock *clock;
+    int64_t commit_ms;
+
+    /* The thread's only. */
+    sqlite3 *db; /* NULL: not open */
+    sqlite3_stmt *statements[TELEMETRY_STATEMENT_COUNT];
+    int64_t open_again_ms; /* mono */
+    struct track *tracks[TRACK_BUCKETS];
+    size_t prune_turn;
+    int64_t alive_mono_ms;
+    bool told_dropped;
+
+    pthread_t thread;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t wake, settled;
+    struct entry *ring; /* TELEMETRY_QUEUE_MAXIMUM */
+    size_t first, count;
+    bool closing;
+    uint64_t settle_asked, settle_done;
+    struct retention retention;
+    struct telemetry_status status;
+
+    atomic_int readers;
+    atomic_bool doubted; /* a reader met damage: look at the whole file */
+};
+
+/* The tables of levels, by name: "raw", "minutes", "quarters", "days". */
+const char *level_table(enum level level);
+
+/* --- telemetry_file.c: the thread's */
+
+/* Opens or makes the file; what cannot be used is set aside first. False: not now (noted). */
+bool telemetry_file_open(struct telemetry *telemetry);
+void telemetry_file_close(struct telemetry *telemetry);
+/* After an error: notes it; where the file is damaged, closes it and sets it aside. */
+void telemetry_file_fault(struct telemetry *telemetry);
+/* Checks all of it, when a reader had doubts. */
+void telemetry_file_examine(struct telemetry *telemetry);
+/* The kept statement, ready to bind; NULL on an error. */
+sqlite3_stmt *telemetry_statement(struct telemetry *telemetry, int which, const char *sql);
+/* The same for statements by level; "%s" in `sql` is its table, as often as it is there. */
+sqlite3_stmt *telemetry_level_statement(struct telemetry *telemetry, int which, enum level level,
+                                        const char *sql);
+/* Runs one that gives no rows. */
+bool telemetry_run(struct telemetry *telemetry, sqlite3_stmt *statement);
+bool telemetry_run_simple(struct telemetry *telemetry, enum telemetry_statement which);
+
+/* --- telemetry_write.c */
+
+struct track *track_find(struct telemetry *telemetry, const struct subject *subject);
+bool tracks_load(struct telemetry *telemetry); /* as the file has them; also after a rollback */
+void tracks_free(struct telemetry *telemetry);
+bool track_put(struct telemetry *telemetry, struct track *track);
+/* One transaction with everything; false: nothing of it is in the file. */
+bool telemetry_write(struct telemetry *telemetry, const struct entry *entries, size_t count);
+/* Commits; or gives all of it up, notes why and reads the tracks again. */
+bool telemetry_finish(struct telemetry *telemetry, bool ok);
+/* Ends what is open, as the host stops. */
+bool telemetry_write_end(struct telemetry *telemetry);
+
+/* --- telemetry_roll.c */
+
+/* Makes buckets that have ended, some at a time. *more: there are others. */
+bool telemetry_roll(struct telemetry *telemetry, struct now now, bool *more);
+/* Removes what is older than it should be, some rows at a time. */
+bool telemetry_prune(struct telemetry *telemetry, struct now now,
+                     const struct retention *retention);
+
+#endif

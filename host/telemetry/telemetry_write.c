@@ -1,0 +1,322 @@
+/* Entries into rows. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "telemetry/telemetry_internal.h"
+
+#define ALIVE_MS 60000 /* that the host lives is written this often when nothing else is */
+#define FLUSH_MS 60000 /* the measures of a ruling that goes on */
+
+/* --- tracks ---------------------------------------------------------------------------------- */
+
+static struct track **bucket_of(struct telemetry *telemetry, const char *device_id) {
+    unsigned hash = 5381;
+    for (const char *at = device_id; *at; at++)
+        hash = hash * 33 + (unsigned char)*at;
+    return &telemetry->tracks[hash % TRACK_BUCKETS];
+}
+
+struct track *track_find(struct telemetry *telemetry, const struct subject *subject) {
+    struct track **bucket = bucket_of(telemetry, subject->device_id);
+    for (struct track *track = *bucket; track; track = track->next)
+        if (strcmp(track->subject.device_id, subject->device_id) == 0) {
+            track->subject = *subject;
+            return track;
+        }
+    struct track *track = calloc(1, sizeof *track);
+    if (!track)
+        return NULL;
+    track->subject = *subject;
+    track->rated_w = NAN;
+    track->next = *bucket;
+    *bucket = track;
+    return track;
+}
+
+void tracks_free(struct telemetry *telemetry) {
+    for (size_t i = 0; i < TRACK_BUCKETS; i++)
+        while (telemetry->tracks[i]) {
+            struct track *track = telemetry->tracks[i];
+            telemetry->tracks[i] = track->next;
+            free(track);
+        }
+}
+
+static void read_track(struct telemetry *telemetry, sqlite3_stmt *row) {
+    struct subject subject = {{0}, {0}};
+    memccpy(subject.device_id, sqlite3_column_text(row, 1), '\0', ID_SIZE - 1);
+    memccpy(subject.cluster_id, sqlite3_column_text(row, 2), '\0', ID_SIZE - 1);
+    struct track *track = track_find(telemetry, &subject);
+    if (!track)
+        return;
+    track->number = sqlite3_column_int64(row, 0);
+    track->seen = (uint64_t)sqlite3_column_int64(row, 3);
+    track->rated_w =
+        sqlite3_column_type(row, 4) == SQLITE_NULL ? NAN : sqlite3_column_double(row, 4);
+    for (int level = LEVEL_MINUTES; level < LEVEL_COUNT; level++)
+        track->marks_ms[level] = sqlite3_column_int64(row, 4 + level);
+    const void *meter = sqlite3_column_blob(row, 8);
+    meter_unpack(meter, (size_t)sqlite3_column_bytes(row, 8), &track->meter);
+}
+
+bool tracks_load(struct telemetry *telemetry) {
+    for (size_t i = 0; i < TRACK_BUCKETS; i++)
+        for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
+            track->number = 0;
+            track->seen = 0;
+            track->rated_w = NAN;
+            memset(track->marks_ms, 0, sizeof track->marks_ms);
+            memset(&track->meter, 0, sizeof track->meter);
+            track->ruling_dirty = track->rules;
+        }
+    sqlite3_stmt *statement = telemetry_statement(
+        telemetry, TELEMETRY_TRACK_ALL,
+        "SELECT number, id, cluster_id, seen, rated, minutes_until, quarters_until, days_until,"
+        " meter FROM devices");
+    int code = SQLITE_ERROR;
+    while (statement && (code = sqlite3_step(statement)) == SQLITE_ROW)
+        read_track(telemetry, statement);
+    sqlite3_reset(statement);
+    return code == SQLITE_DONE;
+}
+
+bool track_put(struct telemetry *telemetry, struct track *track) {
+    unsigned char meter[METER_BYTES];
+    size_t length = meter_pack(&track->meter, meter);
+    sqlite3_stmt *put = telemetry_statement(
+        telemetry, TELEMETRY_TRACK_PUT,
+        "INSERT INTO devices VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        " ON CONFLICT (id) DO UPDATE SET cluster_id = ?3, seen = ?4, rated = ?5,"
+        " minutes_until = ?6, quarters_until = ?7, days_until = ?8, meter = ?9");
+    if (!put)
+        return false;
+    sqlite3_bind_int64(put, 1, track->number);
+    sqlite3_bind_text(put, 2, track->subject.device_id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 3, track->subject.cluster_id, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 4, (int64_t)track->seen);
+    sqlite3_bind_double(put, 5, track->rated_w); /* NAN is stored as NULL */
+    for (int level = LEVEL_MINUTES; level < LEVEL_COUNT; level++)
+        sqlite3_bind_int64(put, 5 + level, track->marks_ms[level]);
+    sqlite3_bind_blob(put, 9, meter, (int)length, SQLITE_STATIC);
+    bool ok = telemetry_run(telemetry, put);
+    sqlite3_reset(put);
+    if (ok && !track->number)
+        track->number = sqlite3_last_insert_rowid(telemetry->db);
+    return ok;
+}
+
+/* --- rulings --------------------------------------------------------------------------------- */
+
+static void bind_power(sqlite3_stmt *put, int column, bool has, int32_t power) {
+    if (has && power < POWER_UNBOUNDED && power > -POWER_UNBOUNDED)
+        sqlite3_bind_int(put, column, power);
+}
+
+static void bind_time(sqlite3_stmt *put, int column, int64_t ms) {
+    if (ms)
+        sqlite3_bind_int64(put, column, ms);
+}
+
+static void bind_cause(sqlite3_stmt *put, int column, const struct cause *cause) {
+    if (!cause->id[0])
+        return;
+    sqlite3_bind_text(put, column, cause->id, -1, SQLITE_STATIC);
+    if (!cause->created_by[0])
+        return;
+    sqlite3_bind_int(put, column + 1, cause->priority);
+    sqlite3_bind_text(put, column + 2, cause->created_by, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, column + 3, cause->reason, -1, SQLITE_STATIC);
+}
+
+static bool put_ruling(struct telemetry *telemetry, struct track *track) {
+    const struct ruling *ruling = &track->ruling;
+    if (!track->number && !track_put(telemetry, track))
+        return false;
+    sqlite3_stmt *put = telemetry_statement(
+        telemetry, TELEMETRY_RULING_PUT,
+        "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    if (!put)
+        return false;
+    sqlite3_bind_int64(put, 1, track->number);
+    sqlite3_bind_int64(put, 2, ruling->at_ms);
+    bind_time(put, 3, ruling->until_ms);
+    sqlite3_bind_int64(put, 4, ruling->duration_ms);
+    sqlite3_bind_int(put, 5, (int)ruling->end);
+    sqlite3_bind_int(put, 6,
+                     (ruling->trusted ? FLAG_TRUSTED : 0) |
+                         (ruling->controllable ? FLAG_CONTROLLABLE : 0) |
+                         (ruling->in_force ? FLAG_IN_FORCE : 0) | (ruling->unmet ? FLAG_UNMET : 0));
+    bind_power(put, 7, ruling->has_set, ruling->set);
+    bind_power(put, 8, ruling->controllable, ruling->min);
+    bind_power(put, 9, ruling->controllable, ruling->max);
+    for (int i = 0; i < RULED_COUNT; i++)
+        bind_cause(put, 10 + 4 * i, &ruling->causes[i]);
+    sqlite3_bind_int(put, 22, (int)ruling->command);
+    bind_time(put, 23, ruling->command_ms);
+    bind_time(put, 24, ruling->sent_ms);
+    bind_time(put, 25, ruling->confirmed_ms);
+    sqlite3_bind_int64(put, 26, ruling->measured_ms);
+    sqlite3_bind_int64(put, 27, ruling->at_min_ms);
+    sqlite3_bind_int64(put, 28, ruling->at_max_ms);
+    sqlite3_bind_int64(put, 29, ruling->outside_ms);
+    bool ok = telemetry_run(telemetry, put);
+    sqlite3_reset(put);
+    if (ok)
+        track->ruling_dirty = false;
+    return ok;
+}
+
+/* Where the power lay since the last sample, up to now. */
+static void measure(struct track *track, int64_t mono_ms) {
+    int64_t ms = mono_ms - track->reach_mono_ms;
+    if (ms > track->reach_hold_ms)
+        ms = track->reach_hold_ms;
+    if (track->rules && track->reach != REACH_UNKNOWN) {
+        int64_t outside_ms = track->ruling.outside_ms;
+        ruling_measure(&track->ruling, track->reach, ms);
+        track->ruling_dirty = track->ruling_dirty || track->ruling.outside_ms != outside_ms;
+    }
+    track->reach = REACH_UNKNOWN;
+}
+
+static bool end_ruling(struct telemetry *telemetry, struct track *track, struct now now,
+                       enum ruling_end end) {
+    if (!track->rules)
+        return true;
+    measure(track, now.mono.ms);
+    track->ruling.end = end;
+    track->ruling.until_ms =
+        now.wall.ms > track->ruling.at_ms ? now.wall.ms : track->ruling.at_ms + 1;
+    track->ruling.duration_ms = now.mono.ms - track->ruling_mono_ms;
+    bool ok = put_ruling(telemetry, track);
+    track->rules = track->ruling_dirty = false;
+    return ok;
+}
+
+static bool begin_ruling(struct telemetry *telemetry, struct track *track,
+                         const struct entry *entry) {
+    bool ok = end_ruling(telemetry, track, entry->now, RULING_REPLACED);
+    track->ruling = *entry->ruling;
+    track->ruling.at_ms = entry->now.wall.ms;
+    if (track->ruling.at_ms == track->last_ruling_ms)
+        track->ruling.at_ms++; /* two within a millisecond */
+    track->ruling.trusted = entry->now.trusted;
+    track->last_ruling_ms = track->ruling.at_ms;
+    track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
+    track->rules = track->ruling_dirty = true;
+    return ok;
+}
+
+/* --- samples --------------------------------------------------------------------------------- */
+
+static bool put_sample(struct telemetry *telemetry, struct track *track,
+                       const struct entry *entry) {
+    unsigned char data[SAMPLE_BYTES_MAXIMUM];
+    const struct sample *sample = &entry->sample;
+    uint64_t seen = track->seen | sample_mask(sample);
+    bool rated = isfinite(entry->rated_w) && entry->rated_w != track->rated_w;
+    measure(track, entry->now.mono.ms);
+    track->reach = sample->reach;
+    track->reach_mono_ms = entry->now.mono.ms;
+    track->reach_hold_ms = sample->hold_ms;
+    if (!track->number || seen != track->seen || rated) {
+        track->seen = seen;
+        track->rated_w = rated ? entry->rated_w : track->rated_w;
+        if (!track_put(telemetry, track))
+            return false;
+    }
+    size_t length = sample_pack(sample, data);
+    sqlite3_stmt *put = telemetry_statement(telemetry, TELEMETRY_RAW_PUT,
+                                            "INSERT OR IGNORE INTO raw VALUES (?, ?, ?)");
+    if (!put)
+        return false;
+    sqlite3_bind_int64(put, 1, track->number);
+    sqlite3_bind_int64(put, 2, sample->at_ms);
+    sqlite3_bind_blob(put, 3, data, (int)length, SQLITE_STATIC);
+    bool ok = telemetry_run(telemetry, put);
+    sqlite3_reset(put);
+    return ok;
+}
+
+/* --- a round --------------------------------------------------------------------------------- */
+
+static bool take_entry(struct telemetry *telemetry, const struct entry *entry) {
+    struct track *track = track_find(telemetry, &entry->subject);
+    if (!track)
+        return true; /* no memory: as if it had been dropped */
+    switch (entry->kind) {
+    case ENTRY_SAMPLE:
+        return put_sample(telemetry, track, entry);
+    case ENTRY_RULING:
+        return begin_ruling(telemetry, track, entry);
+    case ENTRY_TOLD:
+        ruling_told(&track->ruling, entry->state, entry->since_ms);
+        track->ruling_dirty = track->rules;
+        return true;
+    case ENTRY_LEAVE:
+        return end_ruling(telemetry, track, entry->now, RULING_SITE_CHANGED);
+    }
+    return true;
+}
+
+static bool flush_rulings(struct telemetry *telemetry, struct now now) {
+    for (size_t i = 0; i < TRACK_BUCKETS; i++)
+        for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
+            bool due = now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
+            if (!track->rules || (!track->ruling_dirty && !due))
+                continue;
+            track->ruling.duration_ms = now.mono.ms - track->ruling_mono_ms;
+            track->flushed_mono_ms = now.mono.ms;
+            if (!put_ruling(telemetry, track))
+                return false;
+        }
+    return true;
+}
+
+static bool put_alive(struct telemetry *telemetry, struct now now) {
+    sqlite3_stmt *put = telemetry_statement(telemetry, TELEMETRY_ALIVE_PUT,
+                                            "INSERT OR REPLACE INTO meta VALUES ('alive', ?)");
+    if (!put)
+        return false;
+    sqlite3_bind_int64(put, 1, now.wall.ms);
+    bool ok = telemetry_run(telemetry, put);
+    sqlite3_reset(put);
+    telemetry->alive_mono_ms = now.mono.ms;
+    return ok;
+}
+
+bool telemetry_finish(struct telemetry *telemetry, bool ok) {
+    ok = ok && telemetry_run_simple(telemetry, TELEMETRY_COMMIT);
+    if (ok)
+        return true;
+    telemetry_file_fault(telemetry);
+    if (telemetry->db) {
+        if (!sqlite3_get_autocommit(telemetry->db))
+            (void)telemetry_run_simple(telemetry, TELEMETRY_ROLLBACK);
+        (void)tracks_load(telemetry);
+    }
+    return false;
+}
+
+bool telemetry_write(struct telemetry *telemetry, const struct entry *entries, size_t count) {
+    struct now now = clock_now(telemetry->clock);
+    if (count == 0 && telemetry->alive_mono_ms && now.mono.ms - telemetry->alive_mono_ms < ALIVE_MS)
+        return true;
+    bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
+    for (size_t i = 0; i < count && ok; i++)
+        ok = take_entry(telemetry, &entries[i]);
+    ok = ok && flush_rulings(telemetry, now) && put_alive(telemetry, now);
+    return telemetry_finish(telemetry, ok);
+}
+
+bool telemetry_write_end(struct telemetry *telemetry) {
+    struct now now = clock_now(telemetry->clock);
+    bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
+    for (size_t i = 0; i < TRACK_BUCKETS; i++)
+        for (struct track *track = telemetry->tracks[i]; track && ok; track = track->next)
+            ok = end_ruling(telemetry, track, now, RULING_HOST_STOPPED);
+    return telemetry_finish(telemetry, ok && put_alive(telemetry, now));
+}
