@@ -99,6 +99,7 @@ static int run_host(void *context, int ready_fd) {
                                     .engine = engine,
                                     .directory = &engine->directory,
                                     .store = engine->store,
+                                    .telemetry = engine->telemetry,
                                     .clock = &engine->clock};
     struct running running = {.engine = engine};
     char why[200];

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "directory.h"
 #include "store.h"
+#include "telemetry/telemetry.h"
 
 struct api;
 
@@ -21,6 +22,7 @@ struct api_settings {
     struct engine *engine;
     struct directory_slot *directory;
     struct store *store;
+    struct telemetry *telemetry; /* NULL: no history is kept */
     const struct clock *clock;
 };
 

@@ -58,11 +58,28 @@ static void put_connections(struct json *json, const struct directory *directory
     json_object_close(json);
 }
 
+/* That history is not kept is no reason not to be ready: control goes on. */
+static void put_history(struct exchange *x, struct json *json) {
+    struct telemetry_status status = {.why = "no memory for it"};
+    if (x->settings->telemetry)
+        telemetry_status(x->settings->telemetry, &status);
+    json_key(json, "history");
+    json_object_open(json);
+    json_put_boolean(json, "ready", status.ready);
+    json_put_boolean(json, "failing", status.failing);
+    json_put_known(json, "detail", status.failing || !status.ready ? status.why : "");
+    json_put_integer(json, "droppedSamples", (int64_t)status.dropped);
+    json_put_integer(json, "untimedSamples", (int64_t)status.dropped_untimed);
+    json_put_integer(json, "filesSetAside", (int64_t)status.set_aside);
+    json_object_close(json);
+}
+
 /* What is wrong on this installation in words that hold paths and names: for those with a token. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
     if (!x->authenticated)
         return;
     json_put_known(json, "storeDetail", store_why);
+    put_history(x, json);
     json_put_known(json, "scriptsOffDetail",
                    x->directory && x->directory->scripts_off ? x->directory->scripts_off : "");
     json_put_raw(json, "siteProblems",

@@ -49,6 +49,10 @@ void api_constraint_batch(struct exchange *x);
 void api_effective_preview(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
+/* api_history.c */
+void api_history_get(struct exchange *x);
+/* api_decisions.c */
+void api_decisions_get(struct exchange *x);
 /* api_scripts.c */
 void api_driver_list(struct exchange *x);
 void api_driver_get(struct exchange *x);

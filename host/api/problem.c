@@ -18,6 +18,7 @@ static const struct {
     {403, "Forbidden", "forbidden"},
     {404, "Not Found", "not-found"},
     {405, "Method Not Allowed", "method-not-allowed"},
+    {406, "Not Acceptable", "not-acceptable"},
     {408, "Request Timeout", "request-timeout"},
     {409, "Conflict", "conflict"},
     {411, "Length Required", "length-required"},

@@ -163,6 +163,7 @@ static bool read_headers(struct request *request, const struct request_head *hea
             return refuse(problem, 400, "%s is there %zu times; send it once.", single[i].name,
                           count);
     }
+    request->accept = header_find(head, "Accept", &count);
     size_t word = type ? strcspn(type, "; \t") : 0;
     request->json_body =
         type &&

@@ -18,6 +18,7 @@
 #define TELEMETRY_SCHEMA  1
 #define TRACK_BUCKETS     256
 #define TELEMETRY_READERS 16
+#define RULINGS_MAXIMUM   50000 /* of a device: some 15 MB */
 
 /* Bits of decisions.flags. */
 enum ruling_flags { FLAG_TRUSTED = 1, FLAG_CONTROLLABLE = 2, FLAG_IN_FORCE = 4, FLAG_UNMET = 8 };
@@ -49,6 +50,7 @@ struct track {
     bool ruling_dirty;
     int64_t ruling_mono_ms, flushed_mono_ms;
     int64_t last_ruling_ms;
+    int64_t ruling_count; /* in the file, about */
     enum reach reach;
     int64_t reach_mono_ms, reach_hold_ms;
 };
@@ -62,6 +64,7 @@ enum telemetry_statement {
     TELEMETRY_RAW_PUT,
     TELEMETRY_RAW_BEFORE,
     TELEMETRY_RULING_PUT,
+    TELEMETRY_RULING_COUNTS,
     TELEMETRY_ALIVE_PUT,
     TELEMETRY_ROWS_FIRST, /* and one for each level that follows, in the next two */
     TELEMETRY_ROWS_NEXT = TELEMETRY_ROWS_FIRST + LEVEL_COUNT,

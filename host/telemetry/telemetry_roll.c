@@ -259,7 +259,7 @@ static bool prune_rows(struct telemetry *telemetry, const struct track *track, s
 }
 
 /* Nothing goes before the level above was made of it. */
-static bool prune_track(struct telemetry *telemetry, const struct track *track, struct now now,
+static bool prune_track(struct telemetry *telemetry, struct track *track, struct now now,
                         const struct retention *retention, int *removed) {
     bool ok = track->number != 0;
     for (int level = LEVEL_RAW; level < LEVEL_COUNT && ok; level++) {
@@ -274,14 +274,18 @@ static bool prune_track(struct telemetry *telemetry, const struct track *track, 
                                 " WHERE device = ?1 AND at < ?2 ORDER BY at LIMIT ?3)"),
                             before_ms, removed);
     }
-    if (ok && retention->decisions_ms)
+    bool many = track->ruling_count > RULINGS_MAXIMUM;
+    int before = *removed;
+    if (ok && (retention->decisions_ms || many))
         ok = prune_rows(
             telemetry, track,
             telemetry_statement(telemetry, TELEMETRY_PRUNE_DECISIONS,
                                 "DELETE FROM decisions WHERE device = ?1 AND at IN (SELECT at"
                                 " FROM decisions WHERE device = ?1 AND at < ?2 AND until < ?2"
                                 " ORDER BY at LIMIT ?3)"),
-            now.wall.ms - retention->decisions_ms, removed);
+            many ? INT64_MAX : now.wall.ms - retention->decisions_ms, removed);
+    if (ok)
+        track->ruling_count -= *removed - before;
     return ok || !track->number;
 }
 

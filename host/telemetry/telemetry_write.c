@@ -61,6 +61,20 @@ static void read_track(struct telemetry *telemetry, sqlite3_stmt *row) {
     meter_unpack(meter, (size_t)sqlite3_column_bytes(row, 8), &track->meter);
 }
 
+static bool count_rulings(struct telemetry *telemetry) {
+    sqlite3_stmt *ask =
+        telemetry_statement(telemetry, TELEMETRY_RULING_COUNTS,
+                            "SELECT device, count(*) FROM decisions GROUP BY device");
+    int code = SQLITE_ERROR;
+    while (ask && (code = sqlite3_step(ask)) == SQLITE_ROW)
+        for (size_t i = 0; i < TRACK_BUCKETS; i++)
+            for (struct track *track = telemetry->tracks[i]; track; track = track->next)
+                if (track->number == sqlite3_column_int64(ask, 0))
+                    track->ruling_count = sqlite3_column_int64(ask, 1);
+    sqlite3_reset(ask);
+    return code == SQLITE_DONE;
+}
+
 bool tracks_load(struct telemetry *telemetry) {
     for (size_t i = 0; i < TRACK_BUCKETS; i++)
         for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
@@ -70,6 +84,7 @@ bool tracks_load(struct telemetry *telemetry) {
             memset(track->marks_ms, 0, sizeof track->marks_ms);
             memset(&track->meter, 0, sizeof track->meter);
             track->ruling_dirty = track->rules;
+            track->ruling_count = 0;
         }
     sqlite3_stmt *statement = telemetry_statement(
         telemetry, TELEMETRY_TRACK_ALL,
@@ -79,7 +94,7 @@ bool tracks_load(struct telemetry *telemetry) {
     while (statement && (code = sqlite3_step(statement)) == SQLITE_ROW)
         read_track(telemetry, statement);
     sqlite3_reset(statement);
-    return code == SQLITE_DONE;
+    return code == SQLITE_DONE && count_rulings(telemetry);
 }
 
 bool track_put(struct telemetry *telemetry, struct track *track) {
@@ -207,6 +222,7 @@ static bool begin_ruling(struct telemetry *telemetry, struct track *track,
     track->last_ruling_ms = track->ruling.at_ms;
     track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
     track->rules = track->ruling_dirty = true;
+    track->ruling_count++;
     return ok;
 }
 
