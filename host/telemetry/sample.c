@@ -42,10 +42,14 @@ enum point_id energy_point(enum energy energy) {
 
 double number_widen(float kept) {
     double exact = (double)kept;
-    double rounded = nearbyint(exact * 1e3) / 1e3;
     char text[32];
-    if (!isfinite(exact) || exact == nearbyint(exact) || (float)rounded == kept)
-        return (float)rounded == kept ? rounded : exact;
+    if (!isfinite(exact))
+        return exact;
+    for (double scale = 1; scale <= 1000; scale *= 10) { /* most have up to three decimals */
+        double decimal = nearbyint(exact * scale) / scale;
+        if ((float)decimal == kept)
+            return decimal;
+    }
     for (int digits = 6; digits < 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, exact);
         double decimal = strtod(text, NULL);

@@ -7,6 +7,7 @@
 #include "telemetry/telemetry_internal.h"
 
 #define ALIVE_MS 60000 /* that the host lives is written this often when nothing else is */
+#define TWINS_MS 1000
 #define FLUSH_MS 60000 /* the measures of a ruling that goes on */
 
 /* --- tracks ---------------------------------------------------------------------------------- */
@@ -216,8 +217,9 @@ static bool begin_ruling(struct telemetry *telemetry, struct track *track,
     bool ok = end_ruling(telemetry, track, entry->now, RULING_REPLACED);
     track->ruling = *entry->ruling;
     track->ruling.at_ms = entry->now.wall.ms;
-    if (track->ruling.at_ms == track->last_ruling_ms)
-        track->ruling.at_ms++; /* two within a millisecond */
+    if (track->ruling.at_ms <= track->last_ruling_ms &&
+        track->ruling.at_ms > track->last_ruling_ms - TWINS_MS)
+        track->ruling.at_ms = track->last_ruling_ms + 1; /* several within a millisecond */
     track->ruling.trusted = entry->now.trusted;
     track->last_ruling_ms = track->ruling.at_ms;
     track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
