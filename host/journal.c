@@ -71,9 +71,26 @@ static void copy(char *to, size_t size, const char *from) {
     snprintf(to, size, "%s", from);
 }
 
-static void fill_cause(struct cause *cause, const struct decided *decided, int by) {
-    if (by == BY_DEVICE)
+/* Whether a bound of the device is tighter than what it can do: by its share of its cluster's
+ * limits. */
+static bool is_shared(const struct decided *decided, enum ruled_field field) {
+    int32_t lo, hi;
+    if (!decided->share.limited || !ranges_hull(&decided->own, &lo, &hi))
+        return false;
+    return field == RULED_MAX ? decided->decision.max < hi
+                              : field == RULED_MIN && decided->decision.min > lo;
+}
+
+static void fill_cause(struct ruling *ruling, enum ruled_field field, const struct decided *decided,
+                       int by) {
+    struct cause *cause = &ruling->causes[field];
+    if (by == BY_DEVICE && is_shared(decided, field)) {
+        copy(cause->id, sizeof cause->id, "cluster");
+        copy(cause->key, sizeof cause->key, "cluster"); /* its words change with every measure */
+        copy(cause->reason, sizeof cause->reason, decided->share.why);
+    } else if (by == BY_DEVICE) {
         copy(cause->id, sizeof cause->id, "device");
+    }
     if (by < 0 || (size_t)by >= decided->count)
         return;
     const struct constraint *constraint = decided->items[by].constraint;
@@ -102,9 +119,9 @@ void journal_ruling(struct device *device) {
                             .min = has ? decision->min : -POWER_UNBOUNDED,
                             .max = has ? decision->max : POWER_UNBOUNDED};
     if (has) {
-        fill_cause(&ruling.causes[RULED_SET], decided, decision->set_by);
-        fill_cause(&ruling.causes[RULED_MIN], decided, decision->min_by);
-        fill_cause(&ruling.causes[RULED_MAX], decided, decision->max_by);
+        fill_cause(&ruling, RULED_SET, decided, decision->set_by);
+        fill_cause(&ruling, RULED_MIN, decided, decision->min_by);
+        fill_cause(&ruling, RULED_MAX, decided, decision->max_by);
     }
     decided_release(decided);
     /* A device that cannot be controlled has no decisions; one that is not known yet may have. */

@@ -200,8 +200,8 @@ static void write_spread(struct series *series, const char *name, const struct s
         series_cell_number(series, known ? spread->mean : NAN);
         series_cell_number(series, known ? spread->min : NAN);
         series_cell_number(series, known ? spread->max : NAN);
-        series_cell_number(series, seconds);
-        series_cell_number(series, spread->count);
+        series_cell_number(series, known ? seconds : NAN);
+        series_cell_number(series, known ? (double)spread->count : (double)NAN);
         return;
     }
     struct json *json = &series->json;

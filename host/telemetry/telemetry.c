@@ -178,8 +178,8 @@ static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
 static void *work(void *context) {
     struct telemetry *telemetry = context;
     struct batch *batch = NULL;
-    bool busy = false;
-    while (!batch) { /* a few MiB; a host without them has other troubles */
+    bool busy = true; /* opens the file at once */
+    while (!batch) {  /* a few MiB; a host without them has other troubles */
         batch = malloc(sizeof *batch);
         if (!batch)
             (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);

@@ -8,7 +8,7 @@
 
 #define ALIVE_MS 60000 /* that the host lives is written this often when nothing else is */
 #define TWINS_MS 1000
-#define FLUSH_MS 60000 /* the measures of a ruling that goes on */
+#define FLUSH_MS 15000 /* the measures of a ruling that goes on */
 
 /* --- tracks ---------------------------------------------------------------------------------- */
 
@@ -139,11 +139,12 @@ static void bind_cause(sqlite3_stmt *put, int column, const struct cause *cause)
     if (!cause->id[0])
         return;
     sqlite3_bind_text(put, column, cause->id, -1, SQLITE_STATIC);
-    if (!cause->created_by[0])
-        return;
-    sqlite3_bind_int(put, column + 1, cause->priority);
-    sqlite3_bind_text(put, column + 2, cause->created_by, -1, SQLITE_STATIC);
-    sqlite3_bind_text(put, column + 3, cause->reason, -1, SQLITE_STATIC);
+    if (cause->created_by[0]) {
+        sqlite3_bind_int(put, column + 1, cause->priority);
+        sqlite3_bind_text(put, column + 2, cause->created_by, -1, SQLITE_STATIC);
+    }
+    if (cause->reason[0])
+        sqlite3_bind_text(put, column + 3, cause->reason, -1, SQLITE_STATIC);
 }
 
 static bool put_ruling(struct telemetry *telemetry, struct track *track) {
@@ -191,9 +192,13 @@ static void measure(struct track *track, int64_t mono_ms) {
     if (ms > track->reach_hold_ms)
         ms = track->reach_hold_ms;
     if (track->rules && track->reach != REACH_UNKNOWN) {
-        int64_t outside_ms = track->ruling.outside_ms;
+        /* That it is at its limit, or outside, is shown at once; for how long, now and then. */
+        const struct ruling before = track->ruling;
         ruling_measure(&track->ruling, track->reach, ms);
-        track->ruling_dirty = track->ruling_dirty || track->ruling.outside_ms != outside_ms;
+        track->ruling_dirty = track->ruling_dirty ||
+                              (!before.at_min_ms && track->ruling.at_min_ms) ||
+                              (!before.at_max_ms && track->ruling.at_max_ms) ||
+                              (!before.outside_ms && track->ruling.outside_ms);
     }
     track->reach = REACH_UNKNOWN;
 }
@@ -283,7 +288,7 @@ static bool take_entry(struct telemetry *telemetry, const struct entry *entry) {
 static bool flush_rulings(struct telemetry *telemetry, struct now now) {
     for (size_t i = 0; i < TRACK_BUCKETS; i++)
         for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
-            bool due = now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
+            bool due = track->ruling.in_force && now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
             if (!track->rules || (!track->ruling_dirty && !due))
                 continue;
             track->ruling.duration_ms = now.mono.ms - track->ruling_mono_ms;

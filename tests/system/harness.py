@@ -196,7 +196,8 @@ class Host:
     def parsed(status, answer):
         raw = answer.read()
         kind = answer.headers.get("Content-Type", "")
-        return status, json.loads(raw) if raw and "json" in kind else raw, answer.headers
+        parses = raw and "json" in kind and "ndjson" not in kind
+        return status, json.loads(raw) if parses else raw, answer.headers
 
     def get(self, path):
         return self.request("GET", path)
