@@ -8,11 +8,11 @@
 
 #define NEAR_SHARE 0.05 /* of a bound: amperes and steps rarely meet it to the watt */
 
-static struct subject subject_of(const struct device *device) {
-    struct subject subject;
-    memcpy(subject.device_id, device->id, sizeof subject.device_id);
-    memcpy(subject.cluster_id, device->cluster_id, sizeof subject.cluster_id);
-    return subject;
+static struct origin origin_of(const struct device *device) {
+    struct origin origin;
+    memcpy(origin.device_id, device->id, sizeof origin.device_id);
+    memcpy(origin.cluster_id, device->cluster_id, sizeof origin.cluster_id);
+    return origin;
 }
 
 /* --- samples --------------------------------------------------------------------------------- */
@@ -60,8 +60,8 @@ void journal_sample(struct device *device) {
     sample.age_ms[ENERGY_IMPORT] = counter_age_ms(device, POINT_ENERGY_IMPORT, at_ms);
     sample.age_ms[ENERGY_EXPORT] = counter_age_ms(device, POINT_ENERGY_EXPORT, at_ms);
     sample.reach = reach_of(device, sample.values[POINT_ACTIVE_POWER]);
-    struct subject subject = subject_of(device);
-    telemetry_sample(device->engine->telemetry, &subject, now, &sample,
+    struct origin origin = origin_of(device);
+    telemetry_sample(device->engine->telemetry, &origin, now, &sample,
                      device_quantity(device, POINT_RATED_POWER));
 }
 
@@ -132,22 +132,22 @@ void journal_ruling(struct device *device) {
     device->last_ruling = ruling;
     ruling.command = device->command.state;
     ruling.command_ms = device->command.since.ms;
-    struct subject subject = subject_of(device);
-    telemetry_ruling(device->engine->telemetry, &subject, clock_now(&device->engine->clock),
+    struct origin origin = origin_of(device);
+    telemetry_ruling(device->engine->telemetry, &origin, clock_now(&device->engine->clock),
                      &ruling);
 }
 
 void journal_told(struct device *device) {
     if (!device->ruled)
         return;
-    struct subject subject = subject_of(device);
-    telemetry_told(device->engine->telemetry, &subject, clock_now(&device->engine->clock),
+    struct origin origin = origin_of(device);
+    telemetry_told(device->engine->telemetry, &origin, clock_now(&device->engine->clock),
                    device->command.state, device->command.since);
 }
 
 void journal_leave(struct device *device) {
     if (device->engine->stopping || !device->ruled)
         return;
-    struct subject subject = subject_of(device);
-    telemetry_leave(device->engine->telemetry, &subject, clock_now(&device->engine->clock));
+    struct origin origin = origin_of(device);
+    telemetry_leave(device->engine->telemetry, &origin, clock_now(&device->engine->clock));
 }

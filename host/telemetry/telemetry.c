@@ -43,42 +43,39 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry) {
         free(entry->ruling);
 }
 
-void telemetry_sample(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_sample(struct telemetry *telemetry, const struct origin *origin, struct now now,
                       const struct sample *sample, double rated_w) {
     if (!telemetry)
         return;
-    const struct entry entry = {.kind = ENTRY_SAMPLE,
-                                .subject = *subject,
-                                .now = now,
-                                .rated_w = rated_w,
-                                .sample = *sample};
+    const struct entry entry = {
+        .kind = ENTRY_SAMPLE, .origin = *origin, .now = now, .rated_w = rated_w, .sample = *sample};
     queue_put(telemetry, &entry);
 }
 
-void telemetry_ruling(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_ruling(struct telemetry *telemetry, const struct origin *origin, struct now now,
                       const struct ruling *ruling) {
     struct ruling *copy = telemetry ? malloc(sizeof *copy) : NULL;
     if (!copy)
         return;
     *copy = *ruling;
     const struct entry entry = {
-        .kind = ENTRY_RULING, .subject = *subject, .now = now, .ruling = copy};
+        .kind = ENTRY_RULING, .origin = *origin, .now = now, .ruling = copy};
     queue_put(telemetry, &entry);
 }
 
-void telemetry_told(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_told(struct telemetry *telemetry, const struct origin *origin, struct now now,
                     enum command_state state, struct wall since) {
     if (!telemetry)
         return;
     const struct entry entry = {
-        .kind = ENTRY_TOLD, .subject = *subject, .now = now, .state = state, .since_ms = since.ms};
+        .kind = ENTRY_TOLD, .origin = *origin, .now = now, .state = state, .since_ms = since.ms};
     queue_put(telemetry, &entry);
 }
 
-void telemetry_leave(struct telemetry *telemetry, const struct subject *subject, struct now now) {
+void telemetry_leave(struct telemetry *telemetry, const struct origin *origin, struct now now) {
     if (!telemetry)
         return;
-    const struct entry entry = {.kind = ENTRY_LEAVE, .subject = *subject, .now = now};
+    const struct entry entry = {.kind = ENTRY_LEAVE, .origin = *origin, .now = now};
     queue_put(telemetry, &entry);
 }
 

@@ -40,7 +40,7 @@ struct telemetry_settings {
     int64_t commit_ms; /* 0: TELEMETRY_COMMIT_MS */
 };
 
-struct subject { /* whose */
+struct origin { /* whose */
     char device_id[ID_SIZE];
     char cluster_id[ID_SIZE];
 };
@@ -64,15 +64,15 @@ void telemetry_close(struct telemetry *telemetry);
  */
 
 /* `rated_w`: NAN unknown. */
-void telemetry_sample(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_sample(struct telemetry *telemetry, const struct origin *origin, struct now now,
                       const struct sample *sample, double rated_w);
 /* Begins a ruling: what the caller knows of it; times and measures are filled in here. */
-void telemetry_ruling(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_ruling(struct telemetry *telemetry, const struct origin *origin, struct now now,
                       const struct ruling *ruling);
-void telemetry_told(struct telemetry *telemetry, const struct subject *subject, struct now now,
+void telemetry_told(struct telemetry *telemetry, const struct origin *origin, struct now now,
                     enum command_state state, struct wall since);
 /* The device leaves the site, or is built anew. */
-void telemetry_leave(struct telemetry *telemetry, const struct subject *subject, struct now now);
+void telemetry_leave(struct telemetry *telemetry, const struct origin *origin, struct now now);
 void telemetry_retain(struct telemetry *telemetry, const struct retention *retention);
 
 /* --- any thread ------------------------------------------------------------------------------- */

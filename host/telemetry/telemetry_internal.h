@@ -27,7 +27,7 @@ enum entry_kind { ENTRY_SAMPLE, ENTRY_RULING, ENTRY_TOLD, ENTRY_LEAVE };
 
 struct entry {
     enum entry_kind kind;
-    struct subject subject;
+    struct origin origin;
     struct now now;
     double rated_w;
     enum command_state state;
@@ -38,7 +38,7 @@ struct entry {
 
 struct track {
     struct track *next;
-    struct subject subject;
+    struct origin origin;
     int64_t number; /* in the file; 0: not there yet */
     uint64_t seen;  /* quantities, by number */
     double rated_w;
@@ -125,7 +125,7 @@ bool telemetry_run_simple(struct telemetry *telemetry, enum telemetry_statement 
 
 /* --- telemetry_write.c */
 
-struct track *track_find(struct telemetry *telemetry, const struct subject *subject);
+struct track *track_find(struct telemetry *telemetry, const struct origin *origin);
 bool tracks_load(struct telemetry *telemetry); /* as the file has them; also after a rollback */
 void tracks_free(struct telemetry *telemetry);
 bool track_put(struct telemetry *telemetry, struct track *track);

@@ -19,17 +19,17 @@ static struct track **bucket_of(struct telemetry *telemetry, const char *device_
     return &telemetry->tracks[hash % TRACK_BUCKETS];
 }
 
-struct track *track_find(struct telemetry *telemetry, const struct subject *subject) {
-    struct track **bucket = bucket_of(telemetry, subject->device_id);
+struct track *track_find(struct telemetry *telemetry, const struct origin *origin) {
+    struct track **bucket = bucket_of(telemetry, origin->device_id);
     for (struct track *track = *bucket; track; track = track->next)
-        if (strcmp(track->subject.device_id, subject->device_id) == 0) {
-            track->subject = *subject;
+        if (strcmp(track->origin.device_id, origin->device_id) == 0) {
+            track->origin = *origin;
             return track;
         }
     struct track *track = calloc(1, sizeof *track);
     if (!track)
         return NULL;
-    track->subject = *subject;
+    track->origin = *origin;
     track->rated_w = NAN;
     track->next = *bucket;
     *bucket = track;
@@ -46,10 +46,10 @@ void tracks_free(struct telemetry *telemetry) {
 }
 
 static void read_track(struct telemetry *telemetry, sqlite3_stmt *row) {
-    struct subject subject = {{0}, {0}};
-    memccpy(subject.device_id, sqlite3_column_text(row, 1), '\0', ID_SIZE - 1);
-    memccpy(subject.cluster_id, sqlite3_column_text(row, 2), '\0', ID_SIZE - 1);
-    struct track *track = track_find(telemetry, &subject);
+    struct origin origin = {{0}, {0}};
+    memccpy(origin.device_id, sqlite3_column_text(row, 1), '\0', ID_SIZE - 1);
+    memccpy(origin.cluster_id, sqlite3_column_text(row, 2), '\0', ID_SIZE - 1);
+    struct track *track = track_find(telemetry, &origin);
     if (!track)
         return;
     track->number = sqlite3_column_int64(row, 0);
@@ -109,8 +109,8 @@ bool track_put(struct telemetry *telemetry, struct track *track) {
     if (!put)
         return false;
     sqlite3_bind_int64(put, 1, track->number);
-    sqlite3_bind_text(put, 2, track->subject.device_id, -1, SQLITE_STATIC);
-    sqlite3_bind_text(put, 3, track->subject.cluster_id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 2, track->origin.device_id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 3, track->origin.cluster_id, -1, SQLITE_STATIC);
     sqlite3_bind_int64(put, 4, (int64_t)track->seen);
     sqlite3_bind_double(put, 5, track->rated_w); /* NAN is stored as NULL */
     for (int level = LEVEL_MINUTES; level < LEVEL_COUNT; level++)
@@ -267,7 +267,7 @@ static bool put_sample(struct telemetry *telemetry, struct track *track,
 /* --- a round --------------------------------------------------------------------------------- */
 
 static bool take_entry(struct telemetry *telemetry, const struct entry *entry) {
-    struct track *track = track_find(telemetry, &entry->subject);
+    struct track *track = track_find(telemetry, &entry->origin);
     if (!track)
         return true; /* no memory: as if it had been dropped */
     switch (entry->kind) {

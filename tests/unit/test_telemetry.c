@@ -23,8 +23,8 @@
 #define NOON    INT64_C(1780315200000) /* 2026-06-01T12:00:00Z */
 #define CLUSTER "0f8fad5b-d9cb-469f-a165-70867728950e"
 
-static const struct subject wallbox = {"7c9e6679-7425-40de-944b-e07fc1f90ae7", CLUSTER};
-static const struct subject meter = {"9b2d5b0a-3f0e-4b4e-9d69-0d2c6ef6c2aa", CLUSTER};
+static const struct origin wallbox = {"7c9e6679-7425-40de-944b-e07fc1f90ae7", CLUSTER};
+static const struct origin meter = {"9b2d5b0a-3f0e-4b4e-9d69-0d2c6ef6c2aa", CLUSTER};
 
 static struct clock test_clock;
 
@@ -66,14 +66,14 @@ static int64_t minutes_ago(int minutes) {
     return now - now % MINUTE;
 }
 
-static void give_as(struct telemetry *telemetry, const struct subject *subject, int64_t at_ms,
+static void give_as(struct telemetry *telemetry, const struct origin *origin, int64_t at_ms,
                     double power_w, double counter_wh, struct now now) {
     struct sample sample = {.at_ms = at_ms, .hold_ms = 4000};
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         sample.values[i] = NAN;
     sample.values[POINT_ACTIVE_POWER] = power_w;
     sample.values[POINT_ENERGY_IMPORT] = counter_wh;
-    telemetry_sample(telemetry, subject, now, &sample, 10000);
+    telemetry_sample(telemetry, origin, now, &sample, 10000);
 }
 
 static void give(struct telemetry *telemetry, int64_t at_ms, double power_w, double counter_wh) {
