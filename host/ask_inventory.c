@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "engine.h"
 #include "errand.h"
+#include "stash.h"
 
 #define WAITING_MAXIMUM 64
 
@@ -49,6 +50,10 @@ static void finish(struct inventory_ask *ask, enum ask_result result, const char
     ask->answer.result = result;
     snprintf(ask->answer.detail, sizeof ask->answer.detail, "%s", detail);
     memcpy(ask->answer.id, ask->change.id, sizeof ask->answer.id);
+    /* Here, not where the last owner leaves: they share values with what the engine keeps. */
+    inventory_free(&ask->candidate);
+    json_decref(ask->change.body);
+    ask->change.body = NULL;
     errand_finish(&ask->errand);
     begin_next(engine);
 }
@@ -57,6 +62,15 @@ static enum ask_result done_as(enum inventory_verb verb) {
     return verb == INVENTORY_CREATE  ? ASK_CREATED
            : verb == INVENTORY_PATCH ? ASK_REPLACED
                                      : ASK_REMOVED;
+}
+
+/* What belonged to one that is deleted for good: its id never comes again. */
+static void forget(struct engine *engine, const char *id) {
+    static const char *const kinds[] = {"identity", "told", "gates"};
+    stash_forget(engine, id);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (store_put_text(engine->store, kinds[i], id, NULL, NULL, NULL) != ERR_OK)
+            log_warning("store", "the %s of %s stays in the store for now", kinds[i], id);
 }
 
 /* It is on disk: from now on it is what there is. */
@@ -71,6 +85,8 @@ static void take(struct inventory_ask *ask) {
     for (size_t i = 0; i < report.count; i++)
         log_error("site", "%s: %s", report.items[i].where, report.items[i].text);
     report_free(&report);
+    if (ask->change.verb == INVENTORY_REMOVE)
+        forget(engine, ask->change.id);
 }
 
 static void stored_run(struct inbox_item *item) {
@@ -166,8 +182,6 @@ static void tried(struct inventory_ask *ask, enum inventory_result result, const
         finish(ask, ASK_CONFLICT, text);
         return;
     case INVENTORY_CONFLICT:
-        finish(ask, ASK_CONFLICT, text);
-        return;
     case INVENTORY_FULL:
         finish(ask, ASK_CONFLICT, text);
         return;

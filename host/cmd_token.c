@@ -36,7 +36,7 @@ static const char help_text[] =
     "  --site FILE    the site file that names it (store.directory)\n"
     "\n"
     "  --name NAME           who or what will use it; default: its id\n"
-    "  --account ACCOUNT     on whose behalf; default: owner\n"
+    "  --account ACCOUNT     on whose behalf, made below owner if need be; default: owner\n"
     "  --max-priority N      the highest priority it may give, 0 to 2147483647; default 1999\n"
     "\n"
     "Priorities go by bands; a higher one wins:\n"

@@ -62,6 +62,19 @@ void stash_remove(struct engine *engine, const char *constraint_id) {
         }
 }
 
+void stash_forget(struct engine *engine, const char *target_id) {
+    for (struct stashed **at = &engine->stash; *at;) {
+        if (strcmp((*at)->target_id, target_id) != 0) {
+            at = &(*at)->next;
+            continue;
+        }
+        if (store_remove_constraint(engine->store, (*at)->constraint->id, NULL, NULL) != ERR_OK)
+            log_warning("store", "constraint %s of what was deleted stays for now",
+                        (*at)->constraint->id);
+        stash_drop(at);
+    }
+}
+
 void stash_free(struct engine *engine) {
     while (engine->stash)
         stash_drop(&engine->stash);

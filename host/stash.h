@@ -21,6 +21,8 @@ void stash_take(struct engine *engine, const char *target_id, struct book *book,
 void stash_keep(struct engine *engine, const char *target_id, const struct book *book);
 /* Takes one out that was removed meanwhile. */
 void stash_remove(struct engine *engine, const char *constraint_id);
+/* All of a device or cluster that will never be back, from the store too. */
+void stash_forget(struct engine *engine, const char *target_id);
 void stash_free(struct engine *engine);
 
 #endif

@@ -74,9 +74,10 @@ static void put_history(struct exchange *x, struct json *json) {
     json_object_close(json);
 }
 
-/* What is wrong on this installation in words that hold paths and names: for those with a token. */
+/* What is wrong on this installation in words that hold paths and names of whatever account: for
+ * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
-    if (!x->authenticated)
+    if (!x->authenticated || strcmp(x->token.account, ACCOUNT_ROOT) != 0)
         return;
     json_put_known(json, "storeDetail", store_why);
     put_history(x, json);

@@ -1,5 +1,6 @@
 """Accounts, clusters and devices made through the API, beside those of the site file."""
 
+import concurrent.futures
 import pathlib
 
 import pytest
@@ -101,6 +102,37 @@ def test_a_device_of_the_api_lives_beside_those_of_the_file(start_host, peer, ot
     host.start()
     assert [d["key"] for d in host.body("/v1/clusters/home/devices")["items"]] == ["dut"]
     assert [d["key"] for d in host.body("/v1/clusters")["items"]] == ["home"]
+
+
+def test_many_changes_at_once_are_taken_one_after_the_other(start_host, peer):
+    host = start_host(one(peer, "plain_load"))
+    host.device("dut").until_online()
+
+    def live(number):
+        status, cluster, _ = host.request("POST", "/v1/clusters", {"name": f"C{number}"})
+        assert status == 201, cluster
+        path = f"/v1/clusters/{cluster['id']}"
+        made = {"key": "d", "driver": "not_there", "link": "tcp://127.0.0.1:9", "unit": number}
+        status, dut, _ = host.request("POST", path + "/devices", made)
+        assert status == 201, dut
+        status, limit, _ = host.request("PUT", f"{path}/devices/d/constraints/{cluster['id']}",
+                                        {"priority": 1000, "validFor": 600, "maxActivePower": 1})
+        assert status in (201, 422), limit
+        for name in "ab":
+            assert patch(host, path + "/devices/d", {"name": name})[0] == 200
+        assert host.request("DELETE", path)[0] == 409
+        if number % 2:
+            assert host.request("DELETE", path + "/devices/d")[0] == 204
+            assert host.request("DELETE", path)[0] == 204
+        return number
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(live, range(1, 25))) == list(range(1, 25))
+    assert len(host.body("/v1/clusters")["items"]) == 1 + 12
+    assert host.log_text().count("home/dut: online") == 1
+    host.kill()
+    host.start()
+    assert len(host.body("/v1/clusters")["items"]) == 1 + 12
 
 
 def test_the_file_wins_and_the_clash_is_shown(start_host, peer):

@@ -187,7 +187,7 @@ static void names_and_bodies_are_checked(void **state) {
     expect_problem(&answer, 422);
     char *large = calloc(1, 62000);
     assert_non_null(large);
-    memcpy(large, "{\"text\":\"", 9);
+    snprintf(large, 62000, "{\"text\":\"");
     memset(large + 9, 'x', 60001);
     strcpy(large + 9 + 60001, "\"}"); // NOLINT: it fits
     kit_request(&kit, "PUT", PATH, large, &answer);
