@@ -576,6 +576,7 @@ void engine_publish_directory(struct engine *engine) {
         return;
     atomic_init(&directory->references, 1);
     directory->made_at = clock_now(&engine->clock).wall;
+    directory->horizon_ms = engine->site ? engine->site->horizon_ms : 0;
     directory->clusters = calloc(clusters + 1, sizeof *directory->clusters);
     directory->devices = calloc(devices + engine->inventory.devices.count + 1, sizeof(void *));
     directory->site_problems = problems_json(&engine->site_problems, &engine->inventory);

@@ -95,7 +95,6 @@ static int run_host(void *context, int ready_fd) {
     struct api_settings settings = {.listen = engine->site->listen,
                                     .web_root = web_root,
                                     .threads = engine->site->threads,
-                                    .horizon_ms = engine->site->horizon_ms,
                                     .engine = engine,
                                     .directory = &engine->directory,
                                     .store = engine->store,

@@ -134,6 +134,7 @@ struct script_card {
 struct directory { /* immutable once published */
     atomic_uint references;
     struct wall made_at;
+    int64_t horizon_ms; /* how far ahead a constraint may end, as the site file says */
     size_t cluster_count, device_count, script_count;
     struct cluster_card *clusters;
     struct device_card **devices; /* one reference each */

@@ -18,7 +18,6 @@ struct api_settings {
     const char *listen;   /* "127.0.0.1:8080"; port 0: any free one */
     const char *web_root; /* folder of the page */
     int threads;          /* default 64 */
-    int64_t horizon_ms;   /* 25 h */
     struct engine *engine;
     struct directory_slot *directory;
     struct store *store;

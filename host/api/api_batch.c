@@ -79,7 +79,7 @@ static void answer_batch(struct exchange *x, const struct change *change,
         json_put_boolean(json, "dryRun", true);
         json_put_integer(json, "wouldAnswer", status);
     }
-    change_present_decision(json, &change->target, decided);
+    change_present_decision(json, &change->target, answer, decided);
     json_object_close(json);
     decided_release(decided);
 }

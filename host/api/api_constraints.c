@@ -153,7 +153,7 @@ static void answer_constraint(struct exchange *x, const struct change *change,
         json_put_boolean(json, "dryRun", true);
         json_put_integer(json, "wouldAnswer", status_of(answer));
     }
-    change_present_decision(json, &change->target, decided);
+    change_present_decision(json, &change->target, answer, decided);
     json_object_close(json);
     decided_release(decided);
     if (dry_run)
@@ -245,7 +245,7 @@ static void answer_removed(struct exchange *x, const struct change *change, cons
     json_put_string(json, "id", id);
     json_put_boolean(json, "dryRun", true);
     json_put_integer(json, "wouldAnswer", 204);
-    change_present_decision(json, &change->target, decided);
+    change_present_decision(json, &change->target, answer, decided);
     json_object_close(json);
     decided_release(decided);
 }

@@ -56,7 +56,7 @@ static void read_leave_out(const json_t *list, const struct decided *decided,
 
 static void read_until(const struct exchange *x, struct preview *preview, struct report *report) {
     const json_t *field = json_object_get(x->tree, "until");
-    int64_t horizon_ms = x->settings->horizon_ms;
+    int64_t horizon_ms = x->directory->horizon_ms;
     if (!field || json_is_null(field))
         return;
     preview->has_until =
@@ -146,7 +146,7 @@ static void put_added(struct exchange *x, const struct preview *preview,
 
 static struct wall end_of(const struct exchange *x, const struct preview *preview,
                           const struct decided *then) {
-    struct wall most = {x->now.wall.ms + x->settings->horizon_ms};
+    struct wall most = {x->now.wall.ms + x->directory->horizon_ms};
     struct wall last = preview_last(then);
     if (preview->has_until)
         return preview->until;

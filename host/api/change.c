@@ -64,7 +64,7 @@ bool change_expect(struct exchange *x, struct change *change, const char *id) {
 }
 
 struct door change_door(const struct exchange *x, const struct target *target) {
-    struct door door = {.horizon_ms = x->settings->horizon_ms};
+    struct door door = {.horizon_ms = x->directory->horizon_ms};
     if (!target->device) {
         door.cluster = true;
         door.sees_grid = target->cluster->sees_grid;
@@ -198,7 +198,12 @@ void change_present(struct json *json, const struct target *target, const struct
 }
 
 void change_present_decision(struct json *json, const struct target *target,
-                             const struct decided *decided) {
+                             const struct ask_answer *answer, const struct decided *decided) {
+    json_key(json, "madeWay");
+    json_array_open(json);
+    for (size_t i = 0; i < answer->makes_way_count; i++)
+        json_write_string(json, answer->makes_way[i]);
+    json_array_close(json);
     json_key(json, "decision");
     json_object_open(json);
     present_decision(json, decided);

@@ -36,9 +36,9 @@ struct decided *change_decided(struct exchange *x, const struct change *change,
  * show it. */
 void change_present(struct json *json, const struct target *target, const struct decided *decided,
                     const struct constraint *alone, struct wall now);
-/* Members "decision" and "command". */
+/* Members "madeWay", "decision" and "command". */
 void change_present_decision(struct json *json, const struct target *target,
-                             const struct decided *decided);
+                             const struct ask_answer *answer, const struct decided *decided);
 void change_location(const struct target *target, const char *id, char *location, size_t size);
 
 /* Index of the constraint with this id (any case), SIZE_MAX: not there. */

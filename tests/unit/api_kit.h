@@ -277,6 +277,7 @@ static inline struct directory *kit_directory(struct kit *kit) {
     assert_non_null(directory);
     atomic_init(&directory->references, 1);
     directory->made_at = clock_now(&kit->clock).wall;
+    directory->horizon_ms = 25 * 3600000LL;
     directory->cluster_count = 1;
     directory->device_count = 3;
     directory->script_count = 2;
@@ -354,7 +355,6 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
     struct api_settings settings = {.listen = "127.0.0.1:0",
                                     .web_root = DERD_SOURCE_DIR "/web",
                                     .threads = threads,
-                                    .horizon_ms = 25 * 3600000LL,
                                     .engine = &kit->engine,
                                     .directory = &kit->slot,
                                     .store = kit->store,
