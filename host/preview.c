@@ -111,7 +111,7 @@ static struct decided *copy_frame(const struct decided *from, size_t count, stru
 }
 
 /* The same items at another moment. */
-static struct decided *at_moment(const struct decided *from, struct wall at) {
+static struct decided *at_moment(const struct decided *from, struct wall at, bool without_sets) {
     struct decided *then =
         copy_frame(from, from->count, (struct now){.wall = at, .trusted = from->at.trusted});
     if (!then)
@@ -123,7 +123,7 @@ static struct decided *at_moment(const struct decided *from, struct wall at) {
         if (item->constraint)
             constraint_hold(item->constraint);
         item->in_force = outlook_in_force(from, i, at, &with_set);
-        item->set_in_force = from->items[i].in_force ? with_set : from->items[i].set_in_force;
+        item->set_in_force = with_set && !(without_sets && item->constraint);
         item->verdict = (struct verdict){.against = BY_NOBODY};
     }
     if (settle(then))
@@ -224,15 +224,15 @@ struct wall preview_last(const struct decided *decided) {
     return last;
 }
 
-enum err preview_walk(const struct decided *decided, struct wall until, preview_segment *visit,
-                      void *context, struct wall *reached) {
+enum err preview_walk(const struct decided *decided, struct wall until, bool without_sets,
+                      preview_segment *visit, void *context, struct wall *reached) {
     enum err result = ERR_OK;
     size_t count;
     *reached = decided->at.wall;
     if (!decided->has_decision)
         return ERR_NOT_FOUND;
     int64_t *moments = outlook_moments(decided, decided->at.wall.ms, until.ms, &count);
-    struct decided *then = at_moment(decided, decided->at.wall);
+    struct decided *then = at_moment(decided, decided->at.wall, without_sets);
     if (!moments || !then)
         result = ERR_MEMORY;
     for (size_t i = 0; result == ERR_OK && i <= count && i < OUTLOOK_BOUNDARIES; i++) {
@@ -241,7 +241,7 @@ enum err preview_walk(const struct decided *decided, struct wall until, preview_
         *reached = end;
         if (!go_on || i == count)
             break;
-        struct decided *next = at_moment(then, end);
+        struct decided *next = at_moment(then, end, without_sets);
         result = next ? ERR_OK : ERR_MEMORY;
         decided_release(then);
         then = next;

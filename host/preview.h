@@ -27,7 +27,8 @@ typedef bool preview_segment(void *context, struct wall from, struct wall until,
 /* From the moment of the snapshot to `until`, in order. At most OUTLOOK_BOUNDARIES segments.
  * *reached: where it ended. ERR_NOT_FOUND: the device cannot be controlled. */
 must_check enum err preview_walk(const struct decided *decided, struct wall until,
-                                 preview_segment *visit, void *context, struct wall *reached);
+                                 bool without_sets, preview_segment *visit, void *context,
+                                 struct wall *reached);
 /* The last moment at which something of it starts or ends; that of the snapshot when nothing does.
  */
 struct wall preview_last(const struct decided *decided);

@@ -156,7 +156,7 @@ static struct wall end_of(const struct exchange *x, const struct preview *previe
 }
 
 static void answer_preview(struct exchange *x, const struct preview *preview,
-                           const struct decided *then) {
+                           const struct decided *then, bool without_sets) {
     struct wall end = end_of(x, preview, then);
     struct wall reached = then->at.wall;
     struct json *json = exchange_json(x, 200);
@@ -174,7 +174,7 @@ static void answer_preview(struct exchange *x, const struct preview *preview,
     put_added(x, preview, then);
     json_key(json, "segments");
     json_array_open(json);
-    enum err err = preview_walk(then, end, put_segment, x, &reached);
+    enum err err = preview_walk(then, end, without_sets, put_segment, x, &reached);
     json_array_close(json);
     json_put_time(json, "until", err == ERR_NOT_FOUND ? end : reached);
     json_put_boolean(json, "truncated", err != ERR_NOT_FOUND && reached.ms < end.ms);
@@ -199,7 +199,7 @@ static void suppose(struct exchange *x, struct preview *preview, const struct de
         then = preview_suppose(decided, &change, x->now, &err);
     }
     if (then) {
-        answer_preview(x, preview, then);
+        answer_preview(x, preview, then, flexibility.connection == CONNECTION_QUARANTINED);
         decided_release(then);
     } else if (err == ERR_LIMIT) {
         exchange_problem(x, 409, "More would be in force than can be looked at.");

@@ -80,7 +80,9 @@ bool drafts_read(const json_t *list, size_t least, size_t most, const struct doo
     size_t before = report->total;
     size_t count = json_array_size(list);
     *drafts = (struct drafts){0};
-    if ((list || least > 0) && !json_is_array(list)) {
+    if (least == 0 && (!list || json_is_null(list)))
+        return true;
+    if (!json_is_array(list)) {
         report_add(report, "/constraints", "expected a list of constraints");
         return false;
     }
@@ -90,7 +92,7 @@ bool drafts_read(const json_t *list, size_t least, size_t most, const struct doo
         return false;
     }
     if (count == 0)
-        return true;
+        return true; /* no memory for none is no mistake */
     drafts->items = calloc(count, sizeof *drafts->items);
     if (!drafts->items) {
         report_add(report, "", "the host is short of memory");

@@ -44,6 +44,7 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     enum ask_result forced; /* answer this instead, when `force` */
     bool force;
     struct ask_terms terms; /* of the last change */
+    struct receipt receipt; /* and its receipt, without the body */
     int asked;
     struct inventory_desk desk; /* clusters and devices */
     struct script_answer script;
@@ -198,6 +199,10 @@ void ask_put_constraints(struct engine *engine, const char *target_id,
     (void)patience_ms;
     bool not_durable = engine->force && engine->forced == ASK_NOT_DURABLE;
     engine->terms = *terms;
+    if (terms->receipt) {
+        engine->receipt = *terms->receipt;
+        engine->receipt.body = NULL;
+    }
     if (engine_forced(engine, answer) && !not_durable)
         return;
     if (strcmp(target_id, engine->device->id) != 0) {
