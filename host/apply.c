@@ -290,6 +290,8 @@ static struct device *make_device(struct engine *engine, const struct site_clust
     struct device *device = device_new(engine, site, cluster, cluster->id, id);
     if (!device)
         report_add(report, site->where, "no memory for %s", site->path);
+    else if (!before && engine->site) /* what is there from the start is no news */
+        announce_device(device, "added");
     return device;
 }
 
@@ -363,6 +365,7 @@ static void change_devices(struct engine *engine, const struct site *site, struc
         struct device *device = engine->devices;
         engine->devices = device->next;
         log_info(device->site.path, "left the site");
+        announce_device(device, "removed");
         device_close(device);
     }
     engine->devices = ordered;
@@ -431,10 +434,12 @@ static void site_settled(uv_timer_t *timer) {
     struct report report;
     report_init(&report);
     struct site *site = site_load(engine->site_path, &report);
+    bool news = !report_empty(&engine->site_problems);
     const char *so = site ? "" : "; the site stays as it was";
     if (site && engine->file && json_equal(site->tree, engine->file->tree)) {
         site_free(site);
     } else if (site) {
+        news = true;
         log_info("site", "the site file has changed: taking it");
         engine_apply(engine, site, &report);
     }
@@ -443,6 +448,10 @@ static void site_settled(uv_timer_t *timer) {
     report_free(&engine->site_problems);
     engine->site_problems = report;
     engine_publish_directory(engine);
+    if (!report_empty(&report))
+        announce_site(engine, "mistakes");
+    else if (news)
+        announce_site(engine, "applied");
 }
 
 static void site_touched(uv_fs_event_t *watch, const char *name, int events, int status) {
@@ -594,5 +603,8 @@ void engine_publish_directory(struct engine *engine) {
     if (engine->library &&
         library_cards(engine->library, &directory->scripts, &directory->script_count) != ERR_OK)
         log_warning("engine", "the listing of scripts is incomplete: no memory");
+    struct directory *before = directory_hold(&engine->directory);
     directory_publish(&engine->directory, directory);
+    announce_scripts(engine, before, directory); /* nobody else publishes: it stays the newest */
+    directory_release(before);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "announce.h"
 #include "ask_internal.h"
 #include "base/log.h"
 #include "cluster.h"
@@ -335,11 +336,24 @@ static bool all_bounds(const struct ask *ask) {
     return true;
 }
 
+/* Out of the book. False: it is not there any more. */
+static bool take_out(const struct target *target, const char *id) {
+    const struct book_entry *entry = book_find(target->book, id);
+    struct constraint *constraint = entry ? constraint_hold(entry->constraint) : NULL;
+    bool was = constraint && book_remove(target->book, id) == ERR_OK;
+    if (was && target->device)
+        announce_gone(device_subject(target->device), "removed", constraint);
+    else if (was)
+        announce_gone(cluster_subject(target->cluster), "removed", constraint);
+    constraint_release(constraint);
+    return was;
+}
+
 static void make_way(struct ask *ask, const struct target *target) {
     for (size_t i = 0; i < ask->makes_way_count; i++) {
         log_info(target->path, "constraint %s makes way for a new one of %s", ask->makes_way[i],
                  ask->asker.created_by);
-        if (book_remove(target->book, ask->makes_way[i]) != ERR_OK)
+        if (!take_out(target, ask->makes_way[i]))
             log_debug(target->path, "constraint %s had ended already", ask->makes_way[i]);
     }
 }
@@ -444,7 +458,7 @@ static void remove_stored(struct ask *ask, enum err result) {
     }
     if (!target.book)
         stash_remove(ask->engine, ask->constraint_id);
-    else if (book_remove(target.book, ask->constraint_id) == ERR_OK)
+    else if (take_out(&target, ask->constraint_id))
         target_decide(&target);
     ask_finish(ask, ASK_REMOVED, "");
 }

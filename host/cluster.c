@@ -12,6 +12,7 @@
 
 static void say_ended(void *context, const struct constraint *constraint) {
     struct cluster *cluster = context;
+    announce_gone(cluster_subject(cluster), "ended", constraint);
     log_info(cluster->key, "constraint %s by %s has ended", constraint->id, constraint->created_by);
     if (store_remove_constraint(cluster->engine->store, constraint->id, NULL, NULL))
         log_warning(cluster->key, "an ended constraint stays in the store for now");
@@ -27,6 +28,10 @@ struct walk { /* on the stack of the engine's thread, which is large */
 
 static int entry_of(const struct walk *walk, int by) {
     return by >= 0 ? (int)walk->index[by] : by;
+}
+
+struct subject cluster_subject(const struct cluster *cluster) {
+    return (struct subject){cluster->engine, cluster->id, cluster->key, ""};
 }
 
 static void walk_limits(struct cluster *cluster, struct walk *walk) {
@@ -68,7 +73,12 @@ static void publish(struct cluster *cluster, struct now now) {
         item->in_force = cluster->in_force[i];
         item->verdict = cluster->verdicts[i];
     }
+    struct decided *before = decided_slot_get(cluster->slot);
+    decided_hold(decided);
     decided_slot_put(cluster->slot, decided);
+    announce_decided(cluster_subject(cluster), &cluster->announced, before, decided);
+    decided_release(before);
+    decided_release(decided);
 }
 
 static void wake_due(uv_timer_t *timer);
@@ -137,6 +147,7 @@ static void cluster_closed(uv_handle_t *handle) {
     struct cluster *cluster = handle->data;
     book_free(&cluster->book);
     decided_slot_release(cluster->slot);
+    free(cluster->announced.text);
     free(cluster);
 }
 

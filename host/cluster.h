@@ -23,6 +23,7 @@ struct cluster {
     struct verdict verdicts[BOOK_MAXIMUM]; /* of each of the book's entries */
     bool in_force[BOOK_MAXIMUM];
     struct decided_slot *slot;
+    struct announced_decision announced;
     uv_timer_t wake;
 };
 
@@ -30,6 +31,7 @@ struct cluster {
 struct cluster *cluster_new(struct engine *engine, const struct site_cluster *site);
 /* What the site file says of it has changed, or is said for the first time. */
 void cluster_take(struct cluster *cluster, const struct site_cluster *site);
+struct subject cluster_subject(const struct cluster *cluster); /* of its events */
 void cluster_close(struct cluster *cluster);
 /* Its constraints changed: decides anew and splits. */
 void cluster_decide_changed(struct cluster *cluster);

@@ -99,7 +99,9 @@ static int run_host(void *context, int ready_fd) {
                                     .directory = &engine->directory,
                                     .store = engine->store,
                                     .telemetry = engine->telemetry,
-                                    .clock = &engine->clock};
+                                    .clock = &engine->clock,
+                                    .events = engine->events,
+                                    .streams = engine->site->streams};
     struct running running = {.engine = engine};
     char why[200];
     uv_signal_t signals[2];

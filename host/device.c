@@ -198,6 +198,7 @@ void device_publish(struct device *device) {
             flexibility.invalid_at.ms += device->value_valid_ms[lead];
     }
     live_publish(&device->card->live, &flexibility);
+    announce_flexibility(device, &flexibility);
 }
 
 /* What is read once per connection has no age that would tell that it is of an earlier one. */
@@ -220,11 +221,16 @@ static void publish_texts(struct device *device) {
     pthread_mutex_unlock(&device->card->lock);
 }
 
+struct subject device_subject(const struct device *device) {
+    return (struct subject){device->engine, device->cluster_id, device->cluster_key, device->id};
+}
+
 bool device_reachable(const struct device *device) {
     return device->connection == CONNECTION_ONLINE || device->connection == CONNECTION_QUARANTINED;
 }
 
 void device_connect(struct device *device, enum connection connection, const char *text) {
+    bool news = device->connection != connection || strcmp(device->connection_text, text) != 0;
     /* In quarantine the same constraints are walked without their set points. */
     bool changed =
         (device->connection == CONNECTION_QUARANTINED) != (connection == CONNECTION_QUARANTINED);
@@ -241,6 +247,8 @@ void device_connect(struct device *device, enum connection connection, const cha
         hooks_values(device); /* which are not called: what they would have corrected is unknown */
     decide_device(device, changed);
     device_publish(device);
+    if (news)
+        announce_device(device, "connection");
 }
 
 /* --- deciding ------------------------------------------------------------------------------------
@@ -338,11 +346,17 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decision->max_by = item_of(decision->max_by, index, wish_count, book->count);
     decision->walked_min_by = item_of(decision->walked_min_by, index, wish_count, book->count);
     decision->walked_max_by = item_of(decision->walked_max_by, index, wish_count, book->count);
+    struct decided *before = device_card_decided(device->card);
+    decided_hold(decided);
     device_card_decide(device->card, decided);
+    announce_decided(device_subject(device), &device->announced.decision, before, decided);
+    decided_release(before);
+    decided_release(decided);
 }
 
 static void say_ended(void *context, const struct constraint *constraint) {
     struct device *device = context;
+    announce_gone(device_subject(device), "ended", constraint);
     if (!constraint->policy_key[0]) {
         log_info(device->site.path, "constraint %s by %s has ended", constraint->id,
                  constraint->created_by);
@@ -608,5 +622,6 @@ void device_close(struct device *device) {
     stash_keep(device->engine, device->id, &device->book);
     if (device->machine)
         machine_detach(device->machine, device);
+    announce_close(device);
     uv_close((uv_handle_t *)&device->wake, device_closed);
 }

@@ -4,6 +4,7 @@
 #ifndef DERD_DEVICE_H
 #define DERD_DEVICE_H
 
+#include "announce.h"
 #include "book.h"
 #include "carry.h"
 #include "control.h"
@@ -84,12 +85,14 @@ struct device {
     bool told_before;    /* this host, or the one before it, has written to it */
     double soc;
     struct command command;
+    struct announced announced;
     uv_timer_t wake;
 };
 
 struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id);
+struct subject device_subject(const struct device *device); /* of its events */
 void device_renew_card(struct device *device); /* its driver is known now, or another one */
 /* Its constraints go to the engine's stash; freed at a later loop turn. */
 /* Another generation of its driver is in use: what that one does not know is unknown. */

@@ -96,8 +96,7 @@ void device_card_decide(struct device_card *card, struct decided *decided) {
 
 struct decided *device_card_decided(struct device_card *card) {
     pthread_mutex_lock(&card->lock);
-    struct decided *decided = card->decided;
-    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
+    struct decided *decided = decided_hold(card->decided);
     pthread_mutex_unlock(&card->lock);
     return decided;
 }
@@ -113,6 +112,11 @@ struct decided *decided_new(size_t count) {
     atomic_init(&decided->references, 1);
     decided->count = count;
     decided->items = items;
+    return decided;
+}
+
+struct decided *decided_hold(struct decided *decided) {
+    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
     return decided;
 }
 

@@ -165,6 +165,7 @@ void device_card_decide(struct device_card *card,
 struct decided *device_card_decided(struct device_card *card); /* held */
 struct decided *decided_new(size_t count);                     /* items zeroed */
 struct decided *decided_new_cluster(size_t count, size_t share_count);
+struct decided *decided_hold(struct decided *decided);
 void decided_release(struct decided *decided);
 
 struct decided_slot *decided_slot_new(void); /* with an empty cluster's `decided` */

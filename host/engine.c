@@ -116,6 +116,7 @@ static void second_due(uv_timer_t *timer) {
         for (struct device *device = engine->devices; device; device = device->next)
             device_decide_changed(device);
     }
+    announce_second(engine, now);
     if (engine->guard.trials)
         guard_turn_soon(engine); /* a probation may end by time alone */
     if (engine->seconds++ % FLOOR_EVERY_S == 0) {
@@ -192,6 +193,21 @@ static void script_changed(void *context, enum script_kind kind, const char *nam
 /* --- life ----------------------------------------------------------------------------------------
  */
 
+/* The number of this start, above all before: one more than the last, or the time in seconds where
+ * that is more, since a store that cannot write keeps no count. */
+static uint64_t next_boot(struct store *store, struct now now) {
+    char *last = store_get_text(store, "events", "boot");
+    int64_t boot = (last ? strtoll(last, NULL, 10) : 0) + 1;
+    if (now.trusted && now.wall.ms / 1000 > boot)
+        boot = now.wall.ms / 1000;
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)boot);
+    if (store_put_text(store, "events", "boot", text, NULL, NULL))
+        log_warning("store", "the number of this start could not be stored");
+    free(last);
+    return (uint64_t)boot;
+}
+
 static bool load_store(struct engine *engine, const struct engine_settings *settings,
                        struct report *report) {
     if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
@@ -210,6 +226,11 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     if (!now.trusted)
         log_warning("clock", "the clock is behind the last time known to be true: what was in "
                              "force stays in force until it is right");
+    engine->events = events_open(next_boot(engine->store, now));
+    if (!engine->events) {
+        report_add(report, "", "no memory for events");
+        return false;
+    }
     engine->last_rank = store_last_rank(engine->store);
     if (now.trusted && store_prune_constraints(engine->store, now, NULL, NULL) != ERR_OK)
         log_warning("store", "old constraints could not be pruned");
@@ -341,6 +362,7 @@ void engine_close(struct engine *engine) {
         log_error("engine", "a handle was left open");
     stash_free(engine);
     directory_slot_free(&engine->directory);
+    events_close(engine->events);
     site_free(engine->site);
     site_free(engine->file);
     inventory_free(&engine->inventory);

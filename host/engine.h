@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "announce.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/report.h"
@@ -68,6 +69,9 @@ struct engine {
     struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;
+    struct events *events;       /* what others may watch */
+    struct device *news_waiting; /* whose flexibility was told less than a second ago */
+    struct alarms alarms;
     struct site *file;          /* what the site file declares, its clusters with their ids */
     struct inventory inventory; /* what the API made */
     struct site *site;          /* in force: both */

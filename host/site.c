@@ -179,6 +179,11 @@ static const struct schema http_fields[] = {
      .maximum = 79,
      .help = "address:port, 127.0.0.1:8080 when left out"},
     {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
+    {.key = "streams",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 1,
+     .maximum = 512,
+     .help = "most event streams at a time; at most half of the threads"},
     {0},
 };
 static const struct schema history_fields[] = {
@@ -480,6 +485,7 @@ static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
     site->threads = (int)tree_integer(http, "threads", 64);
+    site->streams = (int)tree_integer(http, "streams", 0);
     copy_text(site->folder, sizeof site->folder, folder);
     const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
     if (directory[0] == '/')

@@ -77,6 +77,7 @@ struct site {
     json_t *tree;
     char listen[80];
     int threads;
+    int streams; /* most event streams at a time; 0: as api.h says */
     char store_directory[512];
     struct retention retention; /* of history */
     char folder[512];           /* where the file stands; scripts are looked for here first */

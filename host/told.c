@@ -35,6 +35,7 @@ void device_told(struct device *device, enum command_state state, const char *te
     pthread_mutex_lock(&device->card->lock);
     snprintf(device->card->command_text, sizeof device->card->command_text, "%s", text);
     pthread_mutex_unlock(&device->card->lock);
+    announce_command(device);
 }
 
 void device_forget_told(struct device *device) {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
-# linters, the API against its OpenAPI document, the second arbiter, the real binary over real sockets. Installs what is missing (Debian
-# packages). Ends with "N passed, N failed".
+# linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document.
+# Installs what is missing (Debian packages; for the last, what npm and PyPI have as it is locked). Ends
+# with "N passed, N failed".
 #
 #   sh scripts/test.sh            under 20 minutes
 #   sh scripts/test.sh --full     the long counts
@@ -21,9 +22,9 @@ for argument in "$@"; do
     esac
 done
 
-passed=0 failed=0 builder=""
+passed=0 failed=0 runs_ahead=""
 output=$(mktemp -d)
-trap '[ -n "$builder" ] && kill "$builder" 2>/dev/null; rm -rf "$output"' EXIT
+trap '[ -z "$runs_ahead" ] || kill "$runs_ahead" 2>/dev/null; rm -rf "$output"' EXIT
 
 # took: how long what began at `since` has taken, when that is worth telling.
 took() {
@@ -115,30 +116,35 @@ folder_of() {
     [ "$1" = release ] && echo build || echo "build-$1"
 }
 
-# System tests wait more than they compute, so the next build is made meanwhile.
 build() {
     cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"
 }
-build_ahead() {
-    builder=""
-    [ -z "$1" ] && return
-    (build "$1" >"$output/build-$1" 2>&1; echo $? >"$output/made-$1") &
-    builder=$!
+tidy() {
+    find host -name '*.c' | sort | xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
 }
-build_made() {
-    cat "$output/build-$1"
-    return "$(cat "$output/made-$1")"
+
+# ahead NAME COMMAND...: starts it, since system tests wait more than they compute; `check` then
+# takes it as `made NAME`.
+ahead() {
+    name=$1
+    shift
+    ("$@" >"$output/ahead-$name" 2>&1; echo $? >"$output/status-$name") &
+    runs_ahead=$!
+}
+made() {
+    cat "$output/ahead-$1"
+    return "$(cat "$output/status-$1")"
 }
 
 # shellcheck disable=SC2086
 set -- $presets
-build_ahead "$1"
+ahead "$1" build "$1"
 for preset in $presets; do
     shift
     build=$(folder_of "$preset")
     echo "== $preset"
-    wait "$builder"
-    check "$preset: builds without a warning" build_made "$preset"
+    wait "$runs_ahead"
+    check "$preset: builds without a warning" made "$preset"
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort >"$output/list"
     side_by_side "$preset" "$jobs" <"$output/list"
     if [ -n "$full" ]; then
@@ -150,7 +156,11 @@ for preset in $presets; do
     fi
     printf '%s\n' drivers/*.lua | sed "s|^|$build/derd test |" >"$output/list"
     side_by_side "$preset: derd test" 4 <"$output/list"
-    build_ahead "${1:-}"
+    if [ $# -gt 0 ]; then
+        ahead "$1" build "$1"
+    elif [ -n "$lint" ]; then
+        ahead tidy tidy
+    fi
     system_tests "$preset" "$build"
 done
 
@@ -162,8 +172,8 @@ if [ -n "$lint" ]; then
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources
     check "luacheck" luacheck -q drivers policies scripts tests
-    check "clang-tidy" sh -c "find host -name '*.c' | sort |
-        xargs -P $jobs -n 1 clang-tidy -p build --quiet"
+    wait "$runs_ahead"
+    check "clang-tidy" made tidy
     check "derd check" build/derd check drivers policies scripts/demo/site.lua
 fi
 

@@ -9,9 +9,7 @@
 
 #include <arpa/inet.h>
 #include <civetweb.h>
-#include <dirent.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -25,15 +23,19 @@
 
 #include "api/gate.h"
 #include "api/idempotency.h"
+#include "api/socket_find.h"
 #include "base/log.h"
+#include "events.h"
 
 #define THREADS_DEFAULT  64
 #define THREADS_MAXIMUM  1024
+#define STREAMS_LEAST    4
 #define NICE             10 /* a saturated API then costs polling nothing */
 #define DRAIN_MAXIMUM    ((size_t)256 * 1024)
 #define DRAIN_TIME_MS    2000
 #define DRAIN_STEP       4096
 #define OPTION_TEXT_SIZE 64
+#define STREAM_SOCKET    65536  /* bytes that the kernel keeps for a stream's client, at least */
 #define STREAM_PATIENCE  "5000" /* ms, also of any other answer */
 
 _Static_assert(STREAM_PATIENCE_MS == 5000, "as the server is told");
@@ -87,33 +89,19 @@ static void send_answer(struct mg_connection *connection, struct exchange *x, bo
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
-/* civetweb does not give its sockets away, and a stream that waits must see that its client has
- * left; so the socket is looked for by both of its ends. -1: not found. */
-static int find_socket(const struct api *api, const struct mg_request_info *info) {
-    DIR *folder = opendir("/proc/self/fd");
-    int found = -1;
-    for (struct dirent *entry; found < 0 && folder && (entry = readdir(folder));) {
-        struct sockaddr_in near = {0}, far = {0};
-        socklen_t near_size = sizeof near, far_size = sizeof far;
-        char address[INET_ADDRSTRLEN];
-        int fd = (int)strtol(entry->d_name, NULL, 10);
-        if (getpeername(fd, (struct sockaddr *)&far, &far_size) == 0 && far.sin_family == AF_INET &&
-            ntohs(far.sin_port) == info->remote_port &&
-            getsockname(fd, (struct sockaddr *)&near, &near_size) == 0 &&
-            ntohs(near.sin_port) == api->port &&
-            inet_ntop(AF_INET, &far.sin_addr, address, sizeof address) &&
-            strcmp(address, info->remote_addr) == 0)
-            found = fd;
-    }
-    if (folder)
-        closedir(folder);
-    return found;
-}
-
+/* civetweb does not give its sockets away, but a stream that waits must see that its client has
+ * left. */
 struct pouring {
     struct mg_connection *connection;
     int fd; /* -1: not known */
 };
+
+/* A client that does not read is found out soon, and the kernel keeps little for it. */
+static void bound_socket(int fd) {
+    const int bytes = STREAM_SOCKET;
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) != 0)
+        log_debug("api", "a stream's socket keeps its size");
+}
 
 static bool stream_send(void *context, const void *data, size_t length) {
     const struct pouring *pouring = context;
@@ -128,11 +116,14 @@ static bool stream_gone(void *context) {
 
 /* After the head. False: it broke off, and the connection must end. */
 static bool pour(struct api *api, struct mg_connection *connection, struct exchange *x) {
-    struct pouring pouring = {connection, find_socket(api, mg_get_request_info(connection))};
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct pouring pouring = {connection,
+                              socket_find(api->port, info->remote_addr, info->remote_port)};
     struct stream stream = {.send = stream_send,
                             .gone = stream_gone,
                             .connection = &pouring,
                             .chunks = x->request.takes_chunks};
+    bound_socket(pouring.fd);
     return x->pour(x, &stream, x->pour_context) && stream_end(&stream);
 }
 
@@ -371,6 +362,12 @@ static enum err prepare(struct api *api, char *why, size_t why_size) {
     return ERR_OK;
 }
 
+static int streams_of(int asked, int threads) {
+    int streams = asked ? asked : threads / 4 > STREAMS_LEAST ? threads / 4 : STREAMS_LEAST;
+    int most = threads > 1 ? threads / 2 : 1;
+    return streams < most ? streams : most;
+}
+
 enum err api_start(struct api **out, const struct api_settings *settings, char *why,
                    size_t why_size) {
     enum err result = ERR_MEMORY;
@@ -383,6 +380,7 @@ enum err api_start(struct api **out, const struct api_settings *settings, char *
     api->listen = strdup(settings->listen);
     api->web_root = strdup(settings->web_root);
     api->threads = settings->threads ? settings->threads : THREADS_DEFAULT;
+    api->settings.streams = streams_of(settings->streams, api->threads);
     api->keys = keys_new();
     if (!api->listen || !api->web_root || !api->keys)
         goto out;
@@ -416,6 +414,8 @@ int api_port(const struct api *api) {
 void api_stop(struct api *api) {
     if (!api)
         return;
+    if (api->settings.events)
+        events_end(api->settings.events);
     mg_stop(api->context);
     mg_exit_library();
     api_free(api);

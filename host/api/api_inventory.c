@@ -4,6 +4,7 @@
 #include "api/device_list.h"
 #include "api/handlers.h"
 #include "api/inventory.h"
+#include "api/present.h"
 
 /* --- clusters -------------------------------------------------------------------------------- */
 
@@ -82,7 +83,7 @@ void api_cluster_get(struct exchange *x) {
 
 static void device_write(const void *context, size_t index, struct json *json) {
     const struct device_list *list = context;
-    inventory_write_device(list->devices[index], json);
+    present_device(json, list->devices[index]);
 }
 
 void api_device_list(struct exchange *x) {
@@ -95,5 +96,5 @@ void api_device_get(struct exchange *x) {
     if (!card)
         return;
     inventory_version(x, card->revision);
-    inventory_write_device(card, exchange_json(x, 200));
+    present_device(exchange_json(x, 200), card);
 }

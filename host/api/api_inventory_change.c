@@ -223,7 +223,7 @@ static void answer_device(struct exchange *x, const struct inventory_change *cha
         exchange_problem(x, 404, "It was removed meanwhile.");
         return;
     }
-    inventory_write_device(card, exchange_json(x, change->verb == INVENTORY_CREATE ? 201 : 200));
+    present_device(exchange_json(x, change->verb == INVENTORY_CREATE ? 201 : 200), card);
     tell_version(x, card->revision);
     snprintf(location, sizeof location, "/v1/clusters/%s/devices/%s", cluster->id, card->id);
     if (change->verb == INVENTORY_CREATE)

@@ -64,68 +64,6 @@ void inventory_write_cluster(const struct exchange *x, const struct cluster_card
     json_object_close(json);
 }
 
-static void put_tree(struct json *json, const char *key, const json_t *entry, const char *field) {
-    const json_t *value = json_object_get(entry, field);
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    json_put_raw(json, key, text ? text : "null");
-    free(text);
-}
-
-/* What stands in its declaration alone. */
-static void put_declared(const struct device_card *card, struct json *json) {
-    static const char *const fields[] = {"phases",   "phaseRotation", "shareRank", "limits",
-                                         "fallback", "failsafe",      "parameters"};
-    json_t *entry = card->entry ? json_loads(card->entry, 0, NULL) : NULL;
-    put_tree(json, "expectedSerialNumber", entry, "serialNumber");
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        put_tree(json, fields[i], entry, fields[i]);
-    json_put_string(json, "origin", card->revision ? ORIGIN_API : ORIGIN_FILE);
-    json_put_time(json, "createdAt", card->created_at);
-    json_decref(entry);
-}
-
-struct identity { /* a copy of what stands under the card's lock */
-    char words[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
-    char connection_text[160];
-};
-
-static void copy_identity(struct device_card *card, struct identity *identity) {
-    pthread_mutex_lock(&card->lock);
-    memcpy(identity->words, card->identity, sizeof identity->words);
-    memcpy(identity->connection_text, card->connection_text, sizeof identity->connection_text);
-    pthread_mutex_unlock(&card->lock);
-}
-
-void inventory_write_device(struct device_card *card, struct json *json) {
-    struct identity identity;
-    struct flexibility flexibility;
-    copy_identity(card, &identity);
-    live_read(&card->live, &flexibility);
-    json_object_open(json);
-    json_put_string(json, "id", card->id);
-    json_put_string(json, "key", strcmp(card->key, card->id) == 0 ? NULL : card->key);
-    json_put_known(json, "name", card->name);
-    json_put_string(json, "clusterId", card->cluster_id);
-    json_put_string(json, "type", device_type_name(card->type));
-    for (int id = POINT_TEXT_FIRST; id < POINT_COUNT; id++)
-        json_put_known(json, point_word((enum point_id)id)->name,
-                       id == POINT_MANUFACTURER && !identity.words[id - POINT_TEXT_FIRST][0]
-                           ? card->maker
-                           : identity.words[id - POINT_TEXT_FIRST]);
-    json_put_known(json, "driver", card->driver);
-    json_put_known(json, "link", card->link);
-    json_put_integer(json, "unit", card->unit);
-    json_put_known(json, "part", card->part);
-    json_put_known(json, "role", card->role);
-    json_put_string(json, "mode", card->observe ? "observe" : "control");
-    json_put_boolean(json, "controllable", card->controllable);
-    json_put_boolean(json, "hasStateOfCharge", card->has_soc);
-    json_put_string(json, "connection", connection_name(flexibility.connection));
-    json_put_known(json, "connectionDetail", identity.connection_text);
-    put_declared(card, json);
-    json_object_close(json);
-}
-
 void inventory_version(struct exchange *x, int64_t revision) {
     if (revision)
         snprintf(x->version, sizeof x->version, "%lld", (long long)revision);

@@ -3,11 +3,8 @@
 #define DERD_API_INVENTORY_H
 
 #include "api/exchange.h"
+#include "api/present.h"
 #include "base/report.h"
-
-/* Who said that there is such a thing. */
-#define ORIGIN_FILE "siteFile"
-#define ORIGIN_API  "api"
 
 /* A token for less than this sees and wishes, but does not change what there is: the permanent
  * limits and the fallback of a device stand above and below every priority. */
@@ -30,7 +27,6 @@ void inventory_check_key(const char *key, struct report *report);
 /* Resources as objects. */
 void inventory_write_cluster(const struct exchange *x, const struct cluster_card *cluster,
                              struct json *json);
-void inventory_write_device(struct device_card *card, struct json *json);
 /* Begins the ETag of a GET with the revision; what the site file declares (0) has none. */
 void inventory_version(struct exchange *x, int64_t revision);
 

@@ -202,29 +202,45 @@ static bool needs_token(const json_t *operation) {
     return !security || json_array_size(security) > 0;
 }
 
-static void add_answers(json_t *operation, const json_t *answers) {
-    json_t *responses = json_object_get(operation, "responses");
-    if (!json_is_object(responses))
-        return;
-    (void)json_object_update_missing(responses, json_object_get(answers, "every"));
-    if (needs_token(operation))
-        (void)json_object_update_missing(responses, json_object_get(answers, "secured"));
-    if (json_object_get(operation, "requestBody"))
-        (void)json_object_update_missing(responses, json_object_get(answers, "body"));
-}
-
-/* Each response carries these headers; one that is a reference has them where it is defined. */
-static void add_headers(json_t *responses, json_t *headers) {
+/* Each of `responses` carries these headers; one that is a reference has them where it is defined.
+ * `status`: only that one, NULL: all. */
+static void add_headers(json_t *responses, const char *status, json_t *headers) {
     const char *name;
     json_t *response;
     json_object_foreach(responses, name, response) {
-        if (json_object_get(response, "$ref"))
+        if (json_object_get(response, "$ref") || (status && strcmp(name, status) != 0))
             continue;
         if (!json_object_get(response, "headers"))
             (void)json_object_set_new(response, "headers", json_object());
-        json_t *own = json_object_get(response, "headers");
-        (void)json_object_update_missing(own, headers);
+        (void)json_object_update_missing(json_object_get(response, "headers"), headers);
     }
+}
+
+/* What holds for all operations of a kind: responses, parameters, headers of the answer 200. */
+static void add_kind(json_t *operation, const json_t *kind) {
+    json_t *responses = json_object_get(operation, "responses");
+    json_t *parameters = json_object_get(kind, "parameters");
+    (void)json_object_update_missing(responses, json_object_get(kind, "responses"));
+    add_headers(responses, "200", json_object_get(kind, "headers"));
+    if (!parameters)
+        return;
+    if (!json_object_get(operation, "parameters"))
+        (void)json_object_set_new(operation, "parameters", json_array());
+    (void)json_array_extend(json_object_get(operation, "parameters"), parameters);
+}
+
+static void complete_operation(json_t *operation, const char *method, const json_t *answers) {
+    if (!json_is_object(json_object_get(operation, "responses")))
+        return; /* not an operation: the path's parameters */
+    add_headers(json_object_get(operation, "responses"), NULL, json_object_get(answers, "headers"));
+    add_kind(operation, json_object_get(answers, "every"));
+    if (json_object_get(operation, "requestBody"))
+        add_kind(operation, json_object_get(answers, "body"));
+    if (!needs_token(operation))
+        return;
+    add_kind(operation, json_object_get(answers, "secured"));
+    if (strcmp(method, "get") == 0)
+        add_kind(operation, json_object_get(answers, "read"));
 }
 
 static void complete(json_t *document) {
@@ -233,16 +249,14 @@ static void complete(json_t *document) {
     json_t *item;
     json_t *operation;
     json_t *answers = json_object_get(document, ANSWERS);
-    json_t *headers = json_object_get(answers, "headers");
     json_t *components = json_object_get(document, "components");
-    add_headers(json_object_get(components, "responses"), headers);
-    json_object_foreach(json_object_get(document, "paths"), path, item){json_object_foreach(
-        item, method, operation){add_headers(json_object_get(operation, "responses"), headers);
-    add_answers(operation, answers);
-}
-}
-(void)json_object_del(document, ANSWERS);
-(void)json_object_set_new(json_object_get(document, "info"), "version", json_string(DERD_VERSION));
+    add_headers(json_object_get(components, "responses"), NULL,
+                json_object_get(answers, "headers"));
+    json_object_foreach(json_object_get(document, "paths"), path, item)
+        json_object_foreach(item, method, operation) complete_operation(operation, method, answers);
+    (void)json_object_del(document, ANSWERS);
+    (void)json_object_set_new(json_object_get(document, "info"), "version",
+                              json_string(DERD_VERSION));
 }
 
 json_t *openapi_compose(const char *folder, struct report *report) {

@@ -36,13 +36,12 @@ void present_ranges(struct json *json, const char *key, const struct ranges *ran
     json_array_close(json);
 }
 
-void present_command(struct json *json, const struct flexibility *flexibility,
-                     struct device_card *card) {
+void present_command_alone(struct json *json, const struct flexibility *flexibility,
+                           struct device_card *card) {
     char detail[sizeof card->command_text];
     pthread_mutex_lock(&card->lock);
     memcpy(detail, card->command_text, sizeof detail);
     pthread_mutex_unlock(&card->lock);
-    json_key(json, "command");
     json_object_open(json);
     json_put_string(json, "state", command_state_name(flexibility->command));
     json_put_string(json, "following",
@@ -52,6 +51,12 @@ void present_command(struct json *json, const struct flexibility *flexibility,
     json_put_time(json, "since", flexibility->command_since);
     json_put_known(json, "detail", detail);
     json_object_close(json);
+}
+
+void present_command(struct json *json, const struct flexibility *flexibility,
+                     struct device_card *card) {
+    json_key(json, "command");
+    present_command_alone(json, flexibility, card);
 }
 
 /* --- explanations ---------------------------------------------------------------------------- */
@@ -190,6 +195,12 @@ enum constraint_status present_status(const struct decided_item *item, struct wa
                                                        : CONSTRAINT_SCHEDULED;
 }
 
+static void put_no_outcome(struct json *json) {
+    json_put_null(json, "outcome");
+    json_put_null(json, "against");
+    json_put_null(json, "explanation");
+}
+
 void present_constraint(struct json *json, const char *target_id, const struct decided *decided,
                         size_t index, struct wall now) {
     const struct decided_item *item = &decided->items[index];
@@ -201,9 +212,7 @@ void present_constraint(struct json *json, const char *target_id, const struct d
                              item->constraint->wish.has_set && item->set_in_force);
         present_outcome(json, decided, index);
     } else {
-        json_put_null(json, "outcome");
-        json_put_null(json, "against");
-        json_put_null(json, "explanation");
+        put_no_outcome(json);
     }
 }
 
@@ -212,9 +221,14 @@ void present_constraint_alone(struct json *json, const char *target_id,
     put_fields(json, target_id, constraint);
     const struct decided_item item = {.constraint = (struct constraint *)constraint};
     json_put_string(json, "status", constraint_status_name(present_status(&item, now)));
-    json_put_null(json, "outcome");
-    json_put_null(json, "against");
-    json_put_null(json, "explanation");
+    put_no_outcome(json);
+}
+
+void present_constraint_gone(struct json *json, const char *device_id,
+                             const struct constraint *constraint, const char *status) {
+    put_fields(json, device_id, constraint);
+    json_put_string(json, "status", status);
+    put_no_outcome(json);
 }
 
 /* --- decision -------------------------------------------------------------------------------- */

@@ -5,10 +5,21 @@
 #include "api/json.h"
 #include "directory.h"
 
+/* Who said that there is such a thing. */
+#define ORIGIN_FILE "siteFile"
+#define ORIGIN_API  "api"
+
+/* A device as its resource, an object. */
+void present_device(struct json *json, struct device_card *card);
+/* Its flexibility as last published, an object. */
+void present_flexibility(struct json *json, struct device_card *card);
 /* A power of a decision: null when it is open. */
 void present_power(struct json *json, const char *key, int32_t power);
 /* [[lo, hi], ...] */
 void present_ranges(struct json *json, const char *key, const struct ranges *ranges);
+/* {state, following, since, detail} */
+void present_command_alone(struct json *json, const struct flexibility *flexibility,
+                           struct device_card *card);
 /* "command": {state, following, since, detail} */
 void present_command(struct json *json, const struct flexibility *flexibility,
                      struct device_card *card);
@@ -25,6 +36,9 @@ void present_currents(struct json *json, const char *key, const double currents[
 /* What is decided on a cluster: limits, winners, the connection, shares, what cannot be reached.
  * Members only. */
 void present_split(struct json *json, const struct decided *decided);
+/* The same of one that is gone: status "expired" or "removed". */
+void present_constraint_gone(struct json *json, const char *device_id,
+                             const struct constraint *constraint, const char *status);
 /* What is decided: powers, winners, limited, unmet; of a cluster its split. Members only. */
 void present_decision(struct json *json, const struct decided *decided);
 /* Who: a constraint's id, "fallback", "device", or null. `by`: index into items, or BY_*. */

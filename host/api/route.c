@@ -61,6 +61,8 @@ static const struct route routes[] = {
     {D "/{d}/constraints/{name}", "", api_constraint_get, METHOD_GET, false},
     {D "/{d}/constraints/{name}", "dryRun", api_constraint_put, METHOD_PUT, false},
     {D "/{d}/constraints/{name}", "dryRun", api_constraint_delete, METHOD_DELETE, false},
+    {"/v1/events", "types clusterId deviceId heartbeat lastEventId", api_events_get, METHOD_GET,
+     false},
     {"/v1/drivers", "limit cursor", api_driver_list, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_get, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_put, METHOD_PUT, false},

@@ -250,13 +250,12 @@ static void datagrams_have_a_maximum(void **state) {
     struct call call = ask(&world, client, "big", ERR_OK);
     assert_string_equal(call.answer, "re:big"); /* the one too long is as if it had not come */
     assert_int_equal(udp_figures(client)->oversize, 1);
-    static char data[UDP_DATA_MAXIMUM + 1];
-    memset(data, 'x', sizeof data);
+    char data[UDP_DATA_MAXIMUM + 2] = "";
+    memset(data, 'x', UDP_DATA_MAXIMUM + 1);
     call = call_to(&world, client, data);
-    call.exchange.length = sizeof data;
     assert_int_equal(try_submit(&call), ERR_RANGE);
     assert_non_null(strstr(udp_why(client), "2048"));
-    call.exchange.length = sizeof data - 4; /* "re:" is put before */
+    call.exchange.length = UDP_DATA_MAXIMUM - 3; /* "re:" is put before */
     submit(&call);
     finish(&call, ERR_OK);
     assert_int_equal(call.length, UDP_DATA_MAXIMUM);

@@ -214,6 +214,21 @@ static void query_parameters_are_those_of_the_route(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+static void idempotency_keys_are_described_where_they_are_kept(void **state) {
+    (void)state;
+    size_t count;
+    const struct route *routes = route_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        json_t *item = NULL;
+        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i], &item);
+        bool kept = routes[i].method == METHOD_POST && route_key(&routes[i]) == KEY_KEPT;
+        bool described = find_parameter(item, operation, "header", "Idempotency-Key") != NULL;
+        if (operation && kept != described)
+            fail_msg("%s %s: the key is %s", method_key(routes[i].method), routes[i].path,
+                     kept ? "kept: describe it" : "not kept");
+    }
+}
+
 static void path_parameters_are_those_of_the_path(void **state) {
     (void)state;
     const char *path;
@@ -472,6 +487,7 @@ int main(void) {
         cmocka_unit_test(every_route_is_in_the_document),
         cmocka_unit_test(everything_in_the_document_is_a_route),
         cmocka_unit_test(query_parameters_are_those_of_the_route),
+        cmocka_unit_test(idempotency_keys_are_described_where_they_are_kept),
         cmocka_unit_test(path_parameters_are_those_of_the_path),
         cmocka_unit_test(open_routes_are_described_as_open),
         cmocka_unit_test(every_body_has_named_examples),
