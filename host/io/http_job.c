@@ -216,8 +216,9 @@ static CURL *easy_new(struct http_client *client) {
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "derd/" DERD_VERSION) == CURLE_OK &&
         (!client->pin ||
          curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, client->pin) == CURLE_OK) &&
-        (!client->ca_file || (curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file) == CURLE_OK &&
-                              curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK));
+        curl_easy_setopt(easy, CURLOPT_CAINFO, client->pin ? NULL : client->ca_file) == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_CAPATH,
+                         client->pin || client->ca_file ? NULL : tls_authorities()) == CURLE_OK;
     if (!set) {
         curl_easy_cleanup(easy);
         return NULL;

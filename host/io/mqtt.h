@@ -9,7 +9,10 @@
  * A subscription keeps the last message of each topic with the time of its arrival. Nothing makes a
  * value younger than it is: what came before a reconnect keeps its time, and so does a retained
  * message that repeats what is known. A retained message that is new was sent at an unknown moment
- * before; `retained` says so. */
+ * before; `retained` says so. It never takes the place of what was heard live over this connection.
+ *
+ * Limits: libmosquitto reads a message whole before it can be dropped as too large, so the broker's
+ * own limit (message_size_limit of mosquitto) bounds the memory that one takes for a moment. */
 #ifndef DERD_IO_MQTT_H
 #define DERD_IO_MQTT_H
 
@@ -47,16 +50,19 @@ struct mqtt_message {
     size_t length;
 };
 
+enum mqtt_standing { MQTT_ASKED, MQTT_GRANTED, MQTT_REFUSED };
+
 struct mqtt_client; /* one user of a connection */
 struct mqtt_publication;
 struct mqtt_subscription;
 
-/* A message arrived, after it was kept. From the loop; may do anything, also unsubscribe and close.
- * `message` is valid until it returns. */
+/* A message arrived, after it was kept; not called for a retained one that changes nothing. From
+ * the loop; may do anything, also unsubscribe and close. `message` is valid until it returns. */
 typedef void mqtt_heard(struct mqtt_subscription *subscription, const struct mqtt_message *message,
                         void *owner);
 
-/* ERR_OK: QoS 0: handed to the connection; QoS 1: the broker has acknowledged it. */
+/* ERR_OK: QoS 0: handed to the system; QoS 1: the broker has acknowledged it. ERR_TIMEOUT costs the
+ * connection, so that it does not arrive late. */
 typedef void mqtt_done(struct mqtt_publication *publication, enum err result, const char *why);
 
 struct mqtt_publication { /* memory of the caller; see io/io.h */
@@ -81,8 +87,8 @@ struct mqtt_figures { /* of the connection that the client shares */
 };
 
 /* `url`: "mqtt://[user@]host[:port]" or "mqtts://...", nothing behind; see io/url.h. Whoever opens
- * the same URL shares the connection; when his settings are not the same it is refused with a
- * sentence that says so. `settings` may be NULL. */
+ * the same URL shares the connection: one with another password, client id or TLS settings is
+ * refused with a sentence that says so; times are those of the first. `settings` may be NULL. */
 struct mqtt_client *mqtt_open(struct io *io, const char *url, const struct mqtt_settings *settings,
                               char *why, size_t why_size);
 /* Ends this user's subscriptions and publications; the last one out ends the connection. */
@@ -95,6 +101,8 @@ bool mqtt_is_up(const struct mqtt_client *client);
 struct mqtt_subscription *mqtt_subscribe(struct mqtt_client *client, const char *filter, int qos,
                                          mqtt_heard *heard, void *owner);
 void mqtt_unsubscribe(struct mqtt_subscription *subscription);
+/* What the broker says to it over the connection that is up. */
+enum mqtt_standing mqtt_standing(const struct mqtt_subscription *subscription);
 /* The last message of that topic; of the topic that arrived last when NULL. NULL: none yet. Valid
  * until the next turn of the loop or unsubscribe. */
 const struct mqtt_message *mqtt_last(const struct mqtt_subscription *subscription,

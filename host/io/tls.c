@@ -74,6 +74,10 @@ static int on_verify_watched(X509_STORE_CTX *chain, void *argument) {
     return verify_watched(chain, argument);
 }
 
+const char *tls_authorities(void) {
+    return X509_get_default_cert_dir();
+}
+
 void tls_watch(SSL_CTX *context, struct tls_seen *seen) {
     SSL_CTX_set_cert_verify_callback(context, on_verify_watched, seen);
 }
@@ -83,10 +87,12 @@ void tls_watch(SSL_CTX *context, struct tls_seen *seen) {
 static int on_verify(X509_STORE_CTX *chain, void *argument) {
     const struct trust *trust = argument;
     int good = verify_watched(chain, trust->seen);
+    trust->seen->refused = good != 1;
     if (!trust->pin[0])
         return good;
     bool same = strcmp(trust->pin, trust->seen->pin) == 0;
     trust->seen->reason[0] = '\0';
+    trust->seen->refused = !same;
     X509_STORE_CTX_set_error(chain, same ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
     return same;
 }
@@ -95,6 +101,10 @@ static int on_verify(X509_STORE_CTX *chain, void *argument) {
  * The handshake has not begun to write when this is called. */
 static void on_info(const SSL *connection, int where, int value) {
     (void)value;
+    if (where & SSL_CB_HANDSHAKE_DONE) {
+        const struct trust *trust = SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection));
+        trust->seen->done = true;
+    }
     if (!(where & SSL_CB_HANDSHAKE_START) || SSL_is_init_finished(connection))
         return;
     SSL *own =
@@ -109,8 +119,13 @@ static bool context_set(SSL_CTX *context, const struct tls_settings *settings,
     bool named = trust->kind == URL_NAME
                      ? X509_VERIFY_PARAM_set1_host(parameters, trust->host, 0) == 1
                      : X509_VERIFY_PARAM_set1_ip_asc(parameters, trust->host) == 1;
-    bool authorities = settings->ca_file ? SSL_CTX_load_verify_file(context, settings->ca_file) == 1
-                                         : SSL_CTX_set_default_verify_paths(context) == 1;
+    /* The system's directory is read by need; its bundle, all in one file, would stop the loop for
+     * 100 ms at each attempt. */
+    bool authorities = true;
+    if (!settings->pin && settings->ca_file)
+        authorities = SSL_CTX_load_verify_file(context, settings->ca_file) == 1;
+    else if (!settings->pin)
+        authorities = SSL_CTX_set_default_verify_dir(context) == 1;
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);

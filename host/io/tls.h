@@ -31,8 +31,11 @@ struct url;
 struct tls_seen {           /* of the other side's last certificate */
     char pin[TLS_PIN_SIZE]; /* its pin; "": none was shown */
     char reason[96];        /* why it is not trusted; "": it is, or it is another's */
+    bool refused, done;     /* of tls_context() only: not trusted; the handshake is over */
 };
 
+/* The directory of the authorities that the system trusts, read by need. */
+const char *tls_authorities(void);
 /* Notes in `seen`, which outlives the context, what is shown. Changes nothing of what is trusted.
  */
 void tls_watch(struct ssl_ctx_st *context, struct tls_seen *seen);

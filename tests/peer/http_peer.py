@@ -1,6 +1,7 @@
 """An HTTP peer for test_io_http: digest, TLS with certificates of its own, slow, too large and broken
-answers. Prints "plain PORT", "tls PORT", "other PORT" (a certificate of another host), "ca FILE",
-"other_ca FILE", "pin PIN", "ready"; ends with its parent."""
+answers. Prints "plain PORT", "tls PORT", "other PORT" (a certificate of another host), "key FILE",
+"ca FILE", "other_ca FILE", "pin PIN", "ready"; ends with its input. test_io_mqtt uses the same key and
+certificates."""
 
 import base64
 import hashlib
@@ -167,7 +168,9 @@ def main():
         print("plain", serve(Server(("127.0.0.1", 0), Handler)))
         print("tls", serve_tls(*own))
         print("other", serve_tls(*other))
+        print("key", own[0])
         print("ca", own[1])
+        print("other_key", other[0])
         print("other_ca", other[1])
         print("pin", pin(own[1]))
         print("ready", flush=True)

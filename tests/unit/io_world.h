@@ -148,16 +148,16 @@ struct peer {
     FILE *output;
 };
 
-/* Starts `arguments`; peer->output is its standard output, and its standard input ends when the
- * peer is stopped or the test dies. */
-static inline void peer_start(struct peer *peer, char *const arguments[]) {
+/* Starts `arguments`; peer->output is its standard output (`stream` 1) or error (2), and its
+ * standard input ends when the peer is stopped or the test dies. */
+static inline void peer_start(struct peer *peer, char *const arguments[], int stream) {
     int in[2], out[2];
     posix_spawn_file_actions_t actions;
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, out[1], stream);
     assert_int_equal(posix_spawnp(&peer->pid, arguments[0], &actions, NULL, arguments, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     close(in[0]);

@@ -162,7 +162,7 @@ static int start_servers(void **state) {
     mg_set_request_handler(server.context, "/echo", on_echo, NULL);
 
     char *arguments[] = {"/usr/bin/python3", DERD_SOURCE_DIR "/tests/peer/http_peer.py", NULL};
-    peer_start(&peer.process, arguments);
+    peer_start(&peer.process, arguments, 1);
     for (char line[300]; strcmp(line, "ready") != 0;) {
         peer_line(&peer.process, line, sizeof line);
         sscanf(line, "plain %d", &peer.plain);
