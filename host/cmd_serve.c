@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "paths.h"
 #include "supervise.h"
+#include "webhooks/webhooks.h"
 
 static const char help[] =
     "usage: derd serve --site FILE [OPTIONS]\n\n"
@@ -46,6 +47,7 @@ static void raise_descriptor_limit(void) {
 struct running { /* what a signal ends: the API first, while the engine still answers it */
     struct engine *engine;
     struct api *api;
+    struct webhooks *webhooks;
     uv_work_t stop;
     bool stopping;
 };
@@ -53,6 +55,7 @@ struct running { /* what a signal ends: the API first, while the engine still an
 static void stop_api(uv_work_t *work) {
     struct running *running = work->data;
     api_stop(running->api);
+    webhooks_close(running->webhooks);
 }
 
 static void stop_engine(uv_work_t *work, int status) {
@@ -76,6 +79,21 @@ static void print_mistakes(const struct report *report) {
     for (size_t i = 0; i < report->count; i++)
         log_error("host", "%s%s%s", report->items[i].where, report->items[i].where[0] ? ": " : "",
                   report->items[i].text);
+}
+
+/* NULL: the host goes on without, and says so. */
+static struct webhooks *open_webhooks(struct engine *engine) {
+    const struct site *site = engine->site;
+    struct webhooks *webhooks;
+    const struct webhooks_settings settings = {
+        .store = engine->store,
+        .events = engine->events,
+        .directory = &engine->directory,
+        .clock = &engine->clock,
+        .reachable = {site->webhooks.allow, site->webhooks.allow_count},
+        .retry_first_ms = site->webhooks.retry_ms,
+        .give_up_ms = site->webhooks.give_up_ms};
+    return webhooks_open(&webhooks, &settings) == ERR_OK ? webhooks : NULL;
 }
 
 static int run_host(void *context, int ready_fd) {
@@ -102,13 +120,15 @@ static int run_host(void *context, int ready_fd) {
                                     .clock = &engine->clock,
                                     .events = engine->events,
                                     .streams = engine->site->streams};
-    struct running running = {.engine = engine};
+    struct running running = {.engine = engine, .webhooks = open_webhooks(engine)};
+    settings.webhooks = running.webhooks;
     char why[200];
     uv_signal_t signals[2];
     static const int numbers[] = {SIGTERM, SIGINT};
     struct admin *admin = NULL;
     if (api_start(&running.api, &settings, why, sizeof why) != ERR_OK) {
         log_error("api", "%s", why);
+        webhooks_close(running.webhooks);
         engine_close(engine);
         return 1;
     }

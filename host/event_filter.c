@@ -9,6 +9,10 @@ static bool among(const char ids[][ID_SIZE], size_t count, const char *id) {
     return count == 0;
 }
 
+bool event_of_host(const struct event *event) {
+    return !event->cluster_id[0] && (event->type == EVENT_SITE || event->type == EVENT_ALARM);
+}
+
 bool event_filter_passes(const struct event_filter *filter, const struct event *event) {
     if (event->type == EVENT_RESET)
         return true;

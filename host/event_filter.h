@@ -14,6 +14,8 @@ struct event_filter {
     char devices[EVENT_FILTER_IDS][ID_SIZE];
 };
 
+/* What the host says of itself, the site file and its disk: for the root account alone. */
+bool event_of_host(const struct event *event);
 /* EVENT_RESET passes each. */
 bool event_filter_passes(const struct event_filter *filter, const struct event *event);
 

@@ -258,6 +258,13 @@ void events_reader_close(struct event_reader *reader) {
     pthread_mutex_unlock(&reader->events->lock);
 }
 
+struct event_id events_newest(struct events *events) {
+    pthread_mutex_lock(&events->lock);
+    struct event_id id = {events->boot, events->number};
+    pthread_mutex_unlock(&events->lock);
+    return id;
+}
+
 /* The first event of the ring behind `number`, as an offset from the oldest. Ids increase. */
 static size_t ring_after(const struct events *events, uint64_t number) {
     size_t low = 0;

@@ -108,6 +108,8 @@ struct event_reader {
 must_check enum err events_reader_open(struct events *events, struct event_reader *reader,
                                        const struct event_id *after, unsigned maximum);
 void events_reader_close(struct event_reader *reader);
+/* Id of the newest event. Any thread. */
+struct event_id events_newest(struct events *events);
 /* Waits up to `wait_ms` for something, then up to EVENTS_BATCH events by increasing id, one
  * reference each for the caller. EVENTS_LOST: `*lost` says why ("restart": they were of an earlier
  * start of the host, "gap": more happened than is kept). */

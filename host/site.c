@@ -9,6 +9,7 @@
 
 #include "base/luadata.h"
 #include "base/schema.h"
+#include "io/reach.h"
 #include "link.h"
 #include "rtu_settings.h"
 #include "wire.h"
@@ -172,6 +173,26 @@ static const struct schema cluster_fields[] = {
 };
 static const struct schema cluster_item = {.kind = SCHEMA_OBJECT, .fields = cluster_fields};
 
+static const struct schema allow_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 255};
+static const struct schema webhooks_fields[] = {
+    {.key = "allow",
+     .kind = SCHEMA_ARRAY,
+     .item = &allow_item,
+     .maximum = 64,
+     .help = "addresses, ranges and hosts inside that webhooks may be sent to: \"10.0.0.0/8\""},
+    {.key = "retryAfter",
+     .kind = SCHEMA_NUMBER,
+     .minimum = 0.05,
+     .maximum = 3600,
+     .help = "s until the first retry, doubled each time; 5 when left out"},
+    {.key = "giveUpAfter",
+     .kind = SCHEMA_NUMBER,
+     .minimum = 0.1,
+     .maximum = 7 * 86400,
+     .help = "s until a webhook that only fails is disabled; a day when left out"},
+    {0},
+};
+
 static const struct schema http_fields[] = {
     {.key = "listen",
      .kind = SCHEMA_STRING,
@@ -184,6 +205,7 @@ static const struct schema http_fields[] = {
      .minimum = 1,
      .maximum = 512,
      .help = "most event streams at a time; at most half of the threads"},
+    {.key = "webhooks", .kind = SCHEMA_OBJECT, .fields = webhooks_fields},
     {0},
 };
 static const struct schema history_fields[] = {
@@ -481,6 +503,24 @@ static void check_parent(const struct site *site, size_t index, struct report *r
     }
 }
 
+static void read_webhooks(struct site *site, struct report *report) {
+    const json_t *webhooks = json_object_get(json_object_get(site->tree, "http"), "webhooks");
+    const json_t *allow = json_object_get(webhooks, "allow");
+    site->webhooks.retry_ms = (int64_t)(tree_number(webhooks, "retryAfter", 0) * 1e3);
+    site->webhooks.give_up_ms = (int64_t)(tree_number(webhooks, "giveUpAfter", 0) * 1e3);
+    site->webhooks.allow = calloc(json_array_size(allow) + 1, sizeof *site->webhooks.allow);
+    for (size_t i = 0; site->webhooks.allow && i < json_array_size(allow); i++) {
+        const char *entry = json_string_value(json_array_get(allow, i));
+        char why[240];
+        char where[64];
+        snprintf(where, sizeof where, "http.webhooks.allow[%zu]", i + 1);
+        if (entry && !reach_entry_valid(entry, why, sizeof why))
+            report_add(report, where, "%s", why);
+        else if (entry)
+            site->webhooks.allow[site->webhooks.allow_count++] = entry;
+    }
+}
+
 static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
@@ -511,6 +551,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     read_head(site, folder);
     retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
                    &site->retention, report);
+    read_webhooks(site, report);
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;
@@ -555,6 +596,7 @@ void site_free(struct site *site) {
         free(site->clusters[i].policies);
     }
     free(site->clusters);
+    free(site->webhooks.allow);
     json_decref(site->tree);
     free(site);
 }

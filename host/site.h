@@ -77,6 +77,11 @@ struct site {
     json_t *tree;
     char listen[80];
     int threads;
+    struct {
+        const char **allow; /* of special addresses; the tree's texts, in a list of its own */
+        size_t allow_count;
+        int64_t retry_ms, give_up_ms;
+    } webhooks;
     int streams; /* most event streams at a time; 0: as api.h says */
     char store_directory[512];
     struct retention retention; /* of history */

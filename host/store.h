@@ -18,7 +18,7 @@
 #include "base/report.h"
 #include "constraint.h"
 
-#define STORE_SCHEMA         4
+#define STORE_SCHEMA         5
 #define STORE_QUEUE_MAXIMUM  4096
 #define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */

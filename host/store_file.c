@@ -130,6 +130,30 @@ static const char *const migrations[] = {
     "  PRIMARY KEY (owner, key)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX receipts_by_age ON receipts (owner, created_at_ms, bytes);",
+    /* webhooks */
+    "CREATE TABLE webhooks ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  account TEXT NOT NULL,"  /* key */
+    "  document TEXT NOT NULL," /* JSON */
+    "  dropped INTEGER NOT NULL DEFAULT 0,"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE deliveries ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,"
+    "  message_id TEXT NOT NULL,"
+    "  type TEXT NOT NULL,"
+    "  body TEXT NOT NULL,"                                /* '' once it ended */
+    "  state INTEGER NOT NULL CHECK (state IN (0, 1, 2))," /* waiting, delivered, failed */
+    "  queued_at_ms INTEGER NOT NULL,"
+    "  next_at_ms INTEGER NOT NULL,"
+    "  last_at_ms INTEGER NOT NULL DEFAULT 0,"
+    "  attempts INTEGER NOT NULL,"
+    "  status INTEGER NOT NULL DEFAULT 0,"
+    "  duration_ms INTEGER NOT NULL DEFAULT 0,"
+    "  error TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX deliveries_by_state ON deliveries (webhook_id, state, number);",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

@@ -23,9 +23,10 @@ struct api_settings {
     struct store *store;
     struct telemetry *telemetry; /* NULL: no history is kept */
     const struct clock *clock;
-    struct events *events; /* NULL: there are no event streams */
-    int streams;           /* most at a time; 0: a quarter of the threads, at least 4, but never
-                              more than half of them, so that the rest of the API stays there */
+    struct events *events;     /* NULL: there are no event streams */
+    struct webhooks *webhooks; /* NULL: there are none */
+    int streams;               /* most at a time; 0: a quarter of the threads, at least 4, but never
+                                  more than half of them, so that the rest of the API stays there */
 };
 
 /* ERR_IO with a text in `why` when it cannot listen; ERR_FORMAT, ERR_RANGE: a setting is wrong.

@@ -32,7 +32,8 @@ struct exchange {
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];
     const char *step_account, *step_cluster, *step_device,
-        *step_name; /* what {a}, {c}, {d}, {name} of the route took */
+        *step_name;     /* what {a}, {c}, {d}, {name} of the route took */
+    char step_text[64]; /* a step without its verb, where one was cut */
     bool authenticated;
     struct token token;          /* when authenticated */
     struct directory *directory; /* one reference; NULL before the first publish */

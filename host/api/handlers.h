@@ -55,6 +55,14 @@ void api_history_get(struct exchange *x);
 void api_decisions_get(struct exchange *x);
 /* api_events.c */
 void api_events_get(struct exchange *x);
+/* api_webhooks.c */
+void api_webhook_list(struct exchange *x);
+void api_webhook_post(struct exchange *x);
+void api_webhook_get(struct exchange *x);
+void api_webhook_patch(struct exchange *x);
+void api_webhook_delete(struct exchange *x);
+void api_webhook_test(struct exchange *x);
+void api_webhook_deliveries(struct exchange *x);
 /* api_scripts.c */
 void api_driver_list(struct exchange *x);
 void api_driver_get(struct exchange *x);

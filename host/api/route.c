@@ -8,6 +8,7 @@
 #define A "/v1/accounts"
 #define C "/v1/clusters"
 #define D "/v1/clusters/{c}/devices"
+#define W "/v1/webhooks"
 
 static const struct route routes[] = {
     {"/", "", api_page_file, METHOD_GET, true},
@@ -63,6 +64,13 @@ static const struct route routes[] = {
     {D "/{d}/constraints/{name}", "dryRun", api_constraint_delete, METHOD_DELETE, false},
     {"/v1/events", "types clusterId deviceId heartbeat lastEventId", api_events_get, METHOD_GET,
      false},
+    {W, "limit cursor", api_webhook_list, METHOD_GET, false},
+    {W, "", api_webhook_post, METHOD_POST, false},
+    {W "/{name}:test", "", api_webhook_test, METHOD_POST, false},
+    {W "/{name}", "", api_webhook_get, METHOD_GET, false},
+    {W "/{name}", "", api_webhook_patch, METHOD_PATCH, false},
+    {W "/{name}", "", api_webhook_delete, METHOD_DELETE, false},
+    {W "/{name}/deliveries", "limit cursor", api_webhook_deliveries, METHOD_GET, false},
     {"/v1/drivers", "limit cursor", api_driver_list, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_get, METHOD_GET, false},
     {"/v1/drivers/{name}", "", api_driver_put, METHOD_PUT, false},
@@ -77,6 +85,7 @@ static const struct route routes[] = {
 #undef A
 #undef C
 #undef D
+#undef W
 
 const struct route *route_table(size_t *count) {
     *count = ROUTE_COUNT;
@@ -91,6 +100,7 @@ static const struct {
     {api_constraint_post, KEY_KEPT},       {api_constraint_batch, KEY_KEPT},
     {api_effective_preview, KEY_NEEDLESS}, {api_account_post, KEY_KEPT},
     {api_cluster_post, KEY_KEPT},          {api_device_post, KEY_KEPT},
+    {api_webhook_post, KEY_KEPT},          {api_webhook_test, KEY_NEEDLESS},
 };
 
 bool route_takes_lua(const struct route *route) {
@@ -115,6 +125,21 @@ static void keep_step(struct exchange *x, const char *pattern, size_t length, co
         x->step_name = step;
 }
 
+/* "{name}:verb" takes a step that ends so, without its end. False: it does not, or is too long. */
+static bool cut_step(struct exchange *x, const char *pattern, size_t length, const char **step) {
+    const char *verb = memchr(pattern, '}', length);
+    size_t verb_length = length - (size_t)(verb + 1 - pattern);
+    size_t step_length = strlen(*step);
+    if (verb_length == 0)
+        return true;
+    if (step_length <= verb_length || step_length - verb_length >= sizeof x->step_text ||
+        strncmp(*step + step_length - verb_length, verb + 1, verb_length) != 0)
+        return false;
+    snprintf(x->step_text, sizeof x->step_text, "%.*s", (int)(step_length - verb_length), *step);
+    *step = x->step_text;
+    return true;
+}
+
 static bool matches(const char *pattern, struct exchange *x) {
     size_t i = 0;
     for (; *pattern == '/'; i++) {
@@ -124,7 +149,7 @@ static bool matches(const char *pattern, struct exchange *x) {
             return false;
         const char *step = x->request.segments[i];
         if (pattern[0] == '{') {
-            if (!step[0])
+            if (!step[0] || !cut_step(x, pattern, length, &step))
                 return false;
             keep_step(x, pattern, length, step);
         } else if (strlen(step) != length || strncmp(step, pattern, length) != 0) {

@@ -13,7 +13,7 @@
 typedef void route_handler(struct exchange *x);
 
 struct route {
-    const char *path;  /* "{x}" takes one step that is not empty */
+    const char *path;  /* "{x}" takes one step that is not empty, "{x}:verb" one that ends so */
     const char *query; /* known query parameters, parted by blanks */
     route_handler *handler;
     enum method method; /* a GET row answers HEAD too */

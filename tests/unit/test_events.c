@@ -405,6 +405,18 @@ static void a_filter_passes_its_types_clusters_and_devices_alone(void **state) {
     assert_true(event_filter_passes(&filter, &event));
 }
 
+static void what_the_host_says_of_itself_is_told_apart(void **state) {
+    (void)state;
+    struct event event = {.type = EVENT_SITE};
+    assert_true(event_of_host(&event));
+    event.type = EVENT_ALARM;
+    assert_true(event_of_host(&event));
+    strcpy(event.cluster_id, "home"); /* a cluster's alarm is its owner's */
+    assert_false(event_of_host(&event));
+    event = (struct event){.type = EVENT_SCRIPT};
+    assert_false(event_of_host(&event));
+}
+
 /* --- news ------------------------------------------------------------------------------------ */
 
 static struct now at(int64_t ms) {
@@ -527,6 +539,7 @@ int main(void) {
         cmocka_unit_test(ids_are_written_and_read_back_and_others_are_refused),
         cmocka_unit_test(types_have_names),
         cmocka_unit_test(a_filter_passes_its_types_clusters_and_devices_alone),
+        cmocka_unit_test(what_the_host_says_of_itself_is_told_apart),
         cmocka_unit_test(the_first_and_each_change_after_a_pause_is_news),
         cmocka_unit_test(changes_within_a_second_wait_and_the_newest_wins),
         cmocka_unit_test(what_went_back_to_what_was_told_is_no_news),

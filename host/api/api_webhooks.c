@@ -1,0 +1,310 @@
+/* Webhooks as resources. One belongs to the account of the token that made it; an account sees its
+ * own and those of the accounts below it. The secret is shown once, when it is made. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/inventory.h"
+#include "api/list.h"
+#include "api/precondition.h"
+#include "api/webhook_draft.h"
+#include "base/log.h"
+#include "webhooks/webhooks.h"
+
+#define DELIVERIES_SHOWN 500
+
+/* --- showing --------------------------------------------------------------------------------- */
+
+static void put_ids(struct json *json, const char *key, const char ids[][ID_SIZE], size_t count) {
+    json_key(json, key);
+    json_array_open(json);
+    for (size_t i = 0; i < count; i++)
+        json_write_string(json, ids[i]);
+    json_array_close(json);
+}
+
+static void put_types(struct json *json, unsigned types) {
+    json_key(json, "types");
+    json_array_open(json);
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++)
+        if (i != EVENT_RESET && types >> i & 1)
+            json_write_string(json, event_type_name((enum event_type)i));
+    json_array_close(json);
+}
+
+static void put_counts(struct json *json, const struct exchange *x, const char *id) {
+    struct delivery_counts counts;
+    bool known = store_count_deliveries(x->settings->store, id, &counts) == ERR_OK;
+    json_key(json, "waiting");
+    known ? json_write_integer(json, counts.waiting) : json_write_null(json);
+    json_key(json, "dropped");
+    known ? json_write_integer(json, counts.dropped) : json_write_null(json);
+}
+
+static void write_webhook(const struct exchange *x, const struct webhook *webhook, bool secret,
+                          struct json *json) {
+    struct account account;
+    bool known = store_account_find(x->settings->store, webhook->account, &account);
+    const char *state = !webhook->enabled           ? "disabled"
+                        : webhook->failing_since.ms ? "failing"
+                                                    : "active";
+    json_object_open(json);
+    json_put_string(json, "id", webhook->id);
+    json_put_string(json, "accountId", known ? account.id : NULL);
+    json_put_string(json, "url", webhook->url);
+    json_put_known(json, "description", webhook->description);
+    put_types(json, webhook->filter.types);
+    put_ids(json, "clusterIds", webhook->filter.clusters, webhook->filter.cluster_count);
+    put_ids(json, "deviceIds", webhook->filter.devices, webhook->filter.device_count);
+    json_put_boolean(json, "enabled", webhook->enabled);
+    json_put_string(json, "state", state);
+    json_put_known(json, "stateDetail", webhook->reason);
+    json_put_time(json, "failingSince", webhook->failing_since);
+    json_put_time(json, "disabledAt", webhook->disabled_at);
+    put_counts(json, x, webhook->id);
+    json_put_time(json, "createdAt", webhook->created_at);
+    json_put_time(json, "oldSecretUntil",
+                  webhook_old_secret(webhook, x->now.wall)[0] ? webhook->old_until
+                                                              : (struct wall){0});
+    if (secret)
+        json_put_string(json, "secret", webhook->secret);
+    json_object_close(json);
+}
+
+static void set_version(struct exchange *x, const struct webhook *webhook) {
+    snprintf(x->version, sizeof x->version, "%lld", (long long)webhook->revision);
+}
+
+/* --- finding --------------------------------------------------------------------------------- */
+
+static bool present(struct exchange *x) {
+    if (x->settings->webhooks && x->directory)
+        return true;
+    exchange_unavailable(x, 5,
+                         "Webhooks are not there: the host is starting, or could not start "
+                         "them; its log says why.");
+    return false;
+}
+
+static bool sees(const struct exchange *x, const struct webhook *webhook) {
+    return store_account_controls(x->settings->store, x->token.account, webhook->account);
+}
+
+static bool find_webhook(struct exchange *x, struct webhook *webhook) {
+    if (!present(x))
+        return false;
+    if (webhooks_find(x->settings->webhooks, x->step_name, webhook) && sees(x, webhook))
+        return true;
+    exchange_problem(x, 404,
+                     "There is no webhook \"%.60s\"; GET /v1/webhooks lists those there are.",
+                     x->step_name);
+    return false;
+}
+
+/* The same for who may change it, and only if it is as the request expects. */
+static bool find_changeable(struct exchange *x, struct webhook *webhook) {
+    if (!find_webhook(x, webhook) || !inventory_may_manage(x))
+        return false;
+    set_version(x, webhook);
+    return precondition_check(x, x->version);
+}
+
+/* --- list, get ------------------------------------------------------------------------------- */
+
+struct webhook_list {
+    const struct exchange *x;
+    struct webhook *webhooks;
+};
+
+static const char *webhook_id(const void *context, size_t index) {
+    return ((const struct webhook_list *)context)->webhooks[index].id;
+}
+
+static bool webhook_shown(const void *context, size_t index) {
+    const struct webhook_list *list = context;
+    return sees(list->x, &list->webhooks[index]);
+}
+
+static void webhook_put(const void *context, size_t index, struct json *json) {
+    const struct webhook_list *list = context;
+    write_webhook(list->x, &list->webhooks[index], false, json);
+}
+
+void api_webhook_list(struct exchange *x) {
+    size_t count;
+    if (!present(x))
+        return;
+    struct webhook_list list = {.x = x, .webhooks = webhooks_list(x->settings->webhooks, &count)};
+    list_answer(x,
+                &(struct list_source){.context = &list,
+                                      .count = count,
+                                      .id = webhook_id,
+                                      .shown = webhook_shown,
+                                      .write = webhook_put},
+                LIST_LIMIT_DEFAULT);
+    free(list.webhooks);
+}
+
+void api_webhook_get(struct exchange *x) {
+    struct webhook webhook;
+    if (!find_webhook(x, &webhook))
+        return;
+    set_version(x, &webhook);
+    write_webhook(x, &webhook, false, exchange_json(x, 200));
+}
+
+/* --- changing -------------------------------------------------------------------------------- */
+
+static bool read_body(struct exchange *x, bool patch, struct webhook *webhook, bool *rotate) {
+    struct report report;
+    report_init(&report);
+    bool ok = webhook_draft_read(x, patch, webhook, rotate, &report);
+    if (!ok)
+        exchange_problem_report(x, 422, &report,
+                                "The webhook cannot be accepted; errors lists every mistake.");
+    report_free(&report);
+    return ok;
+}
+
+static void answer_refused(struct exchange *x, enum err err) {
+    if (err == ERR_LIMIT)
+        exchange_problem(x, 409,
+                         "There are %d webhooks of this account, or %d in all; delete one "
+                         "first.",
+                         WEBHOOKS_PER_ACCOUNT, WEBHOOKS_MAXIMUM);
+    else if (err == ERR_NOT_FOUND)
+        exchange_problem(x, 404, "The webhook was deleted meanwhile.");
+    else
+        exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");
+}
+
+void api_webhook_post(struct exchange *x) {
+    struct webhook webhook = {0};
+    char location[80];
+    bool rotate;
+    if (!present(x) || !inventory_may_manage(x) || !read_body(x, false, &webhook, &rotate))
+        return;
+    memcpy(webhook.account, x->token.account, sizeof webhook.account);
+    enum err err = webhooks_create(x->settings->webhooks, &webhook);
+    if (err != ERR_OK) {
+        answer_refused(x, err);
+        return;
+    }
+    log_info("api", "token:%s made the webhook %s to %s (request %s)", x->token.name, webhook.id,
+             webhook.url, x->request_id);
+    snprintf(location, sizeof location, "/v1/webhooks/%s", webhook.id);
+    set_version(x, &webhook);
+    write_webhook(x, &webhook, true, exchange_json(x, 201));
+    precondition_tell(x, x->version);
+    exchange_header(x, "Location", location);
+}
+
+void api_webhook_patch(struct exchange *x) {
+    struct webhook webhook;
+    bool rotate;
+    if (!find_changeable(x, &webhook))
+        return;
+    int64_t revision = webhook.revision;
+    if (!read_body(x, true, &webhook, &rotate))
+        return;
+    enum err err = webhooks_change(x->settings->webhooks, &webhook, rotate, revision);
+    if (err == ERR_CONFLICT) {
+        exchange_problem(x, 409, "Somebody else has changed it meanwhile; read it and try again.");
+        return;
+    }
+    if (err != ERR_OK) {
+        answer_refused(x, err);
+        return;
+    }
+    log_info("api", "token:%s changed the webhook %s (request %s)", x->token.name, webhook.id,
+             x->request_id);
+    set_version(x, &webhook);
+    write_webhook(x, &webhook, rotate, exchange_json(x, 200));
+    precondition_tell(x, x->version);
+}
+
+void api_webhook_delete(struct exchange *x) {
+    struct webhook webhook;
+    if (!find_changeable(x, &webhook))
+        return;
+    enum err err = webhooks_remove(x->settings->webhooks, webhook.id);
+    if (err != ERR_OK) {
+        answer_refused(x, err);
+        return;
+    }
+    log_info("api", "token:%s deleted the webhook %s (request %s)", x->token.name, webhook.id,
+             x->request_id);
+    exchange_empty(x, 204);
+}
+
+/* --- deliveries ------------------------------------------------------------------------------ */
+
+/* What happened is the answer, also when the receiver refused: the test itself took place. */
+void api_webhook_test(struct exchange *x) {
+    struct webhook webhook;
+    struct post_outcome outcome;
+    if (!find_webhook(x, &webhook) || !inventory_may_manage(x))
+        return;
+    enum err err = webhooks_test(x->settings->webhooks, &webhook, &outcome);
+    if (err == ERR_FULL) {
+        exchange_unavailable(x, 5, "As many tests as there may be are under way.");
+    } else if (err != ERR_OK) {
+        exchange_unavailable(x, 5, "The test did not take place, or did not end in time.");
+    } else {
+        struct json *json = exchange_json(x, 200);
+        json_object_open(json);
+        json_put_boolean(json, "delivered", outcome.delivered);
+        json_key(json, "status");
+        outcome.status ? json_write_integer(json, outcome.status) : json_write_null(json);
+        json_put_known(json, "error", outcome.error);
+        json_put_double(json, "duration", (double)outcome.duration_ms / 1000);
+        json_object_close(json);
+    }
+}
+
+static const char *delivery_id(const void *context, size_t index) {
+    return ((const struct delivery *)context)[index].message_id;
+}
+
+static void delivery_put(const void *context, size_t index, struct json *json) {
+    static const char *const states[] = {DELIVERY_STATE_WORDS};
+    const struct delivery *delivery = &((const struct delivery *)context)[index];
+    json_object_open(json);
+    json_put_string(json, "id", delivery->message_id);
+    json_put_string(json, "type", delivery->type);
+    json_put_string(json, "state", states[delivery->state]);
+    json_put_time(json, "queuedAt", delivery->queued_at);
+    json_put_integer(json, "attempts", delivery->attempts);
+    json_put_time(json, "lastAttemptAt", delivery->last_at);
+    json_key(json, "status");
+    delivery->status ? json_write_integer(json, delivery->status) : json_write_null(json);
+    json_put_known(json, "error", delivery->error);
+    json_key(json, "duration");
+    if (delivery->last_at.ms)
+        json_write_double(json, (double)delivery->duration_ms / 1000);
+    else
+        json_write_null(json);
+    json_put_time(json, "nextAttemptAt",
+                  delivery->state == DELIVERY_WAITING ? delivery->next_at : (struct wall){0});
+    json_object_close(json);
+}
+
+void api_webhook_deliveries(struct exchange *x) {
+    struct webhook webhook;
+    struct delivery *deliveries;
+    size_t count;
+    if (!find_webhook(x, &webhook))
+        return;
+    if (store_list_deliveries(x->settings->store, webhook.id, DELIVERIES_SHOWN, &deliveries,
+                              &count) != ERR_OK) {
+        exchange_unavailable(x, 5, "The store cannot be read.");
+        return;
+    }
+    list_answer(
+        x,
+        &(struct list_source){
+            .context = deliveries, .count = count, .id = delivery_id, .write = delivery_put},
+        LIST_LIMIT_DEFAULT);
+    free(deliveries);
+}
