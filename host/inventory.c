@@ -139,8 +139,7 @@ static void check_foreign(bool is_device, const json_t *body, struct report *mis
 static json_t *entry_of(const struct made *made, bool is_device, const json_t *body) {
     static const char *const own[] = {"account", "parent", "devices", "policies"};
     json_t *entry = merge_patch(made->entry, body);
-    if (json_is_string(json_object_get(entry, "key")))
-        json_object_del(entry, "key"); /* it has its own place; a wrong one is found by its form */
+    json_object_del(entry, "key"); /* it has its own place, and is looked at there */
     if (is_device && made->revision)
         json_object_del(entry, "clusterId");
     for (size_t i = 0; i < sizeof own / sizeof *own && !is_device; i++)
@@ -206,12 +205,15 @@ static enum inventory_result create(const struct work *work) {
     const struct made_list *list = list_of(work->inventory, change->is_device);
     size_t most = change->is_device ? INVENTORY_DEVICES : INVENTORY_CLUSTERS;
     struct made made = {.created_at = work->now};
-    const char *key = json_string_value(json_object_get(change->body, "key"));
+    const json_t *given = json_object_get(change->body, "key");
+    const char *key = json_string_value(given);
     if (list->count >= most)
         return say(work, INVENTORY_FULL, "There are %zu of these, as many as there may be.", most);
     if (change->is_device && !inventory_find(work->inventory, false, change->owner) &&
         !file_has_cluster(work->file, change->owner))
         return INVENTORY_NOT_FOUND;
+    if (given && !key && !json_is_null(given))
+        report_add(work->mistakes, "/key", "must be a string: its name in addresses");
     uuid_make(made.id);
     memcpy(change->id, made.id, sizeof made.id);
     if (key && strlen(key) >= sizeof made.key)

@@ -139,7 +139,7 @@ static bool enter(struct exchange *x) {
 bool idempotency_begin(struct exchange *x, enum key_use use) {
     const char *given = x->request.idempotency_key;
     const char *dry_run = request_query(&x->request, "dryRun");
-    if (!given || use == KEY_NEEDLESS || (dry_run && strcmp(dry_run, "true") == 0))
+    if (!given || use == KEY_NEEDLESS)
         return true;
     if (use == KEY_REFUSED) {
         exchange_problem(x, 400,
@@ -154,6 +154,8 @@ bool idempotency_begin(struct exchange *x, enum key_use use) {
                          RECEIPT_KEY_SIZE - 1);
         return false;
     }
+    if (dry_run && strcmp(dry_run, "true") == 0) /* nothing will be there to be kept */
+        return true;
     memcpy(x->receipt.owner, x->token.id, sizeof x->receipt.owner);
     x->receipt.created_at = x->now.wall;
     if (!make_fingerprint(x)) {

@@ -533,6 +533,9 @@ static void what_is_posted_again_with_its_key_is_made_once(void **state) {
         answer_free(&answer);
     }
     assert_int_equal(kit.engine.desk.made.clusters.count, before + 1);
+    ask_with(tokens[OWN], "POST", "/v1/clusters?dryRun=true",
+             "Content-Type: application/json\r\nIdempotency-Key: a b\r\n", "{}", &answer);
+    expect_problem(&answer, 400); /* a key that would not be kept is one in a rehearsal too */
     ask_with(tokens[OWN], "POST", "/v1/accounts/shop/tokens", line,
              "{\"name\":\"kept\",\"maxPriority\":1}", &answer);
     expect_problem(&answer, 400); /* the answer would have to be kept, with the secret */

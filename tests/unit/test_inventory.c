@@ -275,6 +275,12 @@ static void keys_are_taken_once_and_do_not_look_like_ids(void **state) {
     assert_int_equal(make_cluster("", "{\"key\":\"annex\"}"), INVENTORY_CONFLICT);
     assert_int_equal(make_device(id, "{\"key\":\"b\",\"driver\":\"d\"," LINK ",\"unit\":10}"),
                      INVENTORY_CHANGED); /* in another cluster it is free */
+    assert_int_equal(make_cluster("", "{\"key\":7}"), INVENTORY_INVALID);
+    text_at("/key");
+    assert_int_equal(make_device(ID_HOME, "{\"key\":[],\"driver\":\"d\"," LINK ",\"unit\":8}"),
+                     INVENTORY_INVALID);
+    text_at("/key");
+    assert_int_equal(make_cluster("", "{\"key\":null}"), INVENTORY_CHANGED);
     char key[200];
     snprintf(key, sizeof key, "{\"key\":\"%0100d\"}", 1);
     assert_int_equal(make_cluster("", key), INVENTORY_INVALID);
