@@ -17,7 +17,8 @@ struct retention { /* 0: for ever */
     int64_t decisions_ms;
 };
 
-/* 48 h, 30 d, 2 years, for ever; 90 d: some 40 MB for each device that is polled every second. */
+/* 48 h, 30 d, 2 years, for ever; 90 d: some 70 MB for a meter of 18 quantities that is read every
+ * second. */
 struct retention retention_default(void);
 /* `history`: { raw = "48h", minutes = "30d", quarters = "2y", days = "forever", decisions = "90d" }
  * or NULL; what is left out is the default. Mistakes begin with `where`. */

@@ -45,8 +45,9 @@ double number_widen(float kept) {
     char text[32];
     if (!isfinite(exact))
         return exact;
-    for (double scale = 1; scale <= 1000; scale *= 10) { /* most have up to three decimals */
-        double decimal = nearbyint(exact * scale) / scale;
+    static const double scales[] = {1, 10, 100, 1000}; /* most have up to three decimals */
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        double decimal = nearbyint(exact * scales[i]) / scales[i];
         if ((float)decimal == kept)
             return decimal;
     }

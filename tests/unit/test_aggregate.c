@@ -105,9 +105,10 @@ static void a_long_gap_makes_much_energy_possible(void **state) {
     (void)state;
     struct tape tape = tape_new();
     read_all(&tape, (double[]){1000}, 1);
-    assert_true(read_in(&tape, 30000, 3 * 3600000)); /* 29 kWh in 3 h at 10 kW */
+    assert_true(read_in(&tape, 30000, INT64_C(10800000))); /* 29 kWh in 3 h at 10 kW */
     assert_near(tape.sum, 29000, 1e-9);
-    assert_false(read_in(&tape, 63001, 3 * 3600000)); /* 33 kWh are too many, with the slack */
+    assert_false(
+        read_in(&tape, 63001, INT64_C(10800000))); /* 33 kWh are too many, with the slack */
     assert_near(tape.sum, 29000, 1e-9);
 }
 
@@ -220,9 +221,9 @@ static void energy_is_what_the_counter_counted(void **state) {
     struct meter meter = {0};
     struct sample samples[60];
     for (int i = 0; i < 60; i++) {
-        samples[i] = sample_at(T0 + i * 1000, 3600);
-        samples[i].values[POINT_ENERGY_IMPORT] = 1000 + i / 10; /* read every 10 s */
-        samples[i].age_ms[ENERGY_IMPORT] = i % 10 * 1000;
+        samples[i] = sample_at(T0 + i * INT64_C(1000), 3600);
+        samples[i].values[POINT_ENERGY_IMPORT] = 1000 + floor(i / 10.0); /* read every 10 s */
+        samples[i].age_ms[ENERGY_IMPORT] = i % 10 * INT64_C(1000);
     }
     struct aggregate first = minute_of(&meter, T0, NAN, NULL, samples, 60);
     const struct counted *import = &first.energies[ENERGY_IMPORT];
@@ -249,7 +250,7 @@ static void without_a_counter_energy_is_integrated(void **state) {
     struct meter meter = {0};
     struct sample samples[60];
     for (int i = 0; i < 60; i++)
-        samples[i] = sample_at(T0 + i * 1000, i < 30 ? 3600 : -7200);
+        samples[i] = sample_at(T0 + i * INT64_C(1000), i < 30 ? 3600 : -7200);
     struct aggregate made = minute_of(&meter, T0, NAN, NULL, samples, 60);
     assert_int_equal(made.energies[ENERGY_IMPORT].source, SOURCE_INTEGRATED);
     assert_near(made.energies[ENERGY_IMPORT].delta_wh, 30, 1e-9);
@@ -292,7 +293,7 @@ static void the_rating_says_what_is_impossible(void **state) {
         struct meter meter = {0};
         struct sample samples[4];
         for (int i = 0; i < 4; i++)
-            samples[i] = sample_at(T0 + i * 1000, 100);
+            samples[i] = sample_at(T0 + i * INT64_C(1000), 100);
         samples[0].values[POINT_ENERGY_IMPORT] = 1000;
         samples[1].values[POINT_ENERGY_IMPORT] = 3150; /* 2.15 kWh in a second: slack and 540 kW */
         samples[2].values[POINT_ENERGY_IMPORT] = 1001;
@@ -320,7 +321,7 @@ static void minutes_add_up_to_what_the_counter_moved(void **state) {
     for (int m = 0; m < 1440; m++) {
         struct sample samples[6];
         for (int i = 0; i < 6; i++) {
-            samples[i] = sample_at(T0 + m * MINUTE + i * 10000 + 7, 500 + i);
+            samples[i] = sample_at(T0 + m * MINUTE + i * INT64_C(10000) + 7, 500 + i);
             counter += 1.25;
             samples[i].values[POINT_ENERGY_IMPORT] = counter;
         }

@@ -168,7 +168,7 @@ static void samples_become_minutes_quarters_and_days(void **state) {
     /* From 23:58 to 00:02 of the night before the last one, a sample each 2 s, 1 Wh between them.
      */
     for (int i = -60; i < 60; i++)
-        give(telemetry, midnight + i * 2000, 1800, 5000 + i);
+        give(telemetry, midnight + i * INT64_C(2000), 1800, 5000 + i);
     telemetry_settle(telemetry);
     struct rows *rows = rows_of(telemetry, LEVEL_MINUTES);
     assert_int_equal(rows->count, 5); /* the last value holds into the fifth */
@@ -199,15 +199,15 @@ static void samples_become_minutes_quarters_and_days(void **state) {
 static void a_restart_in_the_middle_of_a_minute_changes_nothing(void **state) {
     struct aggregate whole = {0};
     for (int restarts = 0; restarts < 2; restarts++) {
-        int64_t start = NOON + restarts * 10 * MINUTE;
+        int64_t start = NOON + restarts * (10 * MINUTE);
         struct telemetry *telemetry = opened(*state);
         for (int i = 0; i < 90; i++) {
             if (restarts && i % 20 == 7) {
                 telemetry_close(telemetry);
-                set_now(start + i * 1000);
+                set_now(start + i * INT64_C(1000));
                 telemetry = opened(*state);
             }
-            give(telemetry, start + i * 1000, 100 + i, 7000 + 90 * restarts + i);
+            give(telemetry, start + i * INT64_C(1000), 100 + i, 7000 + 90 * restarts + i);
         }
         telemetry_settle(telemetry);
         set_now(start + 5 * MINUTE);
@@ -264,7 +264,7 @@ static void a_step_back_of_the_clock_loses_no_energy(void **state) {
     for (size_t run = 0; run < 3; run++) {
         set_now(runs[run].from);
         for (int i = 0; i < runs[run].count; i++)
-            give(telemetry, runs[run].from + i * 1000, 3600, counter++);
+            give(telemetry, runs[run].from + i * INT64_C(1000), 3600, counter++);
         telemetry_settle(telemetry);
         set_now(runs[run].from + 3 * MINUTE);
         telemetry_settle(telemetry);
@@ -553,7 +553,7 @@ static void damage_the_middle(const struct folder *folder) {
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);
     memset(waste, 0x5a, sizeof waste);
-    for (off_t at = 12 * 4096; at < status.st_size; at += 4096)
+    for (off_t at = 12 * (off_t)4096; at < status.st_size; at += 4096)
         assert_int_equal(pwrite(fd, waste, sizeof waste, at), sizeof waste);
     close(fd);
 }
@@ -569,7 +569,7 @@ static bool ignore_row(void *context, int64_t at_ms, const void *data, size_t le
 static void damage_that_a_reader_meets_is_set_aside(void **state) {
     struct telemetry *telemetry = opened(*state);
     for (int i = 0; i < 3000; i++)
-        give(telemetry, minutes_ago(100) + i * 1000, 100, 7000);
+        give(telemetry, minutes_ago(100) + i * INT64_C(1000), 100, 7000);
     telemetry_settle(telemetry);
     telemetry_close(telemetry);
     damage_the_middle(*state);
@@ -674,7 +674,7 @@ static void live_until_killed(const struct folder *folder, int64_t from_ms, int 
         _exit(1);
     for (int64_t at = from_ms;;) {
         for (int i = 0; i < 25; i++, at += 1000)
-            give(telemetry, at, 3600, (double)(at / 1000));
+            give(telemetry, at, 3600, floor((double)at / 1000));
         set_now(at);
         telemetry_settle(telemetry);
     }
