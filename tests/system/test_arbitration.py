@@ -1,7 +1,5 @@
 """The cases that must hold (ARBITRATION section 10), each over real sockets: REST in, registers out."""
 
-import pytest
-
 from harness import until
 from sites import one
 
@@ -259,17 +257,3 @@ def test_row_22_a_policys_next_proposal_replaces_its_predecessor(start_host, pee
     until(lambda: summary(device)[2] == 6000, "the second replaced it")
     assert len(device.constraints()) == 1
     until_power(peer, 6000)
-
-
-@pytest.mark.parametrize("driver, fields, pointer", [
-    ("plain_load", {"minActivePower": 5, "maxActivePower": 1}, "/minActivePower"),
-    ("plain_load", {"activePower": -5}, "/activePower"),
-    ("plain_inverter", {"activePower": 5}, "/activePower"),
-    ("plain_battery", {"activePower": 5, "maxActivePower": 1}, "/activePower"),
-    ("plain_load", {"minStateOfCharge": 20}, "/minStateOfCharge"),
-])
-def test_the_door_refuses_with_the_place_of_the_mistake(start_host, peer, driver, fields, pointer):
-    device = start_host(one(peer, driver)).device("dut")
-    status, body, headers = device.post(priority=5, validFor=60, **fields)
-    assert status == 422 and headers["Content-Type"].startswith("application/problem+json")
-    assert pointer in [error["pointer"] for error in body["errors"]]
