@@ -4,7 +4,10 @@
  * HTTP/1.1 over http and https. Nothing is taken from the environment (no proxy, no .netrc), no
  * cookies are kept. A redirect is followed at most 3 times, for GET only, and only within the same
  * scheme, host and port; any other is an answer like all others, with its `location`. Compressed
- * answers are asked for by nobody. */
+ * answers are asked for by nobody.
+ *
+ * Devices close idle connections without a word: a request to which not a single byte was answered
+ * over a used connection is sent once more over a new one. */
 #ifndef DERD_IO_HTTP_H
 #define DERD_IO_HTTP_H
 

@@ -92,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(b"", 200, [("X-%d" % i, "v" * 100) for i in range(int(query))])
         elif path == "/long":
             self.raw(b"HTTP/1.1 200 OK\r\nX: " + b"v" * int(query) + b"\r\n\r\n")
+        elif path == "/closing":  # without having said so
+            self.answer(body or b"bye")
+            self.close_connection = True
         elif path == "/silent":
             self.wait_for_end()
         elif path == "/half":

@@ -167,11 +167,17 @@ static inline void peer_start(struct peer *peer, char *const arguments[], int st
     assert_non_null(peer->output);
 }
 
-/* One line of its output, without the line feed. */
-static inline void peer_line(struct peer *peer, char *line, size_t size) {
+/* One line of its output, without the line feed; false when it has ended. */
+static inline bool peer_try_line(struct peer *peer, char *line, size_t size) {
     if (!fgets(line, (int)size, peer->output))
-        fail_msg("the peer ended");
+        return false;
     line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+static inline void peer_line(struct peer *peer, char *line, size_t size) {
+    if (!peer_try_line(peer, line, size))
+        fail_msg("the peer ended");
 }
 
 /* `number`: the signal that ends it, or 0 for one that ends with its input. */

@@ -501,6 +501,26 @@ static void broken_answers_end_with_a_reason_and_the_next_one_works(void **state
     world_close(&world);
 }
 
+static void a_connection_that_was_closed_while_idle_is_made_again(void **state) {
+    (void)state;
+    struct world world;
+    world_open(&world);
+    struct http_client *client = client_to(&world, "http", "127.0.0.1", peer.plain, NULL);
+    for (int i = 0; i < 50; i++) {
+        struct call call = call_to(&world, client, "/closing");
+        if (i % 2) {
+            call.request.method = HTTP_POST;
+            call.request.body = "hello";
+            call.request.body_length = 5;
+        }
+        submit(&call);
+        finish(&call, ERR_OK);
+        assert_string_equal(call.body, i % 2 ? "hello" : "bye");
+    }
+    http_close(client);
+    world_close(&world);
+}
+
 static void redirects_are_followed_to_the_same_host_only(void **state) {
     (void)state;
     struct world world;
@@ -798,6 +818,7 @@ int main(void) {
         cmocka_unit_test(a_certificate_is_trusted_by_authority_or_by_pin_and_else_refused),
         cmocka_unit_test(answers_are_taken_up_to_their_limits),
         cmocka_unit_test(broken_answers_end_with_a_reason_and_the_next_one_works),
+        cmocka_unit_test(a_connection_that_was_closed_while_idle_is_made_again),
         cmocka_unit_test(redirects_are_followed_to_the_same_host_only),
         cmocka_unit_test(each_time_limit_ends_its_request),
         cmocka_unit_test(who_does_not_listen_or_does_not_exist_is_told),
