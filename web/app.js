@@ -1,11 +1,15 @@
-// The page of derd: reads the REST API once a second with the token that the person enters, and
-// shows it in words. It only reads. Everything is written as text, never as markup, and elements
+// The page of derd: follows the event stream of the REST API with the token that the person enters,
+// and shows what it says in words; without a stream it asks each second. It only reads. Everything is written as text, never as markup, and elements
 // are kept and changed in place so that focus and selection survive a refresh.
 'use strict';
 
 const REFRESH_MS = 1000;
 const WHY_MS = 5000; // what is in force, when nothing announces a change
 const INVENTORY_MS = 30000;
+const FOLLOWED_MS = 15000; // between two readings of all while the stream tells what changes
+const SOON_MS = 200; // what changes within is read together
+const HEARTBEAT_S = 3;
+const SILENCE_MS = 10000; // a stream that is silent for longer is broken
 const PATIENCE_MS = 8000;
 const TOKEN_KEY = 'derd.token';
 
@@ -17,6 +21,9 @@ let inventoryAt = 0;
 let clockShift = 0; // host's time minus this machine's, ms
 let lastAnswerAt = 0;
 let timer = 0;
+let refreshing = false;
+let stream = null; // what ends the stream that is followed
+let heardAt = 0; // when the stream said something last; 0: it is not followed
 
 // --- words ------------------------------------------------------------------------------------
 
@@ -294,6 +301,16 @@ function showDevice(view, device) {
   return card;
 }
 
+// Each second, whatever comes: values age.
+function showAges() {
+  const live = lastAnswerAt > 0 && (heardAt > 0 || Date.now() - lastAnswerAt < 3 * REFRESH_MS);
+  for (const view of clusterViews.values()) {
+    for (const card of view.devices.values()) {
+      showValue(card, card.device, live);
+    }
+  }
+}
+
 function forgetGone(views, keep, remove) {
   for (const [id, view] of views) {
     if (!keep.has(id)) {
@@ -383,6 +400,97 @@ function showEntry(refusal) {
   byId('token').focus();
 }
 
+// --- the stream -------------------------------------------------------------------------------
+
+const following = () => heardAt > 0 && Date.now() - heardAt < SILENCE_MS;
+
+function soon() {
+  if (!refreshing) {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, SOON_MS);
+  }
+}
+
+function takeEvent(event) {
+  const view = clusterViews.get(event.clusterId);
+  const card = view && view.devices.get(event.deviceId);
+  if (event.type === 'flexibility' && card) {
+    showDevice(view, event.data);
+    lastAnswerAt = Date.now();
+    return;
+  }
+  if (event.type === 'decision' || event.type === 'constraint') {
+    if (card) {
+      card.seen = '';
+    }
+  } else if (event.type !== 'command') {
+    inventoryAt = 0; // devices, the site, alarms, or a hole: read all again
+  }
+  soon();
+}
+
+function takeFrame(frame) {
+  const data = frame.split('\n').filter((line) => line.startsWith('data: '))
+    .map((line) => line.slice(6)).join('\n');
+  heardAt = Date.now();
+  if (data) {
+    takeEvent(JSON.parse(data));
+  }
+}
+
+// Reads until the stream ends or is silent for too long.
+async function readStream(end) {
+  const answer = await fetch(`/v1/events?heartbeat=${HEARTBEAT_S}`, {
+    headers: { Authorization: `Bearer ${token}` }, cache: 'no-store', signal: end.signal,
+  });
+  if (!answer.ok) {
+    return;
+  }
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const frames = (text + part.value).split('\n\n');
+    text = frames.pop();
+    frames.forEach(takeFrame);
+  }
+}
+
+// One stream at a time; when it ends the page asks each second until the next one.
+async function follow() {
+  if (stream) {
+    return;
+  }
+  const end = new AbortController();
+  const begunAt = Date.now();
+  const watch = setInterval(() => {
+    if (Date.now() - (heardAt || begunAt) > SILENCE_MS) {
+      end.abort();
+    }
+  }, REFRESH_MS);
+  stream = end;
+  try {
+    await readStream(end);
+  } catch (error) {
+    // It broke off: refresh() says whether the host is there.
+  }
+  clearInterval(watch);
+  if (stream === end) {
+    stream = null;
+    heardAt = 0;
+    if (token) {
+      soon();
+    }
+  }
+}
+
+function unfollow() {
+  if (stream) {
+    stream.abort();
+  }
+  stream = null;
+  heardAt = 0;
+}
+
 // Without answers nothing on the page is live, whatever its own end of trust says.
 function showOld() {
   for (const view of clusterViews.values()) {
@@ -394,6 +502,8 @@ function showOld() {
 
 async function refresh() {
   const started = Date.now();
+  clearTimeout(timer);
+  refreshing = true;
   try {
     await readInventory();
     for (const cluster of clusters) {
@@ -402,9 +512,11 @@ async function refresh() {
     lastAnswerAt = Date.now();
     setText(byId('connection'), clusters.length === 0
       ? 'Connected. There are no clusters: the site file declares none.'
-      : 'Connected, refreshed each second.');
+      : `Connected, ${following() ? 'told of each change' : 'refreshed each second'}.`);
+    follow();
   } catch (error) {
     if (error instanceof Refused) {
+      refreshing = false;
       forgetToken(error.message);
       return;
     }
@@ -414,13 +526,16 @@ async function refresh() {
     inventoryAt = 0;
     showOld();
   }
+  refreshing = false;
   if (token) {
-    timer = setTimeout(refresh, Math.max(100, REFRESH_MS - (Date.now() - started)));
+    const pause = following() ? FOLLOWED_MS : REFRESH_MS;
+    timer = setTimeout(refresh, Math.max(100, pause - (Date.now() - started)));
   }
 }
 
 function forgetToken(refusal) {
   clearTimeout(timer);
+  unfollow();
   token = null;
   sessionStorage.removeItem(TOKEN_KEY);
   showEntry(refusal);
@@ -442,6 +557,7 @@ byId('enter').addEventListener('submit', (event) => {
 });
 byId('leave').addEventListener('click', () => forgetToken(''));
 
+setInterval(showAges, REFRESH_MS);
 if (token) {
   begin();
 } else {

@@ -54,6 +54,13 @@ static void make_reset(const struct webhooks *webhooks, const char *why, struct 
     reset->body = reset_body(place, why, reset->queued_at);
 }
 
+/* One whose account was removed is sent nothing more; the root's tokens see it and may delete it.
+ */
+static bool is_owned(const struct webhooks *webhooks, const struct webhook *webhook) {
+    struct account account;
+    return store_account_find(webhooks->settings.store, webhook->account, &account);
+}
+
 /* Whose cluster an event is of now; of one that is gone, whose it was. */
 static bool visible(const struct webhooks *webhooks, const struct directory *directory,
                     const struct webhook *webhook, const struct event *event) {
@@ -119,7 +126,7 @@ static size_t find_takers(struct webhooks *webhooks, const struct directory *dir
     for (size_t i = 0; i < webhooks->count; i++) {
         const struct webhook *webhook = &webhooks->entries[i].webhook;
         if (webhook->enabled && event_filter_passes(&webhook->filter, event) &&
-            visible(webhooks, directory, webhook, event))
+            is_owned(webhooks, webhook) && visible(webhooks, directory, webhook, event))
             memcpy(ids[count++], webhook->id, ID_SIZE);
     }
     pthread_mutex_unlock(&webhooks->lock);
@@ -158,7 +165,8 @@ bool collect_reset(struct webhooks *webhooks, const char *only, const char *why)
     pthread_mutex_lock(&webhooks->lock);
     for (size_t i = 0; i < webhooks->count; i++) {
         const struct webhook *webhook = &webhooks->entries[i].webhook;
-        if (only ? strcmp(webhook->id, only) != 0 : !webhook->enabled)
+        if (!is_owned(webhooks, webhook) ||
+            (only ? strcmp(webhook->id, only) != 0 : !webhook->enabled))
             continue;
         resets[count] = reset;
         memcpy(resets[count++].webhook_id, webhook->id, ID_SIZE);
