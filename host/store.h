@@ -124,7 +124,8 @@ must_check enum err store_account_create(struct store *store, struct account *ac
  * have, 0 for any, and the new one afterwards. ERR_CONFLICT: another revision. ERR_NOT_FOUND: it or
  * the parent is not there. ERR_REFUSED: the parent is itself or below it, or it is the root. */
 must_check enum err store_account_change(struct store *store, struct account *account);
-/* With its tokens. ERR_REFUSED: it has clusters or accounts below it, or is the root. */
+/* With its tokens. ERR_REFUSED: it has clusters, webhooks or accounts below it, or is the
+ * root. */
 must_check enum err store_account_remove(struct store *store, const char *id, int64_t revision);
 /* Makes an account below the root unless there is one of this key. For those that the site file
  * names. */

@@ -224,7 +224,8 @@ static enum err remove_run(struct store *store, struct store_job *job) {
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_ACCOUNT_BUSY,
                         "SELECT 1 FROM accounts WHERE parent = ?1"
-                        " UNION ALL SELECT 1 FROM clusters WHERE account = ?1 LIMIT 1");
+                        " UNION ALL SELECT 1 FROM clusters WHERE account = ?1"
+                        " UNION ALL SELECT 1 FROM webhooks WHERE account = ?1 LIMIT 1");
     if (!statement)
         return ERR_IO;
     result = step(store, statement, bind_text(statement, 1, account.key));

@@ -35,6 +35,9 @@ struct webhook_job {
 
 static enum err put_run(struct store *store, struct store_job *job) {
     const struct webhook_job *put = (const struct webhook_job *)job;
+    enum err known = store_account_known(store, put->account);
+    if (known != ERR_OK)
+        return known;
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_WEBHOOK_PUT,
         "INSERT INTO webhooks (id, account, document, created_at_ms) VALUES (?1, ?2, ?3, ?4)"

@@ -32,7 +32,7 @@ struct delivery {
     char error[DELIVERY_ERROR_SIZE]; /* of the last attempt; "": none */
 };
 
-/* Creates or replaces, by id. */
+/* Creates or replaces, by id. ERR_NOT_FOUND: the account is not there. */
 must_check enum err store_put_webhook(struct store *store, const char *id, const char *account,
                                       const char *document, struct wall created_at);
 /* With its deliveries. */

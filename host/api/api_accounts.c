@@ -10,6 +10,7 @@
 #include "api/precondition.h"
 #include "base/log.h"
 #include "base/schema.h"
+#include "webhooks/webhooks.h"
 
 #define ACCOUNT "/v1/accounts/"
 
@@ -253,6 +254,17 @@ static void add_name(struct buf *names, const char *what, const char *key) {
     buf_format(names, "%sthe %s %s", names->length ? ", " : "", what, key);
 }
 
+static void list_webhooks(const struct exchange *x, const struct account *account,
+                          struct buf *names) {
+    size_t count = 0;
+    struct webhook *webhooks =
+        x->settings->webhooks ? webhooks_list(x->settings->webhooks, &count) : NULL;
+    for (size_t i = 0; webhooks && i < count; i++)
+        if (strcmp(webhooks[i].account, account->key) == 0)
+            add_name(names, "webhook", webhooks[i].id);
+    free(webhooks);
+}
+
 /* What hangs on it, in words; "" when nothing does. */
 static void list_belongings(struct exchange *x, const struct account *account, struct buf *names) {
     struct account *accounts;
@@ -260,6 +272,7 @@ static void list_belongings(struct exchange *x, const struct account *account, s
     for (size_t i = 0; x->directory && i < x->directory->cluster_count; i++)
         if (strcmp(x->directory->clusters[i].account, account->key) == 0)
             add_name(names, "cluster", x->directory->clusters[i].key);
+    list_webhooks(x, account, names);
     if (store_account_list(x->settings->store, &accounts, &count) != ERR_OK)
         return; /* the store looks again */
     for (size_t i = 0; i < count; i++)
@@ -283,7 +296,7 @@ void api_account_delete(struct exchange *x) {
                          "The account still has what belongs to it (%s); delete or move it first.",
                          names.failed   ? "more than can be listed here"
                          : names.length ? buf_string(&names)
-                                        : "clusters or accounts");
+                                        : "clusters, webhooks or accounts");
     else if (err != ERR_OK)
         answer_changed(x, err, &account);
     else {

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "store_kit.h"
+#include "store_webhooks.h"
 
 static struct account made(struct store *store, const char *key, const char *parent) {
     struct account account = {0};
@@ -156,6 +157,11 @@ static void one_that_has_something_stays_and_tokens_go_with_theirs(void **state)
     assert_int_equal(store_account_remove(store, shop.id, 0), ERR_REFUSED);
     assert_true(store_token_check(store, text, &token));
     assert_int_equal(store_remove_thing(store, false, ID_ONE, NULL, NULL), ERR_OK);
+    struct wall at = {1700000000000};
+    assert_int_equal(store_put_webhook(store, ID_TWO, "nobody", "{}", at), ERR_NOT_FOUND);
+    assert_int_equal(store_put_webhook(store, ID_TWO, "shop", "{}", at), ERR_OK);
+    assert_int_equal(store_account_remove(store, shop.id, 0), ERR_REFUSED);
+    assert_int_equal(store_remove_webhook(store, ID_TWO), ERR_OK);
     assert_int_equal(store_account_remove(store, shop.id, 0), ERR_OK);
     assert_false(store_token_check(store, text, &token));
     assert_int_equal(store_account_remove(store, shop.id, 0), ERR_NOT_FOUND);

@@ -199,6 +199,7 @@ static void a_webhook_is_read_back_as_it_was_written(void **state) {
                               .revision = 4};
     char *text = webhook_write(&webhook);
     assert_non_null(text);
+    assert_int_equal(store_account_ensure(store, "north"), ERR_OK);
     assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at), ERR_OK);
     assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at), ERR_OK);
     assert_int_equal(store_load_webhooks(store, load_row, &read), ERR_OK);
