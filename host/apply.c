@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "instance.h"
 #include "machine.h"
+#include "site_access.h"
 #include "wire.h"
 
 #define SITE_SETTLE_MS 200
@@ -207,7 +208,7 @@ void engine_take_policies(struct engine *engine) {
 
 static bool same_device(const struct device *device, const struct site_device *site) {
     return strcmp(device->site.path, site->path) == 0 && json_equal(device->entry, site->entry) &&
-           device->site.observe == site->observe;
+           device->site.observe == site->observe && strcmp(device->site.secret, site->secret) == 0;
 }
 
 static const struct site_policy *find_site_policy(const struct site *site,
@@ -436,7 +437,8 @@ static void site_settled(uv_timer_t *timer) {
     struct site *site = site_load(engine->site_path, &report);
     bool news = !report_empty(&engine->site_problems);
     const char *so = site ? "" : "; the site stays as it was";
-    if (site && engine->file && json_equal(site->tree, engine->file->tree)) {
+    if (site && engine->file && json_equal(site->tree, engine->file->tree) &&
+        !site_secrets_changed(engine->file)) {
         site_free(site);
     } else if (site) {
         news = true;
@@ -459,6 +461,11 @@ static void site_touched(uv_fs_event_t *watch, const char *name, int events, int
     const char *slash = strrchr(engine->site_path, '/');
     (void)events;
     if (status == 0 && (!name || strcmp(name, slash ? slash + 1 : engine->site_path) == 0))
+        uv_timer_start(&engine->site_settle, site_settled, SITE_SETTLE_MS, 0);
+}
+
+void engine_look_at_secrets(struct engine *engine) {
+    if (engine->site_settle.data && site_secrets_changed(engine->file))
         uv_timer_start(&engine->site_settle, site_settled, SITE_SETTLE_MS, 0);
 }
 

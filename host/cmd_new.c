@@ -12,11 +12,12 @@
 #include "paths.h"
 
 static const char help[] =
-    "usage: derd new driver NAME [--to FOLDER]\n"
+    "usage: derd new driver NAME [--link http] [--to FOLDER]\n"
     "       derd new policy NAME [--to FOLDER]\n\n"
     "Writes a commented starting point that passes `derd check`: ./drivers/NAME.lua with its spec\n"
     "./drivers/spec/NAME.lua, or ./policies/NAME.lua. NAME: small letters, digits and _. A file\n"
     "that is there already is left alone.\n\n"
+    "  --link http  a device that speaks HTTP, not Modbus\n"
     "  --to FOLDER  instead of ./drivers or ./policies\n"
     "  --help\n";
 
@@ -87,14 +88,24 @@ static bool name_right(const char *name) {
 }
 
 int cmd_new(int argc, char **argv) {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"to", required_argument, NULL, 't'},
+                                            {"link", required_argument, NULL, 'l'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     const char *folder = NULL;
+    bool http = false;
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (option) {
         case 't':
             folder = optarg;
+            break;
+        case 'l':
+            http = strcmp(optarg, "http") == 0;
+            if (!http && strcmp(optarg, "tcp") != 0) {
+                fputs("derd new: --link takes tcp (Modbus) or http\n", stderr);
+                return 2;
+            }
             break;
         case 'h':
             fputs(help, stdout);
@@ -121,11 +132,12 @@ int cmd_new(int argc, char **argv) {
     if (!folder)
         folder = "./drivers";
     snprintf(spec, sizeof spec, "%s/spec", folder);
-    if (!write_new("driver", name, folder) || !write_new("driver_spec", name, spec))
+    if (!write_new(http ? "driver_http" : "driver", name, folder) ||
+        !write_new(http ? "driver_http_spec" : "driver_spec", name, spec))
         return 1;
     fprintf(stderr,
-            "Now: put your registers in, then `derd check %s/%s.lua` and `derd test "
+            "Now: put your %s in, then `derd check %s/%s.lua` and `derd test "
             "%s/%s.lua`.\n",
-            folder, name, folder, name);
+            http ? "fields" : "registers", folder, name, folder, name);
     return 0;
 }

@@ -10,8 +10,10 @@
 #include "base/log.h"
 #include "commands.h"
 #include "kit/find.h"
+#include "kit/probe_talk.h"
 #include "kit/survey.h"
 #include "library.h"
+#include "wire.h"
 
 static const char help[] =
     "usage: derd probe URL [--unit N | --units A-B]\n\n"
@@ -19,7 +21,8 @@ static const char help[] =
     "(those in ./drivers and those that ship). Prints what was read, best fit first, and the "
     "lines\n"
     "for the site file. Nothing is written to the device.\n\n"
-    "  URL          tcp://HOST:PORT\n"
+    "  URL          tcp://HOST:PORT, or http://HOST, udp://HOST:PORT, line://HOST:PORT,\n"
+    "               mqtt://BROKER/TOPIC: every driver of that kind is tried\n"
     "  --unit N     one unit, 0 to 255 (1)\n"
     "  --units A-B  several units behind a gateway\n"
     "  --help\n\n"
@@ -244,11 +247,13 @@ int cmd_probe(int argc, char **argv) {
         fputs(help, stderr);
         return 2;
     }
-    if (!link_url_valid(argv[optind], why, sizeof why)) {
+    if (!wire_url_valid(argv[optind], why, sizeof why)) {
         fprintf(stderr, "derd probe: %s: %s\n", argv[optind], why);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     log_set_level(LOG_LEVEL_ERROR); /* what the link sees is told here, in its place */
+    if (!wire_is_modbus(wire_kind(argv[optind])))
+        return probe_talk(argv[optind], stdout);
     return probe(argv[optind], first, last);
 }

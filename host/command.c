@@ -241,13 +241,13 @@ void command_looked(struct machine *machine, enum err result, const char *why) {
     if (!machine->runner.looks)
         return;
     machine->runner.looks = machine->runner.busy = false;
-    if (result == ERR_REFUSED) { /* the hook failed: sent, and nobody can see it */
+    if (result != ERR_OK) { /* it was sent, and nobody can see it */
+        bool whole = machine->runner.version == device->command.version;
         runner_idle(machine);
-        device_written(device, false);
-        return;
-    }
-    if (result != ERR_OK) {
-        silent(machine, why);
+        if (whole)
+            device_written(device, false);
+        if (result == ERR_TIMEOUT)
+            machine_failed(machine, result, why);
         return;
     }
     const struct plan *plan = &device->command.wanted;

@@ -138,7 +138,11 @@ static void link_io_compile(struct compile *compile, const json_t *link) {
         }
     io->auth = (enum link_auth)name_find(auths, tree_string(link, "auth", "none"));
     io->local_port = (unsigned)tree_integer(link, "localPort", 0);
-    copy_text(io->line_end, sizeof io->line_end, tree_string(link, "lineEnd", ""));
+    const char *line_end = tree_string(link, "lineEnd", "crlf");
+    copy_text(io->line_end, sizeof io->line_end,
+              strcmp(line_end, "crlf") == 0 ? "\r\n"
+              : strcmp(line_end, "cr") == 0 ? "\r"
+                                            : "\n");
     const json_t *topics = json_object_get(link, "subscribe");
     for (size_t i = 0; i < json_array_size(topics) && i < DRIVER_MAX_TOPICS; i++)
         copy_text(io->topics[io->topic_count++], sizeof io->topics[0],
@@ -147,6 +151,7 @@ static void link_io_compile(struct compile *compile, const json_t *link) {
 
 static bool link_check(const json_t *link, struct report *report) {
     static const char *const auths[] = {"none", "basic", "digest", "bearer", NULL};
+    static const char *const line_ends[] = {"crlf", "lf", "cr", NULL};
     static const struct schema topic = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 63};
     const struct schema kind = {.kind = SCHEMA_ENUM, .one_of = link_kinds};
     static const struct schema base = {.kind = SCHEMA_INTEGER, .minimum = 0, .maximum = 65533};
@@ -195,9 +200,8 @@ static bool link_check(const json_t *link, struct report *report) {
          .maximum = 65535,
          .help = "over udp: where the device answers to"},
         {.key = "lineEnd",
-         .kind = SCHEMA_STRING,
-         .minimum = 1,
-         .maximum = 8,
+         .kind = SCHEMA_ENUM,
+         .one_of = line_ends,
          .help = "over line: behind each line that is sent"},
         {.key = "subscribe",
          .kind = SCHEMA_ARRAY,

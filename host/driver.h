@@ -126,7 +126,7 @@ enum link_auth { LINK_AUTH_NONE, LINK_AUTH_BASIC, LINK_AUTH_DIGEST, LINK_AUTH_BE
 struct driver_io { /* of links that hooks talk over */
     enum link_auth auth;
     unsigned local_port;                /* UDP: ours, 0: any */
-    char line_end[9];                   /* of a line that is sent, "": CR LF */
+    char line_end[3];                   /* of a line that is sent */
     char topics[DRIVER_MAX_TOPICS][64]; /* MQTT: subscribed at once, behind the link's prefix */
     int topic_count;
 };

@@ -9,13 +9,15 @@
 #include "cluster.h"
 #include "device.h"
 #include "instance.h"
+#include "io/io.h"
 #include "machine.h"
 #include "stash.h"
 #include "trial.h"
 #include "wire.h"
 
-#define CLOCK_STEP_MS 2000 /* ARBITRATION section 1 */
-#define FLOOR_EVERY_S 60
+#define CLOCK_STEP_MS   2000 /* ARBITRATION section 1 */
+#define SECRETS_EVERY_S 5
+#define FLOOR_EVERY_S   60
 
 /* --- wires ---------------------------------------------------------------------------------------
  */
@@ -117,6 +119,8 @@ static void second_due(uv_timer_t *timer) {
             device_decide_changed(device);
     }
     announce_second(engine, now);
+    if (engine->seconds % SECRETS_EVERY_S == 0)
+        engine_look_at_secrets(engine);
     if (engine->guard.trials)
         guard_turn_soon(engine); /* a probation may end by time alone */
     if (engine->seconds++ % FLOOR_EVERY_S == 0) {
@@ -295,7 +299,13 @@ struct engine *engine_open(const struct engine_settings *settings, struct report
     engine->started = clock_mono();
     uv_timer_init(&engine->loop, &engine->second);
     engine->second.data = engine;
+    char why[IO_WHY_SIZE];
     bool ok = inbox_open(&engine->inbox, &engine->loop) == ERR_OK;
+    engine->any_local_port = settings->any_local_port;
+    engine->io = io_open(&engine->loop, why, sizeof why);
+    if (!engine->io)
+        report_add(report, "", "%s", why);
+    ok = ok && engine->io;
     ok = ok && load_store(engine, settings, report) && load_inventory(engine, report) &&
          open_library(engine, settings);
     engine->site = NULL;
@@ -353,6 +363,8 @@ void engine_close(struct engine *engine) {
     uv_close((uv_handle_t *)&engine->second, NULL);
     uv_run(&engine->loop, UV_RUN_DEFAULT); /* close callbacks */
     telemetry_close(engine->telemetry);
+    if (engine->io)
+        io_close(engine->io);
     if (engine->store) {
         store_floor(engine, clock_now(&engine->clock));
         store_close(engine->store);

@@ -58,6 +58,7 @@ struct engine_settings {
     const char *shared_folder; /* where the installed drivers/, policies/ and web/ stand */
     int64_t clock_shift_ms;
     struct rehearsal rehearsal;
+    bool any_local_port; /* of derd test: ports that devices answer to are not ours to take */
 };
 
 struct engine {
@@ -80,6 +81,8 @@ struct engine {
     size_t changes_waiting;
     char site_path[512];
     struct report site_problems; /* of the newest site file, when it could not be taken */
+    struct io *io;
+    bool any_local_port;
     struct wire *wires;
     struct machine *machines;
     struct cluster *clusters; /* in the site file's order */
@@ -124,6 +127,7 @@ void engine_take_policies(struct engine *engine);
 bool engine_driver_fits(struct machine *machine, struct generation *generation,
                         int places[DRIVER_MAX_PARTS], struct report *report);
 void engine_watch_site(struct engine *engine);
+void engine_look_at_secrets(struct engine *engine); /* takes the site again when one changed */
 void engine_unwatch_site(struct engine *engine);
 /* Makes and publishes a new directory from what is. */
 void engine_publish_directory(struct engine *engine);

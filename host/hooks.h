@@ -33,6 +33,7 @@ struct reading {
     char texts[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
     char problem[160]; /* with the values; "": none */
     bool impossible;   /* a value was */
+    int64_t age_ms;    /* of all its values, as the hook says */
 };
 must_check enum err reading_begin(struct reading *reading, const struct driver *driver);
 void reading_free(struct reading *reading);

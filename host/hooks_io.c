@@ -12,6 +12,8 @@
 #include "hooks.h"
 #include "machine.h"
 
+#define AGE_MOST_S 86400.0
+
 enum err reading_begin(struct reading *reading, const struct driver *driver) {
     size_t count = (size_t)driver->point_count;
     if (count > reading->room) {
@@ -31,6 +33,7 @@ enum err reading_begin(struct reading *reading, const struct driver *driver) {
     reading->driver = driver;
     reading->problem[0] = '\0';
     reading->impossible = false;
+    reading->age_ms = 0;
     memset(reading->texts, 0, sizeof reading->texts);
     for (size_t i = 0; i < count; i++) {
         reading->values[i] = NAN;
@@ -174,6 +177,10 @@ static void take_read(lua_State *L, int first, int last, void *context) {
         lua_pop(L, 1);
     }
     look_for_strangers(L, reading, first, part);
+    double age_s =
+        last > first && lua_type(L, first + 1) == LUA_TNUMBER ? lua_tonumber(L, first + 1) : 0;
+    if (age_s > 0)
+        reading->age_ms = (int64_t)(fmin(age_s, AGE_MOST_S) * 1000);
     hooks_keep_state(L, task->device);
 }
 

@@ -384,6 +384,8 @@ static void retry_due(uv_timer_t *timer) {
 void machine_heard(struct machine *machine) {
     if (machine->state == MACHINE_AWAY)
         uv_timer_start(&machine->retry, retry_due, 0, 0);
+    else if (machine->state == MACHINE_UP)
+        poll_hook_now(machine);
 }
 
 /* --- the link ------------------------------------------------------------------------------------
@@ -488,6 +490,8 @@ void machine_attach(struct machine *machine, struct device *device) {
     carry_start(device, machine->generation);
     device_renew_card(device);
     device_connect(device, CONNECTION_CONNECTING, "");
+    if (first)
+        clients_begin(machine);
     if (first && !machine->wire->link)
         uv_timer_start(&machine->retry, retry_due, 0, 0);
     else if (first) /* tells when it is up, also if it is */
@@ -523,6 +527,7 @@ void machine_detach(struct machine *machine, struct device *device) {
     poll_forget(machine);
     task_close(machine->task);
     machine->task = NULL;
+    clients_close(machine);
     if (machine->wire->link)
         link_unlisten(machine->wire->link, &machine->listener);
     engine_wire_release(machine->engine, machine->wire);
@@ -559,8 +564,10 @@ void machine_renew(struct machine *machine, struct generation *generation,
     /* What a call is working on goes over when that call has ended; until then nothing of the new
      * generation is called for these devices. */
     machine->carry_due = task_busy(machine->task);
-    if (!machine->carry_due)
+    if (!machine->carry_due) {
         carry_all(machine, generation);
+        clients_close(machine);
+    }
     machine->history = (struct history){0};
     machine->generation = generation_hold(generation);
     if (machine_size(machine) != ERR_OK) {
@@ -577,6 +584,8 @@ void machine_renew(struct machine *machine, struct generation *generation,
             device_renewed(machine->parts[i]);
     if (!give_task(machine))
         log_error(machine_name(machine), "no memory for a task: its hooks are not called");
+    if (!machine->carry_due)
+        clients_begin(machine);
     if (link_is_there(machine))
         machine_arrive(machine);
 }
@@ -603,8 +612,11 @@ void machine_take_late(struct machine *machine, struct device *device) {
 }
 
 void machine_moved_on(struct machine *machine) {
-    if (machine->carry_due)
+    if (machine->carry_due) {
         carry_all(machine, machine->generation);
+        clients_close(machine); /* the new one may open them otherwise */
+        clients_begin(machine);
+    }
     machine->carry_due = false;
     if (machine->state == MACHINE_ARRIVING && link_is_there(machine))
         machine_arrive(machine);

@@ -12,6 +12,7 @@
 #define DERD_MACHINE_H
 
 #include "block.h"
+#include "clients.h"
 #include "engine.h"
 #include "hooks.h"
 #include "probation.h"
@@ -67,6 +68,7 @@ struct machine {
     size_t arrival_block;
     struct transaction arrival;
 
+    struct clients clients;
     struct task *task; /* NULL: no hook of its driver waits */
     struct reading reading;
     struct {                      /* one round of hooks.read over its parts */
@@ -75,6 +77,7 @@ struct machine {
         bool all;                 /* everything with a period is */
         bool again;               /* from the first part, once the call under way has ended */
         int part;                 /* the one that is next */
+        int64_t heard_ms;         /* of the loop's clock: the last that the device brought about */
         struct poll_group *group; /* of the machine, NULL: nothing is polled so */
     } round;
     bool carry_due; /* a task of the generation before still runs: state goes over after it */
@@ -144,6 +147,8 @@ void poll_group_done(struct poll_group *group);
 /* poll_hook.c */
 bool poll_hook_used(const struct machine *machine, int64_t *period_ms); /* 0: only once */
 void poll_hook_begin(struct machine *machine, bool arriving, bool all);
+/* The device has said something by itself: it is read now, if nothing is under way. */
+void poll_hook_now(struct machine *machine);
 void poll_hook_stop(struct machine *machine);
 /* The task is free: what waits for it goes on, a command first. */
 void poll_hook_turn(struct machine *machine);

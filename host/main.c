@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "commands.h"
+#include "driver.h"
 
 static const struct {
     const char *name;
@@ -47,7 +48,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        puts("derd " DERD_VERSION);
+        printf("derd %s (drivers: api = %d)\n", DERD_VERSION, DRIVER_API);
         return 0;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

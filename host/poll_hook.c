@@ -15,6 +15,8 @@
 #include "hooks.h"
 #include "machine.h"
 
+#define HEARD_LEAST_MS 250 /* between two rounds that a device brings about */
+
 static void next_part(struct machine *machine);
 
 static bool part_used(const struct machine *machine, int part) {
@@ -83,6 +85,9 @@ static void take_text(struct machine *machine, const struct reading *reading,
 static void take(struct machine *machine, struct device *device) {
     struct reading *reading = &machine->reading;
     struct now now = clock_now(&machine->engine->clock);
+    /* What a device has said before is as old as when it said it. */
+    now.mono.ms -= now.mono.ms > reading->age_ms ? reading->age_ms : now.mono.ms - 1;
+    now.wall.ms -= reading->age_ms;
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];
         if (!reading->given[i] && !reading->due[i])
@@ -215,6 +220,16 @@ void poll_hook_begin(struct machine *machine, bool arriving, bool all) {
     machine->round.again = task_busy(machine->task) && machine->task->over == part_read;
     if (!task_busy(machine->task))
         next_part(machine);
+}
+
+void poll_hook_now(struct machine *machine) {
+    struct poll_group *group = machine->round.group;
+    int64_t now_ms = (int64_t)uv_now(&machine->engine->loop);
+    if (!group || group->busy || now_ms - machine->round.heard_ms < HEARD_LEAST_MS)
+        return;
+    machine->round.heard_ms = now_ms;
+    group->busy = true;
+    poll_hook_begin(machine, false, true);
 }
 
 void poll_hook_stop(struct machine *machine) {

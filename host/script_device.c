@@ -15,7 +15,11 @@
 static const struct room {
     const char *name;
     const luaL_Reg *functions;
-} rooms[] = {{"modbus", script_modbus}};
+} rooms[] = {{"modbus", script_modbus},
+             {"http", script_http},
+             {"udp", script_udp},
+             {"line", script_line},
+             {"mqtt", script_mqtt}};
 #define ROOM_COUNT (sizeof rooms / sizeof rooms[0])
 
 /* now(): seconds since 1970, by the host's clock. */

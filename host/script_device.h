@@ -17,6 +17,10 @@ void script_device_push(lua_State *L);
 
 extern const luaL_Reg script_json[];   /* script_json.c */
 extern const luaL_Reg script_modbus[]; /* script_modbus.c */
+extern const luaL_Reg script_http[];   /* script_http.c */
+extern const luaL_Reg script_udp[];    /* script_udp.c */
+extern const luaL_Reg script_line[];   /* script_line.c */
+extern const luaL_Reg script_mqtt[];   /* script_mqtt.c */
 
 /* The text of the value at `index`, to be freed; NULL with a sentence in `why`. Never raises. */
 char *script_dump_json(lua_State *L, int index, char *why, size_t why_size);

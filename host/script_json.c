@@ -7,8 +7,8 @@
 #include "base/luadata.h"
 #include "script_device.h"
 
-#define TEXT_MAXIMUM (1U << 20)
-#define PRECISION    15 /* 16.1 stays 16.1 */
+#define TEXT_MAXIMUM (256U << 10) /* what an answer may have */
+#define PRECISION    15           /* 16.1 stays 16.1 */
 
 static int free_tree(lua_State *L) {
     json_t **box = lua_touserdata(L, 1);

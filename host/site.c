@@ -12,6 +12,7 @@
 #include "io/reach.h"
 #include "link.h"
 #include "rtu_settings.h"
+#include "site_access.h"
 #include "wire.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
@@ -88,6 +89,8 @@ static const struct schema fallback_fields[] = {
 
 static const struct schema any_item = {.kind = SCHEMA_ANY};
 
+static const struct schema reach_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 300};
+
 static const struct schema device_fields[] = {
     {.key = "key",
      .kind = SCHEMA_STRING,
@@ -125,6 +128,16 @@ static const struct schema device_fields[] = {
      .minimum = 1,
      .maximum = IDENTITY_SIZE - 1,
      .help = "the one device that may answer here"},
+    {.key = "username", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 63},
+    {.key = "password", .kind = SCHEMA_ANY},
+    {.key = "caFile", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 400},
+    {.key = "pinnedKey", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 59},
+    {.key = "reach",
+     .kind = SCHEMA_ARRAY,
+     .minimum = 1,
+     .maximum = SITE_MAX_REACH,
+     .item = &reach_item,
+     .help = "what its hooks may talk to beside it"},
     {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
     {.key = "phases", .kind = SCHEMA_INTEGER, .minimum = 1, .maximum = 3},
     {.key = "shareRank",
@@ -446,7 +459,7 @@ static void check_permanent(const struct site_cluster *cluster, const char *wher
 }
 
 static void read_cluster(const json_t *entry, struct site_cluster *cluster, size_t index,
-                         struct report *report) {
+                         const char *folder, struct report *report) {
     char where[64];
     snprintf(where, sizeof where, "clusters[%zu]", index + 1);
     copy_text(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
@@ -468,6 +481,7 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
         snprintf(cluster->devices[i].where, sizeof cluster->devices[i].where, "%s.devices[%zu]",
                  where, i + 1);
         read_device(json_array_get(devices, i), cluster, &cluster->devices[i], report);
+        site_read_access(json_array_get(devices, i), folder, &cluster->devices[i], report);
     }
     for (size_t i = 0; i < cluster->policy_count; i++) {
         snprintf(cluster->policies[i].where, sizeof cluster->policies[i].where, "%s.policies[%zu]",
@@ -556,7 +570,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;
     for (size_t i = 0; i < site->cluster_count; i++) {
-        read_cluster(json_array_get(clusters, i), &site->clusters[i], i, report);
+        read_cluster(json_array_get(clusters, i), &site->clusters[i], i, folder, report);
         for (size_t j = 0; j < i; j++)
             if (site->clusters[i].key[0] &&
                 strcmp(site->clusters[i].key, site->clusters[j].key) == 0) {
@@ -585,7 +599,11 @@ struct site *site_load(const char *path, struct report *report) {
     const char *slash = strrchr(path, '/');
     json_t *tree = luadata_load(slash ? slash + 1 : path, text, length, report);
     free(text);
-    return tree ? site_parse(tree, dirname(copy), report) : NULL;
+    struct site *site = tree ? site_parse(tree, dirname(copy), report) : NULL;
+    if (!site || site_secrets_right(site, report))
+        return site;
+    site_free(site);
+    return NULL;
 }
 
 void site_free(struct site *site) {

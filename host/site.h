@@ -19,6 +19,8 @@
 #define SITE_PATH_SIZE    (2 * KEY_SIZE)
 #define GRID_ROLE         "grid"
 #define SITE_FILE_MAXIMUM (4U << 20)
+#define SITE_SECRET_SIZE  512
+#define SITE_MAX_REACH    8
 
 struct site_device {
     char key[KEY_SIZE];
@@ -43,6 +45,13 @@ struct site_device {
     int phases_of_site[3]; /* its L1, L2, L3 hang on these of the site: 0, 1, 2 */
     bool has_fallback;
     struct wish_fallback fallback;
+    char username[64];
+    char password_file[512];           /* whole path, "": none */
+    char secret[SITE_SECRET_SIZE];     /* what stands in it; never shown */
+    char secret_problem[160];          /* why it could not be read, "": it was */
+    char ca_file[512], pinned_key[60]; /* of TLS, "": none */
+    const char *reach[SITE_MAX_REACH]; /* what its hooks may talk to beside it; borrowed */
+    size_t reach_count;
     const json_t *parameters; /* borrowed from the tree, or NULL */
     const json_t *entry;      /* the whole entry, to see whether it changed */
 };

@@ -221,6 +221,15 @@ int task_fail(lua_State *L, struct task *task, const char *why) {
     return task_push_failure(L, task);
 }
 
+int64_t task_timeout(lua_State *L, const struct task *task, int index, const char *function) {
+    if (lua_isnoneornil(L, index))
+        return task->generation->driver->timeout_ms;
+    double seconds = luaL_checknumber(L, index);
+    if (!(seconds >= 0.001 && seconds <= TASK_WALL_MAX_MS / 1000))
+        luaL_error(L, "%s: a time-out is within 0.001 and %d s", function, TASK_WALL_MAX_MS / 1000);
+    return (int64_t)(seconds * 1000);
+}
+
 /* --- sleep ---------------------------------------------------------------------------------------
  */
 

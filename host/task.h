@@ -20,6 +20,10 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "io/http.h"
+#include "io/line.h"
+#include "io/mqtt.h"
+#include "io/udp.h"
 #include "library.h"
 #include "link.h"
 #include "script.h"
@@ -69,6 +73,10 @@ struct task {
     char why[TASK_WHY_SIZE];
     union {
         struct transaction transaction;
+        struct http_request http;
+        struct udp_exchange udp;
+        struct line_exchange line;
+        struct mqtt_publication mqtt;
     } operation;
     struct point asked; /* dev.modbus: how the value stands in its registers */
     const void *answer; /* of the operation that is over, while it is taken */
@@ -100,6 +108,8 @@ void task_resume(struct task *task, enum err result, const char *why, const void
 int task_push_failure(lua_State *L, struct task *task);
 /* The same for one that could not even begin. */
 int task_fail(lua_State *L, struct task *task, const char *why);
+/* The seconds at `index`, or the driver's time-out, in ms. */
+int64_t task_timeout(lua_State *L, const struct task *task, int index, const char *function);
 int task_sleep(lua_State *L); /* the function sleep(seconds) of scripts */
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/luadata.h"
 #include "kit/mirror.h"
+#include "kit/spec.h"
 #include "machine.h"
 
 #define TICK_MS        2
@@ -38,6 +39,25 @@ static bool write_site(const struct bench *bench, const struct driver *driver,
                        const json_t *parameters) {
     struct buf lua;
     char path[128];
+    char link[64];
+    switch (bench->kind) {
+    case LINK_HTTP:
+        snprintf(link, sizeof link, "http://127.0.0.1:%u", bench->port);
+        break;
+    case LINK_UDP:
+        snprintf(link, sizeof link, "udp://127.0.0.1:%u", bench->port);
+        break;
+    case LINK_LINE:
+        snprintf(link, sizeof link, "line://127.0.0.1:%u", bench->port);
+        break;
+    case LINK_MQTT:
+        snprintf(link, sizeof link, "mqtt://127.0.0.1:%u/kit", bench->port);
+        break;
+    case LINK_TCP:
+    case LINK_SERIAL:
+    case LINK_KIND_COUNT:
+        snprintf(link, sizeof link, "tcp://127.0.0.1:%u", bench->port);
+    }
     buf_init(&lua, 16384);
     buf_format(&lua,
                "return { store = { directory = \"%s/store\" }, clusters = { { key = \"bench\", "
@@ -45,8 +65,8 @@ static bool write_site(const struct bench *bench, const struct driver *driver,
                bench->folder);
     for (int i = 0; i < driver->part_count; i++) {
         const char *part = driver->parts[i].name;
-        buf_format(&lua, "{ key = \"%s\", driver = \"%s\", link = \"tcp://127.0.0.1:%u\", unit = 1",
-                   part[0] ? part : "device", driver->name, bench->port);
+        buf_format(&lua, "{ key = \"%s\", driver = \"%s\", link = \"%s\", unit = 1",
+                   part[0] ? part : "device", driver->name, link);
         if (part[0])
             buf_format(&lua, ", as = \"%s\"", part);
         if (parameters)
@@ -88,21 +108,29 @@ static void tick(uv_timer_t *timer) {
 }
 
 bool bench_open(struct bench *bench, const char *path, const struct driver *driver,
-                const json_t *parameters, const struct registers *registers,
+                const json_t *parameters, const struct registers *registers, const json_t *answers,
                 struct report *report) {
-    *bench = (struct bench){0};
-    bench->peer = peer_start(&bench->port);
-    if (!bench->peer) {
+    *bench = (struct bench){.kind = spec_kind(driver)};
+    if (bench->kind == LINK_TCP)
+        bench->peer = peer_start(&bench->port);
+    else
+        bench->talk = talk_start(bench->kind, &bench->port);
+    if (!bench->peer && !bench->talk) {
         report_add(report, "127.0.0.1", "the simulated device cannot listen: %s", strerror(errno));
         return false;
     }
-    peer_serve(bench->peer, registers);
-    peer_react(bench->peer, mirror_follow, driver);
+    if (bench->talk) {
+        talk_serve(bench->talk, answers);
+    } else {
+        peer_serve(bench->peer, registers);
+        peer_react(bench->peer, mirror_follow, driver);
+    }
     if (!make_folder(bench, path, driver, parameters, report))
         return false;
     char site[96];
     snprintf(site, sizeof site, "%s/site.lua", bench->folder);
-    const struct engine_settings settings = {.site_path = site, .shared_folder = bench->folder};
+    const struct engine_settings settings = {
+        .site_path = site, .shared_folder = bench->folder, .any_local_port = true};
     bench->engine = engine_open(&settings, report);
     if (!bench->engine)
         return false;
@@ -128,10 +156,16 @@ void bench_close(struct bench *bench) {
         uv_close((uv_handle_t *)&bench->tick, NULL);
     if (bench->engine)
         engine_close(bench->engine);
-    peer_stop(bench->peer);
+    if (bench->peer)
+        peer_stop(bench->peer);
+    talk_stop(bench->talk);
     if (bench->folder[0])
         nftw(bench->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     *bench = (struct bench){0};
+}
+
+uint64_t bench_requests(const struct bench *bench) {
+    return bench->talk ? talk_requests(bench->talk) : peer_requests(bench->peer);
 }
 
 struct machine *bench_machine(const struct bench *bench) {
@@ -170,7 +204,7 @@ static bool polled(struct bench *bench, void *context) {
     for (size_t i = 0; i < machine->group_count; i++)
         if (machine->groups[i]->busy)
             return false;
-    return machine->runner.device == NULL;
+    return machine->runner.device == NULL && !task_busy(machine->task);
 }
 
 bool bench_poll(struct bench *bench) {

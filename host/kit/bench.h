@@ -11,12 +11,15 @@
 #include "device.h"
 #include "kit/peer.h"
 #include "kit/registers.h"
+#include "kit/talk.h"
 
 #define BENCH_PATIENCE_MS 30000 /* the end of hope, never a measure */
 
 struct bench {
     struct engine *engine;
-    struct peer *peer;
+    struct peer *peer; /* of Modbus, or */
+    struct talk *talk;
+    enum link_kind kind;
     uint16_t port;
     char folder[64];
     char driver_path[160]; /* the copy */
@@ -24,10 +27,13 @@ struct bench {
     bool ticking;
 };
 
-/* Opens an engine on the driver file at `path` against `registers`. `parameters`: what the site
- * sets of it, or NULL. False with mistakes; close it in any case. */
+/* Opens an engine on the driver file at `path` against `registers`, or, of a driver that speaks
+ * otherwise, `answers`. `parameters`: what the site sets of it, or NULL. False with mistakes; close
+ * it in any case. */
 bool bench_open(struct bench *bench, const char *path, const struct driver *driver,
-                const json_t *parameters, const struct registers *registers, struct report *report);
+                const json_t *parameters, const struct registers *registers, const json_t *answers,
+                struct report *report);
+uint64_t bench_requests(const struct bench *bench);
 void bench_close(struct bench *bench);
 
 /* Lets the loop run until `look` says true; false when patience ends. */

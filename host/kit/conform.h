@@ -18,8 +18,10 @@ struct conform {
     const char *path;
     struct generation *generation;
     const struct driver *driver;
-    struct spec spec; /* of the author; tree NULL: none */
-    bool *covered;    /* one for each point: a literal expects its value */
+    struct spec spec;   /* of the author; tree NULL: none */
+    json_t *parameters; /* of that fixture, or NULL */
+    json_t *answers;    /* of its first fixture that has some, or NULL */
+    bool *covered;      /* one for each point: a literal expects its value */
     FILE *out;
     bool quiet;
     int polls; /* of the memory check */
@@ -48,18 +50,22 @@ int conform_run(const struct conform_settings *settings);
 void conform_begin(struct conform *conform, const char *format, ...) printf_like(2, 3);
 void conform_problem(struct conform *conform, const char *format, ...) printf_like(2, 3);
 void conform_end(struct conform *conform);
-/* Opens the bench and waits until the device is online and was read; false with a problem. */
+/* Opens the bench and waits until the device is online and was read; false with a problem. A driver
+ * that does not speak Modbus is given conform->answers. */
 bool conform_bench(struct conform *conform, struct bench *bench, const json_t *parameters,
                    const struct registers *registers);
 /* Nothing has raised and no published value is impossible. */
 void conform_look(struct conform *conform, struct bench *bench);
 /* A whole image of plausible values, and the parameters that have no default. */
 struct registers *conform_image(const struct conform *conform, struct mirror_chain *chain);
-json_t *conform_parameters(const struct driver *driver);
+json_t *conform_parameters(const struct conform *conform);
 
 void conform_images(struct conform *conform);   /* conform_images.c */
 void conform_controls(struct conform *conform); /* conform_controls.c */
-void conform_faults(struct conform *conform);   /* conform_faults.c */
+void conform_talk(struct conform *conform);     /* conform_talk.c: drivers without registers */
+bool conform_gone(struct bench *bench, void *context);
+bool conform_back(struct bench *bench, void *since);
+void conform_faults(struct conform *conform); /* conform_faults.c */
 void conform_reload(struct conform *conform);
 void conform_memory(struct conform *conform);
 void conform_spec(struct conform *conform, const struct spec *spec); /* conform_spec.c */

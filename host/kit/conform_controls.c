@@ -116,7 +116,7 @@ static struct device *device_of_part(const struct bench *bench, int part) {
 
 static void run_part(struct conform *conform, const struct registers *registers, int part) {
     const struct driver_part *own = &conform->driver->parts[part];
-    json_t *parameters = conform_parameters(conform->driver);
+    json_t *parameters = conform_parameters(conform);
     for (int i = 0; i < CONTROL_CASE_COUNT; i++) {
         if (own->control.write_count[i] == 0)
             continue;

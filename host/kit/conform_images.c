@@ -71,7 +71,7 @@ static void run_image(struct conform *conform, const struct mirror_chain *chain,
                       enum mirror_fill fill, int marker) {
     struct bench bench = {0};
     struct registers *registers = registers_new();
-    json_t *parameters = conform_parameters(conform->driver);
+    json_t *parameters = conform_parameters(conform);
     if (registers) {
         mirror_chain_put(chain, true, registers);
         mirror_fill(conform->driver, chain, fill, marker, registers);

@@ -1,6 +1,7 @@
 /* The author's spec: what stands in registers and what it means, in literals from the manual. Each
  * point that is published needs at least one. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/luadata.h"
@@ -26,11 +27,21 @@ static int item_of(const struct bench *bench, const struct device *device, const
     return -1;
 }
 
+/* The value point of that name; -1: none. */
+static int value_of(const struct bench *bench, const struct device *device, const char *name) {
+    const struct driver *driver = machine_driver(bench_machine(bench));
+    for (int i = 0; i < driver->point_count; i++)
+        if (reading_has(&driver->points[i], device->part) &&
+            strcmp(driver->points[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
 /* "register 52, raw 0x4491 0xF000", from what the simulated device holds. */
 static void say_raw(const struct bench *bench, int item, char *text, size_t size) {
     const struct machine *machine = bench_machine(bench);
     if (item < 0) {
-        snprintf(text, size, "no register, of a hook");
+        snprintf(text, size, "of a hook");
         return;
     }
     const struct block_item *at = &machine->plan.items[item];
@@ -83,7 +94,8 @@ static void check_value(struct conform *conform, struct bench *bench, const stru
         conform_problem(conform, "%s: there is no such point", name);
         return;
     }
-    if (own && item < 0) {
+    int value_point = item < 0 ? value_of(bench, device, name) : -1;
+    if (own && item < 0 && value_point < 0) {
         conform_problem(conform, "%s: the driver does not read such a point here", name);
         return;
     }
@@ -95,13 +107,15 @@ static void check_value(struct conform *conform, struct bench *bench, const stru
                     : json_is_string(expected) && strcmp(json_string_value(expected), text) == 0;
         snprintf(got, sizeof got, text[0] ? "\"%.90s\"" : "unknown%s", text);
     } else {
-        int index = item < 0 ? -1 : machine->plan.items[item].point;
+        int index = item < 0 ? value_point : machine->plan.items[item].point;
         double value = own ? machine->values[index] : device->values[id];
         right = number_right(own ? POINT_NONE : (int)id, expected, value);
         say_value(own ? POINT_NONE : (int)id, value, got, sizeof got);
     }
     if (item >= 0 && !json_is_false(expected))
         conform->covered[machine->plan.items[item].point] = true;
+    if (value_point >= 0 && !json_is_false(expected))
+        conform->covered[value_point] = true;
     if (right)
         return;
     say_raw(bench, item, raw, sizeof raw);
@@ -173,7 +187,65 @@ static void check_write(struct conform *conform, struct bench *bench, const stru
             (long long)json_integer_value(json_array_get(row, json_array_size(row) - 1)));
 }
 
-static void run_order(struct conform *conform, struct bench *bench, const json_t *order) {
+/* --- what is sent --------------------------------------------------------------------------------
+ */
+
+static bool same_text(const json_t *due, const json_t *got) {
+    if (!due)
+        return true;
+    if (json_is_string(due))
+        return json_equal(due, got);
+    json_t *said = json_loads(json_string_value(got), JSON_DECODE_ANY, NULL);
+    char *one = json_dumps(due, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
+    char *other = json_dumps(said, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
+    bool same = one && other && strcmp(one, other) == 0;
+    json_decref(said);
+    free(one);
+    free(other);
+    return same;
+}
+
+/* Whether `message` is one that the device gets anyway, from polls. */
+static bool asked_anyway(const json_t *before, const json_t *message) {
+    size_t i;
+    const json_t *other;
+    json_array_foreach((json_t *)before, i, other) {
+        if (json_equal(other, message))
+            return true;
+    }
+    return false;
+}
+
+/* What the device got during an order, without what it gets anyway, against the spec. */
+static void check_sent(struct conform *conform, const json_t *idle, const json_t *since,
+                       const json_t *sent) {
+    size_t i, next = 0;
+    const json_t *message;
+    json_array_foreach((json_t *)since, i, message) {
+        if (asked_anyway(idle, message) || next > json_array_size(sent))
+            continue;
+        const json_t *due = json_array_get(sent, next++);
+        const json_t *what = json_is_array(due) ? json_array_get(due, 0) : due;
+        const json_t *body = json_is_array(due) ? json_array_get(due, 1) : NULL;
+        const char *got = json_string_value(json_array_get(message, 0));
+        const char *text = json_string_value(json_array_get(message, 1));
+        if (!due)
+            conform_problem(conform, "\"%s\" %s was sent too, which no row of `sent` says", got,
+                            text);
+        else if (!json_equal(what, json_array_get(message, 0)) ||
+                 !same_text(body, json_array_get(message, 1)))
+            conform_problem(conform, "sent \"%s\" %s, expected \"%s\"", got, text,
+                            json_string_value(what) ? json_string_value(what) : "?");
+    }
+    for (; next < json_array_size(sent); next++) {
+        const json_t *due = json_array_get(sent, next);
+        const char *what = json_string_value(json_is_array(due) ? json_array_get(due, 0) : due);
+        conform_problem(conform, "\"%s\" was not sent", what ? what : "?");
+    }
+}
+
+static void run_order(struct conform *conform, struct bench *bench, const json_t *order,
+                      const json_t *idle) {
     const char *part = json_string_value(json_object_get(order, "part"));
     struct device *device = device_of(bench, part ? part : "");
     struct wish wish = {.on_conflict = ON_CONFLICT_CLAMP};
@@ -189,11 +261,18 @@ static void run_order(struct conform *conform, struct bench *bench, const json_t
     }
     device_forget_told(device);
     device->command.state = COMMAND_NONE;
+    size_t before = bench->talk ? (size_t)talk_requests(bench->talk) : 0;
     if (!bench_constrain(bench, device, &wish) ||
         !bench_until(bench, told, device, BENCH_PATIENCE_MS) ||
         device->command.state == COMMAND_REJECTED || device->command.state == COMMAND_UNSUPPORTED) {
         conform_problem(conform, "the command stays %s: %s",
                         command_state_name(device->command.state), device->command.text);
+        return;
+    }
+    if (bench->talk) {
+        json_t *since = talk_heard(bench->talk, before);
+        check_sent(conform, idle, since, json_object_get(order, "sent"));
+        json_decref(since);
         return;
     }
     const struct plan *plan = &device->command.sent;
@@ -216,6 +295,9 @@ static void run_fixture(struct conform *conform, const json_t *fixture, const ch
     const json_t *orders = json_object_get(fixture, "orders");
     report_init(&report);
     conform_begin(conform, "%.120s: values as expected, nothing impossible", name);
+    json_t *kept = conform->answers;
+    if (kept)
+        conform->answers = spec_answers(fixture, spec_kind(conform->driver));
     bool ok = registers && spec_registers(fixture, conform->driver, &chain, registers, &report);
     for (size_t i = 0; i < report.count; i++)
         conform_problem(conform, "%s: %s", report.items[i].where, report.items[i].text);
@@ -227,13 +309,18 @@ static void run_fixture(struct conform *conform, const json_t *fixture, const ch
             check_expected(conform, &bench, expect);
     }
     conform_end(conform);
+    json_t *idle = bench.talk ? talk_heard(bench.talk, 0) : NULL; /* what polls ask */
     for (size_t i = 0; ok && i < json_array_size(orders); i++) {
         conform_begin(conform, "%.120s: order %zu writes what the manual says", name, i + 1);
-        run_order(conform, &bench, json_array_get(orders, i));
+        run_order(conform, &bench, json_array_get(orders, i), idle);
         conform_end(conform);
     }
+    json_decref(idle);
     bench_close(&bench);
     registers_free(registers);
+    if (kept)
+        json_decref(conform->answers);
+    conform->answers = kept;
 }
 
 void conform_spec(struct conform *conform, const struct spec *spec) {
@@ -257,6 +344,11 @@ void conform_coverage(struct conform *conform) {
             continue;
         if (point->model_count)
             snprintf(model, sizeof model, " of model %u", point->models[0]);
+        if (point->kind == REGISTER_VALUE) {
+            conform_problem(conform, "%s%s%s: no fixture expects a value of it", part,
+                            part[0] ? "." : "", point->name);
+            continue;
+        }
         conform_problem(conform, "%s%s%s at register %u%s: no fixture expects a value of it", part,
                         part[0] ? "." : "", point->name, point->address, model);
     }

@@ -18,10 +18,15 @@ static const struct schema order_fields[] = {
     {.key = "maxActivePower", .kind = SCHEMA_INTEGER, .help = "W"},
     {.key = "writes",
      .kind = SCHEMA_ARRAY,
-     .required = true,
      .item = &write_item,
      .minimum = 1,
      .maximum = CONTROL_MAX_WRITES},
+    {.key = "sent",
+     .kind = SCHEMA_ARRAY,
+     .item = &any,
+     .minimum = 1,
+     .maximum = 64,
+     .help = "texts, or { what, body or payload }"},
     {0},
 };
 static const struct schema order_item = {.kind = SCHEMA_OBJECT, .fields = order_fields};
@@ -30,7 +35,10 @@ static const struct schema order_item = {.kind = SCHEMA_OBJECT, .fields = order_
     {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 120},                          \
         {.key = "source", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 400},                    \
         {.key = "registers", .kind = SCHEMA_MAP, .item = &any},                                    \
-        {.key = "models", .kind = SCHEMA_ANY},                                                     \
+        {.key = "http", .kind = SCHEMA_MAP, .item = &any},                                         \
+        {.key = "udp", .kind = SCHEMA_MAP, .item = &any},                                          \
+        {.key = "line", .kind = SCHEMA_MAP, .item = &any},                                         \
+        {.key = "mqtt", .kind = SCHEMA_MAP, .item = &any}, {.key = "models", .kind = SCHEMA_ANY},  \
         {.key = "parameters", .kind = SCHEMA_MAP, .item = &any},                                   \
         {.key = "expect", .kind = SCHEMA_MAP, .item = &any}, {                                     \
         .key = "orders", .kind = SCHEMA_ARRAY, .item = &order_item                                 \
@@ -141,4 +149,46 @@ bool spec_registers(const json_t *fixture, const struct driver *driver, struct m
     bool ok = !models || take_models(models, driver, chain, registers, report);
     const json_t *plain = json_object_get(fixture, "registers");
     return (!plain || registers_take(registers, plain, "registers", report)) && ok;
+}
+
+enum link_kind spec_kind(const struct driver *driver) {
+    for (int kind = LINK_HTTP; kind < LINK_KIND_COUNT; kind++)
+        if (driver->links & 1U << kind)
+            return (enum link_kind)kind;
+    return LINK_TCP;
+}
+
+/* A text as it is; a table as JSON. New reference. */
+static json_t *text_of(const json_t *value) {
+    if (json_is_string(value))
+        return json_incref((json_t *)value);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    json_t *made = json_string(text ? text : "");
+    free(text);
+    return made;
+}
+
+static json_t *http_answer(const json_t *value) {
+    const json_t *body = json_object_get(value, "body"), *status = json_object_get(value, "status");
+    const json_t *type = json_object_get(value, "type");
+    size_t known = (body ? 1U : 0U) + (json_is_integer(status) ? 1U : 0U) + (type ? 1U : 0U);
+    bool whole = json_is_object(value) && (body || json_is_integer(status)) &&
+                 known == json_object_size(value);
+    json_t *answer = json_object();
+    if (whole && status)
+        json_object_set(answer, "status", (json_t *)status);
+    if (whole && type)
+        json_object_set(answer, "type", (json_t *)type);
+    if (!whole || body)
+        json_object_set_new(answer, "body", text_of(whole ? body : value));
+    return answer;
+}
+
+json_t *spec_answers(const json_t *fixture, enum link_kind kind) {
+    json_t *answers = json_object(), *value;
+    const char *key;
+    json_object_foreach(json_object_get(fixture, link_kind_names()[kind]), key, value) {
+        json_object_set_new(answers, key, kind == LINK_HTTP ? http_answer(value) : text_of(value));
+    }
+    return answers;
 }

@@ -10,6 +10,17 @@
  *         expect = { activePower = 1167.5, state = false } } } -- false: unknown
  *   }
  *
+ * Drivers that speak otherwise have answers in place of registers:
+ *
+ *       http = { ["GET /status"] = { power = 5 },                 -- JSON; or a text; or
+ *                ["POST /set"] = { status = 400, body = "no" } },
+ *       udp = { ["report 2"] = "...", ["curr *"] = "TCH-OK" }, line = { ["P?"] = "5" },
+ *       mqtt = { ["kit/power"] = "5", ["tele/kit/SENSOR"] = { power = 5 } },  -- the link's is
+ * "kit"
+ *
+ * and their orders say what is sent beside what is asked anyway: `sent` = { "curr 6000" }, for HTTP
+ * and MQTT { { "POST /set", body }, { topic, payload } }; a table is compared as JSON.
+ *
  * With parts, `expect` has one table for each part. `orders` say what a constraint writes: { part,
  * activePower, minActivePower, maxActivePower, writes = { { address, words... }, ... } }; with
  * `model = N` an address counts from that model's ID. A recording has the fixture's fields at its
@@ -39,5 +50,10 @@ void spec_free(struct spec *spec);
  */
 bool spec_registers(const json_t *fixture, const struct driver *driver, struct mirror_chain *chain,
                     struct registers *registers, struct report *report);
+
+/* How the simulated device of this driver speaks: LINK_TCP is registers. */
+enum link_kind spec_kind(const struct driver *driver);
+/* The answers of a fixture for the simulated device of that kind (kit/talk.h); new reference. */
+json_t *spec_answers(const json_t *fixture, enum link_kind kind);
 
 #endif

@@ -203,7 +203,7 @@ def test_probe_says_what_is_in_the_way(peer):
     assert silent.returncode == 1 and "no answer in time" in silent.stderr
     absent = derd("probe", url(peer), "--unit", "9", cwd=ROOT)
     assert absent.returncode == 1 and "no such unit" in absent.stderr
-    assert derd("probe", "http://x").returncode == 2
+    assert derd("probe", "gopher://x").returncode == 2
     assert derd("probe", url(peer), "--units", "9-1").returncode == 2
 
 
