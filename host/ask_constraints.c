@@ -54,10 +54,12 @@ static struct door target_door(const struct ask *ask, const struct target *targe
 }
 
 static void target_decide(const struct target *target) {
-    if (target->device)
+    if (target->device) {
         device_decide_changed(target->device);
-    else
+        cluster_settle(target->device); /* the answer shows what it gets, not what it had */
+    } else {
         cluster_decide_changed(target->cluster);
+    }
 }
 
 /* --- one behind the other ------------------------------------------------------------------------

@@ -56,9 +56,9 @@ static void walk_limits(struct cluster *cluster, struct walk *walk) {
     }
 }
 
-static void publish(struct cluster *cluster, struct now now) {
+void cluster_publish(struct cluster *cluster, struct now now) {
     const struct book *book = &cluster->book;
-    struct decided *decided = decided_new_cluster(book->count, 0);
+    struct decided *decided = decided_new_cluster(book->count, cluster_share_count(cluster));
     if (!decided) {
         log_error(cluster->key, "no memory: readers see it as it was");
         return;
@@ -73,6 +73,7 @@ static void publish(struct cluster *cluster, struct now now) {
         item->in_force = cluster->in_force[i];
         item->verdict = cluster->verdicts[i];
     }
+    cluster_fill_split(cluster, decided);
     struct decided *before = decided_slot_get(cluster->slot);
     decided_hold(decided);
     decided_slot_put(cluster->slot, decided);
@@ -100,7 +101,8 @@ static void decide_cluster(struct cluster *cluster, bool changed) {
     if (changed) {
         struct walk walk;
         walk_limits(cluster, &walk);
-        publish(cluster, now);
+        cluster_publish(cluster, now);
+        cluster_split(cluster);
     }
     schedule_wake(cluster, now);
 }
@@ -139,11 +141,12 @@ struct cluster *cluster_new(struct engine *engine, const struct site_cluster *si
     book_init(&cluster->book);
     stash_take(engine, cluster->id, &cluster->book, cluster->key);
     uv_timer_init(&engine->loop, &cluster->wake);
-    cluster->wake.data = cluster;
+    uv_timer_init(&engine->loop, &cluster->split);
+    cluster->wake.data = cluster->split.data = cluster;
     return cluster;
 }
 
-static void cluster_closed(uv_handle_t *handle) {
+static void cluster_closed(uv_handle_t *handle) { /* of the timer that is closed last */
     struct cluster *cluster = handle->data;
     book_free(&cluster->book);
     decided_slot_release(cluster->slot);
@@ -153,5 +156,6 @@ static void cluster_closed(uv_handle_t *handle) {
 
 void cluster_close(struct cluster *cluster) {
     stash_keep(cluster->engine, cluster->id, &cluster->book);
+    uv_close((uv_handle_t *)&cluster->split, NULL);
     uv_close((uv_handle_t *)&cluster->wake, cluster_closed);
 }

@@ -8,6 +8,9 @@
 #include "book.h"
 #include "cluster_limits.h"
 #include "engine.h"
+#include "split.h"
+
+struct device;
 
 struct cluster {
     struct cluster *next;
@@ -24,7 +27,14 @@ struct cluster {
     bool in_force[BOOK_MAXIMUM];
     struct decided_slot *slot;
     struct announced_decision announced;
+    struct split_level level; /* of the last split; its state goes into the next one */
+    char alarm[400];          /* what cannot be reached, "" when all is kept */
+    struct wall alarm_since;
     uv_timer_t wake;
+    /* Of a cluster without a parent, for all below it: */
+    bool bound;       /* a limit is in force somewhere: shares are given */
+    bool split_due;   /* something has changed since the last split */
+    uv_timer_t split; /* when to split again */
 };
 
 /* Its constraints are taken out of the engine's stash. NULL: no memory. */
@@ -37,5 +47,24 @@ void cluster_close(struct cluster *cluster);
 void cluster_decide_changed(struct cluster *cluster);
 /* The same when only time may have passed. */
 void cluster_decide(struct cluster *cluster);
+/* Shows readers what is decided, and how it was split. */
+void cluster_publish(struct cluster *cluster, struct now now);
+
+/* cluster_split.c */
+
+/* Splits over all devices of the whole tree that the cluster stands in; each device whose share has
+ * changed decides anew, those that are to go down first. */
+void cluster_split(struct cluster *cluster);
+/* A device has decided, was measured, told, lost or found: when its cluster's split depends on it
+ * and it is not as it was, the split is made in the next turn of the loop. Costs next to nothing
+ * while no limit of a cluster is in force. */
+void cluster_touch(struct device *device);
+/* A device that has come back has its share before it is told anything. */
+void cluster_arrive(struct device *device);
+/* Makes that split now. */
+void cluster_settle(struct device *device);
+/* Everything that stands in its way is told by the shares of `decided`. */
+void cluster_fill_split(struct cluster *cluster, struct decided *decided);
+size_t cluster_share_count(const struct cluster *cluster);
 
 #endif

@@ -285,7 +285,12 @@ static bool any_read_back(const struct machine *machine, const struct plan *plan
 
 /* From here on the device may have a part of `wanted`. */
 static void begin_write(struct command *command) {
+    const struct range *span = &command->wanted.span;
     command->touched = true;
+    if (span->lo < command->held.lo)
+        command->held.lo = span->lo;
+    if (span->hi > command->held.hi)
+        command->held.hi = span->hi;
     if (command->has_sent && !plan_equal(&command->sent, &command->wanted))
         command->has_sent = command->confirmed = false;
 }

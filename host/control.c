@@ -163,7 +163,7 @@ static void aim_choose(const struct control_context *context, const struct decis
     const struct control *control = &part->control;
     int32_t lowest = -POWER_UNBOUNDED;
     int32_t highest = POWER_UNBOUNDED;
-    (void)ranges_hull(context->allowed, &lowest, &highest);
+    (void)ranges_hull(context->own ? context->own : context->allowed, &lowest, &highest);
     if (decision->has_set) {
         aim_set_point(control, part->type, decision, aim);
         return;
@@ -535,4 +535,13 @@ struct ranges control_allowed(const struct control_context *context) {
     /* Limits that leave nothing leave the device at rest, or at what it cannot go below. */
     int32_t least = ranges_least(&ranges);
     return ranges_of(least, least);
+}
+
+int32_t control_least(const struct control_context *context) {
+    const double *quantities = context->quantities;
+    if (context->driver->parts[context->part].type != DEVICE_CHARGING_STATION)
+        return 0;
+    int phases = switches_phases(context) ? 1 : phases_allowed(quantities);
+    double volts = fmax(voltage(quantities), VOLTAGE_NOMINAL);
+    return (int32_t)ceil(least_current(quantities) * volts * phases - 1e-6);
 }

@@ -20,6 +20,7 @@ struct control_context {
     const double *parameters; /* driver->parameter_count */
     const double *quantities; /* POINT_NUMBER_COUNT: the device's own point, else its parameter */
     const struct ranges *allowed;
+    const struct ranges *own;       /* without limits of site and cluster; NULL: `allowed` */
     const struct site_limits *site; /* NULL: none */
     bool anything_in_force;         /* a constraint, a proposal or a fallback has an opinion */
 };
@@ -39,6 +40,8 @@ struct plan {
     char reason[160]; /* of unsupported, in plain words */
     bool has_target;  /* the power the device was told to take, if it was told one */
     int32_t target_w; /* after rounding to what it can represent */
+    struct range
+        span; /* W, all that the device may do with it; filled in by who knows its ranges */
 };
 
 /* What is to be written for a decision. Amperes, percent and steps are rounded toward 0; limits
@@ -54,6 +57,10 @@ bool plan_equal(const struct plan *a, const struct plan *b);
 /* Allowed ranges of a device (ARBITRATION section 5) from its quantities: rating, phases, currents.
  * `values`, `allowed` and `anything_in_force` of the context are not looked at. */
 struct ranges control_allowed(const struct control_context *context);
+
+/* The least power that it can be told to take, W: a station below it is held at 0. 0: any. The rest
+ * as for control_allowed(). */
+int32_t control_least(const struct control_context *context);
 
 /* When may it be sent. Reductions and anything that leaves the new bounds go at once; raises
  * respect minimum interval, least change, ramp and the day's budget. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cluster.h"
 #include "hooks.h"
 #include "instance.h"
 #include "journal.h"
@@ -320,6 +321,8 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decided->has_decision = device->has_decision;
     decided->decision = device->decision;
     decided->allowed = device->allowed;
+    decided->own = device->own;
+    decided->share = device->share;
     decided->soc = device->soc;
     decided->type = device->type;
     decided->no_set_point = part ? part->control.no_set_point : NO_SET_OWN_CONTROL;
@@ -389,27 +392,90 @@ static void schedule_wake(struct device *device, struct now now) {
     uv_timer_start(&device->wake, wake_due, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
+static void store_nameplate(struct device *device) {
+    char text[40];
+    snprintf(text, sizeof text, "%d %d", device->nameplate.lo, device->nameplate.hi);
+    if (store_put_text(device->engine->store, "nameplate", device->id, text, NULL, NULL))
+        log_warning(device->site.path, "what it can do could not be stored");
+}
+
+/* What it counts with in its cluster when nothing else is known of it; kept for the time when it is
+ * away and after a restart. */
+static void see_nameplate(struct device *device) {
+    struct range hull;
+    if (!device_reachable(device) || !ranges_hull(&device->own, &hull.lo, &hull.hi) ||
+        hull.lo == -POWER_UNBOUNDED || hull.hi == POWER_UNBOUNDED)
+        return;
+    if (device->has_nameplate && hull.lo == device->nameplate.lo && hull.hi == device->nameplate.hi)
+        return;
+    device->nameplate = hull;
+    device->has_nameplate = true;
+    store_nameplate(device);
+}
+
+/* Within the share; when that leaves nothing, at rest or at what it cannot go below. */
+static struct ranges within_share(const struct device *device) {
+    if (!device->share.limited || !device->own.count)
+        return device->own;
+    struct ranges ranges = {0};
+    if (device->share.min <= device->share.max)
+        ranges = ranges_clip(&device->own, device->share.min, device->share.max);
+    if (ranges.count)
+        return ranges;
+    int32_t least = ranges_least(&device->own);
+    return ranges_of(least, least);
+}
+
+static bool same_ranges(const struct ranges *a, const struct ranges *b) {
+    return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
+}
+
 /* Anything that decide() depends on, beside the book. True when it is not as it was. */
 static bool take_inputs(struct device *device) {
-    struct ranges allowed = {0};
+    struct ranges before = device->allowed;
+    struct ranges own_before = device->own;
+    device->physical = device->own = (struct ranges){0};
     if (device_controllable(device)) {
         double quantities[POINT_NUMBER_COUNT];
         device_quantities(device, quantities);
-        const struct control_context context = {
+        struct control_context context = {
             .driver = machine_driver(device->machine),
             .part = device->part,
             .parameters = device->parameters,
             .quantities = quantities,
-            .site = &device->site.limits,
         };
-        allowed = control_allowed(&context);
+        device->physical = control_allowed(&context);
+        context.site = &device->site.limits;
+        device->own = control_allowed(&context);
+        see_nameplate(device);
     }
+    device->allowed = within_share(device);
     double soc = device_has_soc(device) ? device_quantity(device, POINT_STATE_OF_CHARGE) : NAN;
-    bool same = memcmp(&allowed, &device->allowed, sizeof allowed) == 0 &&
+    bool same = same_ranges(&before, &device->allowed) && same_ranges(&own_before, &device->own) &&
                 (soc == device->soc || (isnan(soc) && isnan(device->soc)));
-    device->allowed = allowed;
     device->soc = soc;
     return !same;
+}
+
+static const struct decision undecided = {.set_by = BY_NOBODY,
+                                          .min_by = BY_NOBODY,
+                                          .max_by = BY_NOBODY,
+                                          .walked_min_by = BY_NOBODY,
+                                          .walked_max_by = BY_NOBODY};
+
+/* Twice when a share narrows it: what it wants is what the share is made from. */
+static void decide_wishes(struct device *device, struct wish *wishes, size_t count,
+                          struct verdict *verdicts) {
+    struct decide_input input = {
+        .allowed = &device->own, .wishes = wishes, .wish_count = count, .soc = device->soc};
+    decide(&input, &device->wanted, verdicts);
+    int set_by = device->wanted.set_by;
+    device->wanted_set = device->wanted.has_set && set_by >= 0 && (size_t)set_by + 1 < count;
+    device->decision = device->wanted;
+    if (same_ranges(&device->own, &device->allowed))
+        return;
+    input.allowed = &device->allowed;
+    decide(&input, &device->decision, verdicts);
 }
 
 static void walk_wishes(struct device *device, struct now now) {
@@ -419,11 +485,7 @@ static void walk_wishes(struct device *device, struct now now) {
     size_t count = 0;
     device->has_decision = device->allowed.count > 0;
     if (!device->has_decision)
-        device->decision = (struct decision){.set_by = BY_NOBODY,
-                                             .min_by = BY_NOBODY,
-                                             .max_by = BY_NOBODY,
-                                             .walked_min_by = BY_NOBODY,
-                                             .walked_max_by = BY_NOBODY};
+        device->decision = device->wanted = undecided;
     if (device->has_decision) {
         size_t in_force = book_wishes(&device->book, wishes, index);
         for (size_t i = 0; i < in_force; i++)
@@ -431,12 +493,11 @@ static void walk_wishes(struct device *device, struct now now) {
         wishes[in_force] = fallback_wish(device);
         bool fallback =
             wishes[in_force].has_set || wishes[in_force].has_min || wishes[in_force].has_max;
-        device->only_fallback = in_force == 0;
-        device->anything_in_force = in_force > 0 || fallback;
+        bool bound = !same_ranges(&device->physical, &device->allowed);
+        device->only_fallback = in_force == 0 && !bound;
+        device->anything_in_force = in_force > 0 || fallback || bound;
         count = in_force + 1;
-        struct decide_input input = {
-            .allowed = &device->allowed, .wishes = wishes, .wish_count = count, .soc = device->soc};
-        decide(&input, &device->decision, verdicts);
+        decide_wishes(device, wishes, count, verdicts);
         keep_gates(device, wishes, index, in_force);
     }
     publish_decided(device, index, count, verdicts, now);
@@ -452,10 +513,22 @@ static void decide_device(struct device *device, bool changed) {
         journal_ruling(device);
     }
     device->decided_once = true;
+    cluster_arrive(device);
     device_tell(device);
     if (anew)
         journal_told(device);
     schedule_wake(device, now);
+    cluster_touch(device);
+}
+
+void device_take_share(struct device *device, const struct cluster_share *share) {
+    bool changed = share->limited != device->share.limited || share->min != device->share.min ||
+                   share->max != device->share.max || strcmp(share->why, device->share.why) != 0;
+    if (!changed)
+        return;
+    device->share = *share;
+    decide_device(device, true);
+    device_publish(device);
 }
 
 void device_decide(struct device *device) {
@@ -598,6 +671,10 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     char *seen = store_get_text(engine->store, "identity", device->id);
     device->identity_seen = seen ? json_loads(seen, 0, NULL) : NULL;
     free(seen);
+    char *nameplate = store_get_text(engine->store, "nameplate", device->id);
+    device->has_nameplate =
+        nameplate && sscanf(nameplate, "%d %d", &device->nameplate.lo, &device->nameplate.hi) == 2;
+    free(nameplate);
     book_init(&device->book);
     take_stash(device);
     fill_card(device);

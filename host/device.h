@@ -9,6 +9,7 @@
 #include "carry.h"
 #include "control.h"
 #include "engine.h"
+#include "split.h"
 #include "telemetry/ruling.h"
 
 struct command {
@@ -25,6 +26,8 @@ struct command {
     bool due;           /* `wanted` waits for the runner, or is under way */
     bool verify;        /* the runner only reads back */
     bool refused;       /* `wanted` was, maybe in its middle; retry_at sends it again */
+    struct range held;  /* W, all that it may do by what was written to it, lost links outlived */
+    bool has_held;      /* else nothing was, since the host started */
     struct plan sent;   /* the last one written whole on this connection */
     bool has_sent;      /* and nothing else was written since: the device has it */
     bool confirmed;     /* and read back */
@@ -73,7 +76,16 @@ struct device {
     struct caller write_caller; /* of hooks.write */
 
     struct book book;
-    struct ranges allowed;
+    struct ranges physical;     /* what it can do, limits of its site and cluster aside */
+    struct ranges own;          /* without its share of its cluster's limits */
+    struct cluster_share share; /* that; not `limited`: all */
+    struct ranges allowed;      /* own, within the share */
+    struct decision wanted;     /* as decided without the share */
+    bool wanted_set;            /* by a set point that somebody asked for */
+    struct split_state split_state;
+    struct range nameplate; /* hull of `own` when last known, kept in the store */
+    bool has_nameplate;
+    struct split_device split_seen; /* as it was when last split */
     bool has_decision;
     struct decision decision;
     bool anything_in_force;
@@ -114,6 +126,8 @@ void device_connect(struct device *device, enum connection connection, const cha
 void device_decide(struct device *device);
 /* The same after its constraints changed: readers must see the new set in any case. */
 void device_decide_changed(struct device *device);
+/* Its share of its cluster's limits; decides anew and tells the device what changed. */
+void device_take_share(struct device *device, const struct cluster_share *share);
 void device_publish(struct device *device); /* flexibility */
 
 /* A quantity as control and ranges use it: its fresh value, else its parameter. */

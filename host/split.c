@@ -50,9 +50,11 @@ static double counted_silent(const struct split_device *device, int side) {
 }
 
 static double counted_stubborn(const struct split_device *device, int side) {
+    double nameplate = split_edge(&device->nameplate, side);
     if (isnan(device->power))
-        return split_edge(&device->nameplate, side);
-    return split_positive(side == IMPORT ? device->power : -device->power);
+        return nameplate;
+    double power = split_positive(side == IMPORT ? device->power : -device->power);
+    return device->untold ? fmax(power, nameplate) : power;
 }
 
 /* PV wants what it is seen to be able to do and some more: its rating would keep the batteries from
@@ -200,8 +202,8 @@ static void go_there(struct split_work *work) {
 /* Where the room moves with every sample, a raise that is hardly one is not worth a write. */
 static bool is_trifle(const struct split_work *work, const struct split_device *device) {
     const struct split_side *side = &device->sides[work->side];
-    double more = side->given - split_edge(&device->held, work->side);
-    if (device->reach != SPLIT_REACHED || !device->has_held || more <= 0 ||
+    double more = side->given - device->state.given[work->side];
+    if (device->reach != SPLIT_REACHED || device->state.given[work->side] <= 0 || more <= 0 ||
         more >= fmax(TRIFLE_LEAST_W, TRIFLE_PART * side->cap))
         return false;
     if (work->side == EXPORT && device->type == DEVICE_INVERTER)
@@ -213,7 +215,7 @@ static bool is_trifle(const struct split_work *work, const struct split_device *
 static void drop_trifles(struct split_work *work) {
     for (size_t i = 0; i < work->device_count; i++)
         if (is_trifle(work, &work->devices[i]))
-            side_of(work, i)->given = split_edge(&work->devices[i].held, work->side);
+            side_of(work, i)->given = work->devices[i].state.given[work->side];
 }
 
 static void split_side_of(struct split_work *work, int side) {
@@ -224,6 +226,8 @@ static void split_side_of(struct split_work *work, int side) {
     find_ideal(work);
     go_there(work);
     drop_trifles(work);
+    for (size_t i = 0; i < work->device_count; i++)
+        work->devices[i].state.given[side] = side_of(work, i)->given;
 }
 
 /* --- what is remembered, and the result ---------------------------------------------------------

@@ -108,6 +108,7 @@ struct split_device {
     struct range wants; /* where it would be without the share: a set point, or its range */
     struct range may;   /* where it may be put when the limit needs it */
     int32_t least;      /* W, least import at which it can be told to run; 0: any */
+    bool untold;        /* stubborn because it cannot be told: counts with its nameplate */
     double power;       /* W, measured; NAN: unknown */
     double phases[3];   /* W on the site's phases; NAN: unknown */
     double weight[3];   /* part of its power on each of the site's phases, at most */
@@ -119,6 +120,7 @@ struct split_device {
 
     struct split_state {      /* in and out; all 0 at first */
         bool on;              /* runs on its step */
+        double given[2];      /* when last split */
         bool risen;           /* against export */
         int64_t waiting_ms;   /* since when it wants its step and has it not; 0: it does not */
         int64_t shed_ms;      /* when it lost its step; 0: long ago */

@@ -69,7 +69,7 @@ static double needed(const struct split_work *work, int index) {
 }
 
 static bool may_rise(const struct split_work *work, const struct split_device *device, int level) {
-    return device->reach == SPLIT_REACHED && split_takes_part(device) && device->may.hi > 0 &&
+    return device->reach != SPLIT_SILENT && split_takes_part(device) && device->may.hi > 0 &&
            split_below(work, device, level);
 }
 

@@ -63,6 +63,17 @@ struct mono device_tell_next(const struct device *device) {
     return next;
 }
 
+/* All that the device may do once it has this plan. */
+static struct range span_of(const struct device *device, const struct decision *decision,
+                            const struct plan *plan) {
+    struct range span = {decision->min, decision->max};
+    if (plan->has_target)
+        span = (struct range){plan->target_w, plan->target_w};
+    else if (plan->control_case == CONTROL_RELEASE)
+        (void)ranges_hull(&device->physical, &span.lo, &span.hi);
+    return (struct range){span.lo < 0 ? span.lo : 0, span.hi > 0 ? span.hi : 0};
+}
+
 static void make_plan(struct device *device, const struct decision *decision, struct plan *plan) {
     double quantities[POINT_NUMBER_COUNT];
     device_quantities(device, quantities);
@@ -73,12 +84,14 @@ static void make_plan(struct device *device, const struct decision *decision, st
         .parameters = device->parameters,
         .quantities = quantities,
         .allowed = &device->allowed,
+        .own = &device->physical,
         .site = &device->site.limits,
         .anything_in_force = device->anything_in_force,
     };
     control_plan(&context, decision, plan);
     if (!plan->unsupported)
         hooks_command(device, plan);
+    plan->span = span_of(device, decision, plan);
 }
 
 /* A fallback alone is not sent before the policies that may want something else have had their say,
@@ -251,6 +264,8 @@ void device_tell(struct device *device) {
         want_at_its_pace(device, &plan, look, now);
         return;
     }
+    if (!command->due) /* what was rounded away before may be what is asked for now */
+        command->held = command->sent.span = plan.span;
     stay(device, look, now);
     if (command->state == COMMAND_PENDING)
         device_told(device, command->confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
@@ -270,6 +285,8 @@ void device_written(struct device *device, bool confirmed) {
     bool again = command->has_sent; /* refreshed or read back: nothing new for the pace */
     if (!again) {
         command->sent = command->wanted;
+        command->held = command->sent.span;
+        command->has_held = true;
         command->has_sent = true;
         command->sent_at = now;
         pace_sent(&command->pace, &command->sent, now);

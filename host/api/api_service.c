@@ -74,6 +74,37 @@ static void put_history(struct exchange *x, struct json *json) {
     json_object_close(json);
 }
 
+static bool all_limits_kept(const struct directory *directory) {
+    bool kept = true;
+    for (size_t i = 0; i < directory->cluster_count && kept; i++) {
+        struct decided *decided =
+            directory->clusters[i].slot ? decided_slot_get(directory->clusters[i].slot) : NULL;
+        kept = !decided || !decided->cluster->alarm[0];
+        decided_release(decided);
+    }
+    return kept;
+}
+
+/* The limits of clusters that cannot be kept, of those that the token sees. */
+static void put_unmet(struct exchange *x, struct json *json) {
+    json_key(json, "limitsUnmet");
+    json_array_open(json);
+    for (size_t i = 0; x->directory && i < x->directory->cluster_count; i++) {
+        const struct cluster_card *cluster = &x->directory->clusters[i];
+        struct decided *decided =
+            cluster->slot && exchange_sees(x, cluster) ? decided_slot_get(cluster->slot) : NULL;
+        if (decided && decided->cluster->alarm[0]) {
+            json_object_open(json);
+            json_put_string(json, "cluster", cluster->key);
+            json_put_string(json, "text", decided->cluster->alarm);
+            json_put_time(json, "since", decided->cluster->alarm_since);
+            json_object_close(json);
+        }
+        decided_release(decided);
+    }
+    json_array_close(json);
+}
+
 /* What is wrong on this installation in words that hold paths and names of whatever account: for
  * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
@@ -112,9 +143,12 @@ void api_ready(struct exchange *x) {
         json_put_boolean(json, "siteFine", !problems || strcmp(problems, "[]") == 0);
         json_put_boolean(json, "scriptsOff",
                          x->directory->scripts_off && x->directory->scripts_off[0]);
+        json_put_boolean(json, "limitsKept", all_limits_kept(x->directory));
         json_put_time(json, "siteReadAt", x->directory->made_at);
         put_connections(json, x->directory);
     }
+    if (x->authenticated)
+        put_unmet(x, json);
     put_details(x, json, why);
     json_object_close(json);
 }
