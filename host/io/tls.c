@@ -125,7 +125,7 @@ static bool context_set(SSL_CTX *context, const struct tls_settings *settings,
     if (!settings->pin && settings->ca_file)
         authorities = SSL_CTX_load_verify_file(context, settings->ca_file) == 1;
     else if (!settings->pin)
-        authorities = SSL_CTX_set_default_verify_dir(context) == 1;
+        authorities = SSL_CTX_load_verify_dir(context, tls_authorities()) == 1;
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);

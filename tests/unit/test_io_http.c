@@ -572,7 +572,7 @@ static void each_time_limit_ends_its_request(void **state) {
         call.request.timeout_ms = BRIEF_MS;
         submit(&call);
         finish(&call, ERR_TIMEOUT);
-        assert_non_null(strstr(call.why, "answer"));
+        assert_non_null(strstr(call.why, "in time"));
     }
     struct call first = call_to(&world, client, "/silent"),
                 second = call_to(&world, client, "/size?1");

@@ -410,9 +410,12 @@ static void a_late_answer_is_never_taken_for_the_next(void **state) {
         call_set(&one, &world, client, "silent", 1);
         if (way == 0)
             one.exchange.timeout_ms = BRIEF_MS;
-        submit(&one);
-        DRIVE_UNTIL(&world, server.asked > before);
-        say_text(server.newest, "late\r\n"); /* perhaps before, perhaps after its end */
+        do { /* on a busy machine its time may be over before it is sent */
+            submit(&one);
+            DRIVE_UNTIL(&world, server.asked > before || one.finished);
+        } while (server.asked == before);
+        if (server.newest) /* perhaps before, perhaps after its end */
+            say_text(server.newest, "late\r\n");
         if (way == 0)
             DRIVE_UNTIL(&world, one.finished);
         else
@@ -502,7 +505,7 @@ static void each_time_limit_ends_its_exchange(void **state) {
     submit(&two);
     finish(&two, ERR_TIMEOUT);
     finish(&one, ERR_TIMEOUT);
-    assert_non_null(strstr(one.why, "2 of 3 lines"));
+    assert_non_null(strstr(one.why, "in time"));
     line_close(client);
     server_close(&server);
     black_hole_close(&hole);
