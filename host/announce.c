@@ -37,15 +37,18 @@ static struct event *event_of(struct subject subject, enum event_type type, cons
     return event;
 }
 
-/* Without memory the event is left out, and `data` is freed. */
+/* What is too large for an event, or finds no memory, is told without its data: who hears it reads
+ * the resource. */
 static void publish(struct engine *engine, struct event *event, char *data) {
-    if (event && data) {
-        event->data = data;
-        events_publish(engine->events, event);
-    } else {
-        event_release(event);
+    if (event)
+        event->data =
+            data ? data : strdup("{\"detail\":\"too large for an event: read the resource\"}");
+    else
         free(data);
-    }
+    if (event && event->data)
+        events_publish(engine->events, event);
+    else
+        event_release(event);
 }
 
 static void publish_of(struct subject subject, enum event_type type, const char *action,

@@ -412,7 +412,8 @@ bool engine_apply_inventory(struct engine *engine, struct report *report) {
 }
 
 bool engine_apply(struct engine *engine, struct site *file, struct report *report) {
-    if (engine->file && (strcmp(engine->file->listen, file->listen) != 0 ||
+    if (engine->file && (!json_equal(json_object_get(engine->file->tree, "http"),
+                                     json_object_get(file->tree, "http")) ||
                          strcmp(engine->file->store_directory, file->store_directory) != 0))
         log_warning("site", "http and store are taken at the next start of the host");
     for (size_t i = 0; i < file->cluster_count; i++) {
