@@ -162,7 +162,7 @@ must_check enum err store_load_things(struct store *store, store_thing_row *row,
 #define RECEIPT_OWNER_SIZE   16
 #define RECEIPT_KEY_SIZE     201
 #define RECEIPT_KEPT_MS      (INT64_C(24) * 3600 * 1000)
-#define RECEIPT_BODY_MAXIMUM 65536 /* a longer body is not kept, the rest is */
+#define RECEIPT_BODY_MAXIMUM 131072 /* a longer body is not kept, the rest is */
 #define RECEIPTS_MAXIMUM     2000
 #define RECEIPTS_BYTES       (8 << 20)
 
@@ -176,7 +176,8 @@ struct receipt {
     char *body;         /* JSON; NULL: not kept (yet) */
 };
 
-/* Keeps or completes one; `body` and the rest are copied. */
+/* Keeps one, or completes what came with constraints; `body` and the rest are copied. A body that
+ * is too long leaves the one before. */
 must_check enum err store_put_receipt(struct store *store, const struct receipt *receipt,
                                       store_done *done, void *context);
 /* ERR_NOT_FOUND: none, or it is older than a day at `now`. `body` is the caller's to free.

@@ -34,8 +34,12 @@ static enum err receipts_prune(struct store *store, const struct receipt *receip
 static enum err receipt_write(struct store *store, const struct receipt *receipt) {
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_RECEIPT_PUT,
-        "INSERT OR REPLACE INTO receipts (owner, key, fingerprint, created_at_ms, bytes,"
-        " status, location, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+        "INSERT INTO receipts (owner, key, fingerprint, created_at_ms, bytes, status, location,"
+        " body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        " ON CONFLICT (owner, key) DO UPDATE SET fingerprint = excluded.fingerprint,"
+        " created_at_ms = excluded.created_at_ms, status = excluded.status,"
+        " location = excluded.location, body = ifnull(excluded.body, body),"
+        " bytes = iif(excluded.body IS NULL, bytes, excluded.bytes)");
     if (!statement)
         return ERR_IO;
     int bound = bind_text(statement, 1, receipt->owner);

@@ -94,6 +94,21 @@ def test_what_is_asked_together_holds_together(start_host, peer):
                                    {"constraints": [{**other, "scope": "controllable"}] * 20})
     assert status == 200 and body["created"] == 20
     assert body["decision"]["limits"]["controllable"]["maxActivePower"] == 1000
+    tighter = {**other, "priority": 6, "scope": "controllable", "maxActivePower": 800}
+    status, seen, _ = host.request("POST", "/v1/clusters/home/effective:preview",
+                                   {"constraints": [tighter]})
+    limit = seen["segments"][0]["limits"]["controllable"]
+    assert status == 200 and limit["maxActivePower"] == 800
+    assert limit["winners"]["maxActivePower"] == seen["constraints"][0]["id"]
+    assert seen["segments"][-1]["limits"]["controllable"]["maxActivePower"] == 800
+    status, seen, _ = host.request("POST", "/v1/clusters/home/effective:preview",
+                                   {"leaveOut": [item["id"] for item in body["items"]]})
+    assert seen["segments"][0]["limits"]["controllable"]["maxActivePower"] is None
+    status, seen, _ = host.request("POST", "/v1/clusters/home/constraints?dryRun=true", tighter)
+    assert (status, seen["wouldAnswer"]) == (200, 201)
+    assert seen["decision"]["limits"]["controllable"]["maxActivePower"] == 800
+    now = host.body("/v1/clusters/home/effective")["limits"]["controllable"]
+    assert now["maxActivePower"] == 1000, "nothing was written"
 
     # Filters.
     listing = host.body(device.path + "/constraints?minPriority=2000&status=inForce")["items"]

@@ -153,6 +153,19 @@ static void a_change_is_kept_whole_with_its_receipt(void **state) {
     assert_int_equal(store_get_receipt(store, "abc", "k1", (struct wall){100}, &kept), ERR_OK);
     assert_string_equal(kept.body, "{\"first\":true}");
     free(kept.body);
+    /* The whole answer takes its place; one that is too long leaves it. */
+    char *longer = calloc(1, RECEIPT_BODY_MAXIMUM + 2);
+    assert_non_null(longer);
+    memset(longer, 'x', RECEIPT_BODY_MAXIMUM + 1);
+    put(store, "k1", 100, longer);
+    free(longer);
+    assert_int_equal(store_get_receipt(store, "abc", "k1", (struct wall){100}, &kept), ERR_OK);
+    assert_string_equal(kept.body, "{\"first\":true}");
+    free(kept.body);
+    put(store, "k1", 100, "{\"whole\":true}");
+    assert_int_equal(store_get_receipt(store, "abc", "k1", (struct wall){100}, &kept), ERR_OK);
+    assert_string_equal(kept.body, "{\"whole\":true}");
+    free(kept.body);
     for (size_t i = 0; i < 3; i++)
         constraint_release(items[i]);
     store_close(store);
