@@ -31,8 +31,7 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry) {
     bool room = telemetry->count < (sample ? SAMPLES_MAXIMUM : TELEMETRY_QUEUE_MAXIMUM);
     bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
     if (taken) {
-        size_t at = (telemetry->first + telemetry->count++) % TELEMETRY_QUEUE_MAXIMUM;
-        telemetry->ring[at] = *entry;
+        telemetry->queue[telemetry->count++] = *entry;
         if (telemetry->count == WAKE_AT)
             pthread_cond_signal(&telemetry->wake);
     } else {
@@ -104,8 +103,8 @@ void telemetry_settle(struct telemetry *telemetry) {
 
 /* --- the thread ------------------------------------------------------------------------------ */
 
-struct batch { /* what one round works on; as large as the queue */
-    struct entry entries[TELEMETRY_QUEUE_MAXIMUM];
+struct batch {             /* what one round works on */
+    struct entry *entries; /* TELEMETRY_QUEUE_MAXIMUM */
     size_t count;
     struct retention retention;
     uint64_t settle;
@@ -131,10 +130,11 @@ static void wait_a_round(struct telemetry *telemetry, bool busy) {
 static void take_batch(struct telemetry *telemetry, struct batch *batch, bool busy) {
     pthread_mutex_lock(&telemetry->lock);
     wait_a_round(telemetry, busy);
+    struct entry *empty = batch->entries;
+    batch->entries = telemetry->queue;
     batch->count = telemetry->count;
-    for (size_t i = 0; i < batch->count; i++)
-        batch->entries[i] = telemetry->ring[(telemetry->first + i) % TELEMETRY_QUEUE_MAXIMUM];
-    telemetry->first = telemetry->count = 0;
+    telemetry->queue = empty;
+    telemetry->count = 0;
     batch->retention = telemetry->retention;
     batch->settle = telemetry->settle_asked;
     batch->closing = telemetry->closing;
@@ -174,33 +174,26 @@ static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
 
 static void *work(void *context) {
     struct telemetry *telemetry = context;
-    struct batch *batch = NULL;
+    struct batch batch = {.entries = telemetry->spare};
     bool busy = true; /* opens the file at once */
-    while (!batch) {  /* a few MiB; a host without them has other troubles */
-        batch = malloc(sizeof *batch);
-        if (!batch)
-            (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-    }
-    for (;;) {
-        take_batch(telemetry, batch, busy);
-        busy = work_round(telemetry, batch);
-        for (size_t i = 0; i < batch->count; i++)
-            if (batch->entries[i].kind == ENTRY_RULING)
-                free(batch->entries[i].ruling);
+    while (!batch.closing) {
+        take_batch(telemetry, &batch, busy);
+        busy = work_round(telemetry, &batch);
+        for (size_t i = 0; i < batch.count; i++)
+            if (batch.entries[i].kind == ENTRY_RULING)
+                free(batch.entries[i].ruling);
         pthread_mutex_lock(&telemetry->lock);
-        if (!busy && telemetry->settle_done < batch->settle) {
-            telemetry->settle_done = batch->settle;
+        if (!busy && telemetry->settle_done < batch.settle) {
+            telemetry->settle_done = batch.settle;
             pthread_cond_broadcast(&telemetry->settled);
         }
         pthread_mutex_unlock(&telemetry->lock);
-        if (batch->closing)
-            break;
     }
+    telemetry->spare = batch.entries;
     if (telemetry->db)
         (void)telemetry_write_end(telemetry);
     telemetry_file_close(telemetry);
     tracks_free(telemetry);
-    free(batch);
     return NULL;
 }
 
@@ -210,7 +203,8 @@ static void telemetry_free(struct telemetry *telemetry) {
     pthread_cond_destroy(&telemetry->settled);
     pthread_cond_destroy(&telemetry->wake);
     pthread_mutex_destroy(&telemetry->lock);
-    free(telemetry->ring);
+    free(telemetry->queue);
+    free(telemetry->spare);
     free(telemetry->path);
     free(telemetry);
 }
@@ -229,11 +223,12 @@ enum err telemetry_open(struct telemetry **out, const struct telemetry_settings 
     pthread_condattr_destroy(&monotonic);
     size_t length = strlen(settings->directory) + sizeof "/telemetry.db";
     telemetry->path = malloc(length);
-    telemetry->ring = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->ring);
+    telemetry->queue = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->queue);
+    telemetry->spare = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->spare);
     telemetry->clock = settings->clock;
     telemetry->commit_ms = settings->commit_ms ? settings->commit_ms : TELEMETRY_COMMIT_MS;
     telemetry->retention = settings->retention;
-    bool ok = telemetry->path && telemetry->ring;
+    bool ok = telemetry->path && telemetry->queue && telemetry->spare;
     if (ok) {
         snprintf(telemetry->path, length, "%s/telemetry.db", settings->directory);
         sigset_t all, before; /* signals are for the threads that wait for them */

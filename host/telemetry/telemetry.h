@@ -1,7 +1,8 @@
 /* Telemetry: what devices measured and what was decided on them, over time. One SQLite file,
- * `telemetry.db`, beside the store's (WAL, synchronous NORMAL: a power cut costs the last seconds,
- * never the file), written by one thread that owns the only connection that writes. Readers have
- * connections of their own, read only (telemetry/reader.h).
+ * `telemetry.db`, beside the store's (WAL, synchronous NORMAL: a kill costs the last seconds, a
+ * power cut what the system had not written yet, never the file), written by one thread that owns
+ * the only connection that writes. Readers have connections of their own, read only
+ * (telemetry/reader.h).
  *
  *   engine -> queue (bounded) -> raw samples -> minutes -> quarters -> days
  *                             -> decisions

@@ -80,7 +80,8 @@ struct telemetry {
     int64_t commit_ms;
 
     /* The thread's only. */
-    sqlite3 *db; /* NULL: not open */
+    struct entry *spare; /* before it runs, and after: what it swaps for the queue */
+    sqlite3 *db;         /* NULL: not open */
     sqlite3_stmt *statements[TELEMETRY_STATEMENT_COUNT];
     int64_t open_again_ms; /* mono */
     struct track *tracks[TRACK_BUCKETS];
@@ -91,8 +92,8 @@ struct telemetry {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t wake, settled;
-    struct entry *ring; /* TELEMETRY_QUEUE_MAXIMUM */
-    size_t first, count;
+    struct entry *queue; /* TELEMETRY_QUEUE_MAXIMUM; the thread takes it whole, for its empty one */
+    size_t count;
     bool closing;
     uint64_t settle_asked, settle_done;
     struct retention retention;

@@ -660,6 +660,34 @@ static void so_many_read_and_no_more(void **state) {
     telemetry_close(telemetry);
 }
 
+static void a_reader_holds_no_snapshot_between_pages(void **state) {
+    struct telemetry *telemetry = opened(*state);
+    for (int i = 0; i < 100; i++)
+        give(telemetry, minutes_ago(10) + i, 100, 7000);
+    telemetry_settle(telemetry);
+    struct reader *reader;
+    int count;
+    assert_int_equal(reader_open(&reader, telemetry), ERR_OK);
+    assert_int_equal(reader_rows(reader, LEVEL_RAW, 1, 0, INT64_MAX, 10, ignore_row, NULL, &count),
+                     ERR_OK);
+    assert_int_equal(count, 10);
+    /* A page was read, the next one was not asked for: the whole WAL can be taken in. */
+    char path[128];
+    sqlite3 *db;
+    sqlite3_stmt *checkpoint;
+    folder_path(*state, "telemetry.db", path);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "PRAGMA wal_checkpoint(TRUNCATE)", -1, &checkpoint, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(checkpoint), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(checkpoint, 0), 0);
+    sqlite3_finalize(checkpoint);
+    sqlite3_close(db);
+    reader_close(reader);
+    telemetry_close(telemetry);
+}
+
 /* --- kills ------------------------------------------------------------------------------------ */
 
 #define KILLS 12
@@ -777,6 +805,7 @@ int main(void) {
         ON_DISK(a_full_disk_drops_samples_and_goes_on),
         ON_DISK(a_full_queue_drops_and_never_waits),
         ON_DISK(so_many_read_and_no_more),
+        ON_DISK(a_reader_holds_no_snapshot_between_pages),
         ON_DISK(a_kill_counts_nothing_twice_and_leaves_no_hole),
     };
 #undef ON_DISK
