@@ -392,8 +392,9 @@ static void add_policies(struct engine *engine, const struct site *site) {
         }
 }
 
-bool engine_apply_inventory(struct engine *engine, struct report *report) {
-    struct site *site = inventory_merge(&engine->inventory, engine->file, NULL, NULL);
+bool engine_apply_inventory(struct engine *engine, struct site *site, struct report *report) {
+    if (!site)
+        site = inventory_merge(&engine->inventory, engine->file, NULL, NULL);
     if (!site) {
         report_add(report, "", "no memory: the site stays as it was");
         return false;
@@ -411,6 +412,13 @@ bool engine_apply_inventory(struct engine *engine, struct report *report) {
     return report_empty(report);
 }
 
+static void log_clashes(const struct made_list *list, const char *what) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].clash[0])
+            log_warning("site", "the %s %s of the API: %s", what, list->items[i].key,
+                        list->items[i].clash);
+}
+
 bool engine_apply(struct engine *engine, struct site *file, struct report *report) {
     if (engine->file && (!json_equal(json_object_get(engine->file->tree, "http"),
                                      json_object_get(file->tree, "http")) ||
@@ -425,7 +433,11 @@ bool engine_apply(struct engine *engine, struct site *file, struct report *repor
     telemetry_retain(engine->telemetry, &file->retention);
     site_free(engine->file);
     engine->file = file;
-    return engine_apply_inventory(engine, report);
+    engine->file_number++;
+    bool applied = engine_apply_inventory(engine, NULL, report);
+    log_clashes(&engine->inventory.clusters, "cluster");
+    log_clashes(&engine->inventory.devices, "device");
+    return applied;
 }
 
 /* --- the site file changes -----------------------------------------------------------------------

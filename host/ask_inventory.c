@@ -20,12 +20,15 @@ struct inventory_ask {
     struct inventory_change change;
     bool dry;
     struct inventory candidate; /* as it will be */
+    struct site *site;          /* and the site with it */
+    unsigned file_number;       /* of the file that it was tried with */
     enum err stored;
     struct inventory_answer answer;
 };
 
 static void ask_free(struct errand *errand) {
     struct inventory_ask *ask = (struct inventory_ask *)errand;
+    site_free(ask->site);
     json_decref(ask->change.body);
     inventory_free(&ask->candidate);
     report_free(&ask->answer.mistakes);
@@ -51,6 +54,8 @@ static void finish(struct inventory_ask *ask, enum ask_result result, const char
     snprintf(ask->answer.detail, sizeof ask->answer.detail, "%s", detail);
     memcpy(ask->answer.id, ask->change.id, sizeof ask->answer.id);
     /* Here, not where the last owner leaves: they share values with what the engine keeps. */
+    site_free(ask->site);
+    ask->site = NULL;
     inventory_free(&ask->candidate);
     json_decref(ask->change.body);
     ask->change.body = NULL;
@@ -81,7 +86,12 @@ static void take(struct inventory_ask *ask) {
     inventory_free(&engine->inventory);
     engine->inventory = ask->candidate;
     ask->candidate = (struct inventory){0};
-    (void)engine_apply_inventory(engine, &report); /* the file may be another one by now */
+    if (ask->file_number != engine->file_number) { /* the file is another one by now */
+        site_free(ask->site);
+        ask->site = NULL;
+    }
+    (void)engine_apply_inventory(engine, ask->site, &report);
+    ask->site = NULL;
     for (size_t i = 0; i < report.count; i++)
         log_error("site", "%s: %s", report.items[i].where, report.items[i].text);
     report_free(&report);
@@ -190,8 +200,8 @@ static void tried(struct inventory_ask *ask, enum inventory_result result, const
 
 static void begin(struct inventory_ask *ask) {
     struct engine *engine = ask->errand.engine;
-    struct site *site = NULL;
     char text[INVENTORY_TEXT_SIZE] = "";
+    ask->file_number = engine->file_number;
     engine->changing = &ask->errand;
     if (!inventory_copy(&engine->inventory, &ask->candidate)) {
         finish(ask, ASK_STORE_FAILED, "The host is short of memory.");
@@ -199,11 +209,10 @@ static void begin(struct inventory_ask *ask) {
     }
     enum inventory_result result =
         inventory_apply(&ask->candidate, engine->file, &ask->change, clock_now(&engine->clock).wall,
-                        &site, &ask->answer.mistakes, text);
+                        &ask->site, &ask->answer.mistakes, text);
     if (result == INVENTORY_CHANGED && ask->change.is_device &&
-        ask->change.verb != INVENTORY_REMOVE && !fits(ask, site))
+        ask->change.verb != INVENTORY_REMOVE && !fits(ask, ask->site))
         result = INVENTORY_INVALID;
-    site_free(site);
     tried(ask, result, text);
 }
 

@@ -74,6 +74,7 @@ struct engine {
     struct device *news_waiting; /* whose flexibility was told less than a second ago */
     struct alarms alarms;
     struct site *file;          /* what the site file declares, its clusters with their ids */
+    unsigned file_number;       /* how often it was taken anew */
     struct inventory inventory; /* what the API made */
     struct site *site;          /* in force: both */
     struct errand *changing;    /* the change of the inventory that is under way, NULL: none */
@@ -113,8 +114,9 @@ void engine_close(struct engine *engine);
  * what changed is built anew, what is gone stops, all else is left alone. Takes ownership. False
  * with mistakes. */
 bool engine_apply(struct engine *engine, struct site *file, struct report *report);
-/* The same after what the API made has changed. */
-bool engine_apply_inventory(struct engine *engine, struct report *report);
+/* The same after what the API made has changed. `site`: the two merged, taken over; NULL: to be
+ * merged now. */
+bool engine_apply_inventory(struct engine *engine, struct site *site, struct report *report);
 /* Whether a device of the site that is to be in force fits its driver, if that is there, and those
  * who share its machine. Places of mistakes begin at the device: ".link". */
 bool engine_device_fits(struct engine *engine, const struct site_device *site,

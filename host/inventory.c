@@ -296,9 +296,10 @@ static const struct made *new_clash(const struct inventory *before, const struct
                                     bool is_device, const char *but) {
     const struct made_list *list = is_device ? &after->devices : &after->clusters;
     for (size_t i = 0; i < list->count; i++) {
+        if (!list->items[i].clash[0] || strcmp(list->items[i].id, but) == 0)
+            continue;
         const struct made *was = inventory_find(before, is_device, list->items[i].id);
-        if (list->items[i].clash[0] && (!was || !was->clash[0]) &&
-            strcmp(list->items[i].id, but) != 0)
+        if (!was || !was->clash[0])
             return &list->items[i];
     }
     return NULL;

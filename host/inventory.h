@@ -19,7 +19,7 @@
 #include "site.h"
 
 #define INVENTORY_CLUSTERS 1000
-#define INVENTORY_DEVICES  5000
+#define INVENTORY_DEVICES  2000 /* a change looks at all of them on the engine's thread */
 #define CLASH_SIZE         240
 
 struct made { /* a cluster or a device that the API made */

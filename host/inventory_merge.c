@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/schema.h"
 #include "inventory.h"
 
 struct place { /* where a record stands in the merged tree */
@@ -130,9 +129,13 @@ static bool add_cluster(struct merge *merge, struct made *made) {
     return true;
 }
 
-static bool has_key(const json_t *list, const char *key) {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (strcmp(tree_string(json_array_get(list, i), "key", ""), key) == 0)
+/* Whether the file has a device of that key there; those of the API differ among themselves. */
+static bool file_has_device(const struct merge *merge, size_t cluster, const char *key) {
+    if (cluster >= merge->file->cluster_count)
+        return false;
+    const struct site_cluster *declared = &merge->file->clusters[cluster];
+    for (size_t i = 0; i < declared->device_count; i++)
+        if (strcmp(declared->devices[i].key, key) == 0)
             return true;
     return false;
 }
@@ -145,7 +148,7 @@ static bool add_device(struct merge *merge, struct made *made) {
         return true;
     }
     json_t *devices = json_object_get(json_array_get(merge->clusters, index), "devices");
-    if (has_key(devices, made->key)) {
+    if (file_has_device(merge, index, made->key)) {
         snprintf(made->clash, sizeof made->clash,
                  "the site file declares a device with the key \"%s\" in this cluster too, which "
                  "counts; this one is not in force",

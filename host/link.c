@@ -452,9 +452,11 @@ bool link_url_serial(const char *url) {
 }
 
 bool link_url_clash(const char *a, const char *b) {
-    size_t length = strcspn(a, "?");
-    return link_url_serial(a) && strcmp(a, b) != 0 && strcspn(b, "?") == length &&
-           strncmp(a, b, length) == 0;
+    size_t length = 0; /* sites compare each with each: what differs soon is told soon */
+    while (a[length] && a[length] != '?' && a[length] == b[length])
+        length++;
+    bool same = (!a[length] || a[length] == '?') && (!b[length] || b[length] == '?');
+    return same && strcmp(a, b) != 0 && link_url_serial(a);
 }
 
 static int64_t longer(int64_t a, int64_t b) {

@@ -511,6 +511,27 @@ static void clusters_are_filtered_by_account_and_parent(void **state) {
     expect_mistakes(tokens[OWN], "PATCH", path, body, "/parentId");
 }
 
+static void devices_are_filtered_by_their_state(void **state) {
+    (void)state;
+    static const struct {
+        const char *query;
+        size_t count;
+    } filters[] = {{"state=charging", 1}, {"state=ready", 0}, {"state=charging&type=meter", 0}};
+    kit_measure(&kit, 4140, 0);
+    for (size_t i = 0; i < 3; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/v1/clusters/home/devices?%s", filters[i].query);
+        json_t *list = ask_as(kit.token, "GET", path, NULL, 200);
+        assert_int_equal(json_array_size(json_object_get(list, "items")), filters[i].count);
+        json_decref(list);
+        snprintf(path, sizeof path, "/v1/clusters/home/flexibility?%s", filters[i].query);
+        list = ask_as(kit.token, "GET", path, NULL, 200);
+        assert_int_equal(json_array_size(json_object_get(list, "items")), filters[i].count);
+        json_decref(list);
+    }
+    expect_as(kit.token, "GET", "/v1/clusters/home/devices?state=happy", NULL, 400);
+}
+
 static void a_store_that_fails_changes_nothing(void **state) {
     (void)state;
     struct answer answer;
@@ -559,6 +580,7 @@ int main(void) {
         cmocka_unit_test(a_device_is_shown_as_it_was_made),
         cmocka_unit_test(a_dry_run_tells_and_changes_nothing),
         cmocka_unit_test(clusters_are_filtered_by_account_and_parent),
+        cmocka_unit_test(devices_are_filtered_by_their_state),
         cmocka_unit_test(a_store_that_fails_changes_nothing),
         cmocka_unit_test(what_is_posted_again_with_its_key_is_made_once),
     };
