@@ -166,14 +166,13 @@ void tls_explain(const struct tls_seen *seen, const struct url *url, bool pinned
                  size_t why_size) {
     if (pinned)
         snprintf(why, why_size,
-                 "%.80s port %u shows another key than the pinned one, now %s: was the device "
+                 "%.80s port %u shows another key than the pinned one, now \"%s\": was the device "
                  "exchanged or set up anew? If not, do not trust it",
                  url->host, url->port, seen->pin[0] ? seen->pin : "none");
     else
-        snprintf(
-            why, why_size,
-            "the certificate of %.80s port %u is not trusted: %s. If it is the device's own, pin "
-            "it: \"%s\"; if an authority of yours signed it, name its CA file",
-            url->host, url->port, seen->reason[0] ? seen->reason : "it is made out to another host",
-            seen->pin);
+        snprintf(why, why_size,
+                 "the certificate of %.80s port %u is not trusted: %s. If it is the device's own: "
+                 "pinnedKey = \"%s\"; if an authority of yours signed it: caFile",
+                 url->host, url->port,
+                 seen->reason[0] ? seen->reason : "it is made out to another host", seen->pin);
 }
