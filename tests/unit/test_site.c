@@ -60,6 +60,29 @@ static void a_whole_site_is_taken_as_written(void **state) {
     report_free(&report);
 }
 
+static void history_is_kept_as_long_as_the_site_says(void **state) {
+    (void)state;
+    struct report report;
+    struct site *site = parse("return { store = { directory = '/s', history = { raw = '12h',"
+                              "quarters = 'forever' } }, clusters = {} }",
+                              &report);
+    assert_non_null(site);
+    assert_int_equal(site->retention.levels_ms[LEVEL_RAW], INT64_C(43200000));
+    assert_int_equal(site->retention.levels_ms[LEVEL_MINUTES],
+                     retention_default().levels_ms[LEVEL_MINUTES]);
+    assert_int_equal(site->retention.levels_ms[LEVEL_QUARTERS], 0);
+    site_free(site);
+    report_free(&report);
+    assert_null(parse("return { store = { directory = '/s', history = { raw = '5m', minutes = 3,"
+                      "weeks = '1y', days = '1h' } }, clusters = {} }",
+                      &report));
+    assert_true(says(&report, "store.history.raw", "48h"));
+    assert_true(says(&report, "store.history.minutes", "a text"));
+    assert_true(says(&report, "store.history.weeks", "unknown key"));
+    assert_true(says(&report, "store.history.days", "too short"));
+    report_free(&report);
+}
+
 static void a_limit_of_zero_is_a_limit(void **state) {
     (void)state;
     struct report report;
@@ -173,6 +196,7 @@ static void parts_of_one_machine_may_share_link_and_unit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_site_is_taken_as_written),
+        cmocka_unit_test(history_is_kept_as_long_as_the_site_says),
         cmocka_unit_test(a_limit_of_zero_is_a_limit),
         cmocka_unit_test(all_mistakes_are_told_at_once_with_their_places),
         cmocka_unit_test(what_only_shows_between_entries_is_told_too),
