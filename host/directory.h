@@ -54,6 +54,8 @@ struct cluster_decided { /* of a cluster, beside its constraints */
     struct cluster_measure measure;
     char alarm[400]; /* what cannot be reached, in plain words; "" when all is kept */
     struct wall alarm_since;
+    bool
+        supposed; /* of a preview: how it would be shared out, and whether it could, is not known */
     size_t share_count;
     struct cluster_share *shares;
 };

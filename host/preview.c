@@ -104,6 +104,7 @@ static struct decided *copy_frame(const struct decided *from, size_t count, stru
     copy->own = from->own;
     copy->share = from->share;
     if (from->cluster) {
+        copy->cluster->supposed = true;
         copy->cluster->permanent = from->cluster->permanent;
         copy->cluster->measure = from->cluster->measure;
     }

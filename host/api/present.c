@@ -277,6 +277,13 @@ void present_split(struct json *json, const struct decided *decided) {
     put_limit(json, decided, SCOPE_CONTROLLABLE);
     json_object_close(json);
     put_measure(json, &cluster->measure);
+    if (cluster->supposed) {
+        json_put_null(json, "shares");
+        json_put_null(json, "unmet");
+        json_put_null(json, "alarm");
+        json_put_null(json, "alarmSince");
+        return;
+    }
     json_key(json, "shares");
     json_array_open(json);
     for (size_t i = 0; i < cluster->share_count; i++) {

@@ -98,6 +98,7 @@ def test_what_is_asked_together_holds_together(start_host, peer):
     status, seen, _ = host.request("POST", "/v1/clusters/home/effective:preview",
                                    {"constraints": [tighter]})
     limit = seen["segments"][0]["limits"]["controllable"]
+    assert seen["segments"][0]["unmet"] is None, "nobody has tried to share it out"
     assert status == 200 and limit["maxActivePower"] == 800
     assert limit["winners"]["maxActivePower"] == seen["constraints"][0]["id"]
     assert seen["segments"][-1]["limits"]["controllable"]["maxActivePower"] == 800
