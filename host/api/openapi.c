@@ -229,6 +229,17 @@ static void add_kind(json_t *operation, const json_t *kind) {
     (void)json_array_extend(json_object_get(operation, "parameters"), parameters);
 }
 
+/* The path's parameters, before those of the operation: Swagger UI does not follow references that
+ * stand at the path. */
+static void put_first(json_t *operation, json_t *parameters) {
+    json_t *own = json_incref(json_object_get(operation, "parameters"));
+    if (parameters) {
+        (void)json_object_set_new(operation, "parameters", json_copy(parameters));
+        (void)json_array_extend(json_object_get(operation, "parameters"), own);
+    }
+    json_decref(own);
+}
+
 static void complete_operation(json_t *operation, const char *method, const json_t *answers) {
     if (!json_is_object(json_object_get(operation, "responses")))
         return; /* not an operation: the path's parameters */
@@ -252,8 +263,15 @@ static void complete(json_t *document) {
     json_t *components = json_object_get(document, "components");
     add_headers(json_object_get(components, "responses"), NULL,
                 json_object_get(answers, "headers"));
-    json_object_foreach(json_object_get(document, "paths"), path, item)
-        json_object_foreach(item, method, operation) complete_operation(operation, method, answers);
+    json_object_foreach(json_object_get(document, "paths"), path, item) {
+        json_t *shared = json_incref(json_object_get(item, "parameters"));
+        (void)json_object_del(item, "parameters");
+        json_object_foreach(item, method, operation) {
+            put_first(operation, shared);
+            complete_operation(operation, method, answers);
+        }
+        json_decref(shared);
+    }
     (void)json_object_del(document, ANSWERS);
     (void)json_object_set_new(json_object_get(document, "info"), "version",
                               json_string(DERD_VERSION));

@@ -18,6 +18,11 @@ static const struct {
     {"/app.js", "app.js", "text/javascript; charset=utf-8"},
     {"/style.css", "style.css", "text/css; charset=utf-8"},
     {"/icon.svg", "icon.svg", "image/svg+xml"},
+    {"/docs", "docs.html", "text/html; charset=utf-8"},
+    {"/docs.js", "docs.js", "text/javascript; charset=utf-8"},
+    {"/docs.css", "docs.css", "text/css; charset=utf-8"},
+    {"/swagger-ui.js", "swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8"},
+    {"/swagger-ui.css", "swagger-ui/swagger-ui.css", "text/css; charset=utf-8"},
 };
 
 static void tag_make(struct page_file *file) {

@@ -1,12 +1,12 @@
-/* The files of the web page: a closed list, read once at start into memory, so that no request ever
+/* The files of the web page and of the API reference: a closed list, read once at start into memory, so that no request ever
  * touches the file system and nothing beside the list can be asked for. Immutable, any thread. */
 #ifndef DERD_API_PAGE_H
 #define DERD_API_PAGE_H
 
 #include <stddef.h>
 
-#define PAGE_FILES        4
-#define PAGE_FILE_MAXIMUM ((size_t)512 * 1024)
+#define PAGE_FILES        9
+#define PAGE_FILE_MAXIMUM ((size_t)2 * 1024 * 1024)
 #define PAGE_TAG_SIZE     36 /* quotes, 32 hexadecimal digits, NUL */
 
 struct page_file {

@@ -62,7 +62,7 @@ def fuzz(host, folder, seed, seconds, names):
          "--request-timeout", "20", "--generation-database", "none", "--no-color",
          "--warnings", "off",
          "--report", "ndjson", "--report-ndjson-path", report, *left_out],
-        timeout=seconds * 3 + 120).returncode
+        cwd=folder, timeout=seconds * 3 + 120).returncode
     return status, tested(report, names)
 
 

@@ -94,15 +94,16 @@ static const char *method_key(enum method method) {
     return keys[method];
 }
 
-static json_t *find_operation(const struct route *route, json_t **item) {
+static json_t *find_operation(const struct route *route) {
     const char *path;
     char wanted[PATH_SIZE];
     char shape[PATH_SIZE];
+    json_t *item;
     shape_of(route->path, wanted);
-    json_object_foreach(json_object_get(document, "paths"), path, *item) {
+    json_object_foreach(json_object_get(document, "paths"), path, item) {
         shape_of(path, shape);
         if (strcmp(shape, wanted) == 0)
-            return json_object_get(*item, method_key(route->method));
+            return json_object_get(item, method_key(route->method));
     }
     return NULL;
 }
@@ -119,10 +120,9 @@ static void every_route_is_in_the_document(void **state) {
     (void)state;
     size_t count;
     size_t missing = 0;
-    json_t *item;
     const struct route *routes = route_table(&count);
     for (size_t i = 0; i < count; i++)
-        if (!is_page(&routes[i]) && !find_operation(&routes[i], &item)) {
+        if (!is_page(&routes[i]) && !find_operation(&routes[i])) {
             print_error("web/openapi/ does not describe %s %s\n", method_key(routes[i].method),
                         routes[i].path);
             missing++;
@@ -143,8 +143,7 @@ static void everything_in_the_document_is_a_route(void **state) {
         json_object_foreach(item, method, operation) {
         bool found = !is_method(method);
         for (size_t i = 0; i < count && !found; i++) {
-            json_t *other;
-            found = find_operation(&routes[i], &other) == operation;
+            found = find_operation(&routes[i]) == operation;
         }
         if (!found) {
             print_error("the route table has no %s %s\n", method, path);
@@ -154,33 +153,26 @@ static void everything_in_the_document_is_a_route(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-/* Whether parameters, of the path item or of the operation, have this one. */
-static json_t *find_parameter(const json_t *item, const json_t *operation, const char *in,
-                              const char *name) {
-    const json_t *owners[] = {item, operation};
-    for (size_t i = 0; i < 2; i++) {
-        size_t index;
-        json_t *parameter;
-        json_array_foreach(json_object_get(owners[i], "parameters"), index, parameter) {
-            parameter = follow(parameter);
-            if (strcmp(text_of(parameter, "in"), in) == 0 &&
-                (!name || strcmp(text_of(parameter, "name"), name) == 0))
-                return parameter;
-        }
+/* The parameter of this name; NULL: the operation has none. */
+static json_t *find_parameter(const json_t *operation, const char *in, const char *name) {
+    size_t index;
+    json_t *parameter;
+    json_array_foreach(json_object_get(operation, "parameters"), index, parameter) {
+        parameter = follow(parameter);
+        if (strcmp(text_of(parameter, "in"), in) == 0 &&
+            strcmp(text_of(parameter, "name"), name) == 0)
+            return parameter;
     }
     return NULL;
 }
 
-static size_t count_parameters(const json_t *item, const json_t *operation, const char *in) {
-    const json_t *owners[] = {item, operation};
+static size_t count_parameters(const json_t *operation, const char *in) {
     size_t count = 0;
-    for (size_t i = 0; i < 2; i++) {
-        size_t index;
-        json_t *parameter;
-        json_array_foreach(json_object_get(owners[i], "parameters"), index, parameter) {
-            if (strcmp(text_of(follow(parameter), "in"), in) == 0)
-                count++;
-        }
+    size_t index;
+    json_t *parameter;
+    json_array_foreach(json_object_get(operation, "parameters"), index, parameter) {
+        if (strcmp(text_of(follow(parameter), "in"), in) == 0)
+            count++;
     }
     return count;
 }
@@ -191,21 +183,20 @@ static void query_parameters_are_those_of_the_route(void **state) {
     size_t wrong = 0;
     const struct route *routes = route_table(&count);
     for (size_t i = 0; i < count; i++) {
-        json_t *item;
-        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i], &item);
+        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i]);
         size_t known = 0;
         for (const char *at = routes[i].query; operation && *at; at += strspn(at, " ")) {
             char name[64];
             size_t length = strcspn(at, " ");
             snprintf(name, sizeof name, "%.*s", (int)length, at);
-            if (!find_parameter(item, operation, "query", name)) {
+            if (!find_parameter(operation, "query", name)) {
                 print_error("%s: ?%s= is not described\n", routes[i].path, name);
                 wrong++;
             }
             known++;
             at += length;
         }
-        if (operation && known != count_parameters(item, operation, "query")) {
+        if (operation && known != count_parameters(operation, "query")) {
             print_error("%s: a query parameter is described that the route does not take\n",
                         routes[i].path);
             wrong++;
@@ -219,10 +210,9 @@ static void idempotency_keys_are_described_where_they_are_kept(void **state) {
     size_t count;
     const struct route *routes = route_table(&count);
     for (size_t i = 0; i < count; i++) {
-        json_t *item = NULL;
-        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i], &item);
+        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i]);
         bool kept = routes[i].method == METHOD_POST && route_key(&routes[i]) == KEY_KEPT;
-        bool described = find_parameter(item, operation, "header", "Idempotency-Key") != NULL;
+        bool described = find_parameter(operation, "header", "Idempotency-Key") != NULL;
         if (operation && kept != described)
             fail_msg("%s %s: the key is %s", method_key(routes[i].method), routes[i].path,
                      kept ? "kept: describe it" : "not kept");
@@ -232,19 +222,22 @@ static void idempotency_keys_are_described_where_they_are_kept(void **state) {
 static void path_parameters_are_those_of_the_path(void **state) {
     (void)state;
     const char *path;
+    const char *method;
     json_t *item;
-    json_object_foreach(json_object_get(document, "paths"), path, item) {
+    json_t *operation;
+    json_object_foreach(json_object_get(document, "paths"), path, item)
+        json_object_foreach(item, method, operation) {
         size_t steps = 0;
         for (const char *at = strchr(path, '{'); at; at = strchr(at + 1, '{')) {
             char name[64];
             snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 1, "}"), at + 1);
-            json_t *parameter = find_parameter(item, NULL, "path", name);
+            json_t *parameter = find_parameter(operation, "path", name);
             if (!parameter || !json_object_get(parameter, "example"))
                 fail_msg("%s: {%s} is no parameter of the path, or has no example", path, name);
             steps++;
         }
-        if (steps != count_parameters(item, NULL, "path"))
-            fail_msg("%s: a parameter is described that the path does not have", path);
+        if (steps != count_parameters(operation, "path"))
+            fail_msg("%s %s: a parameter is described that the path does not have", method, path);
     }
 }
 
@@ -267,8 +260,7 @@ static void open_routes_are_described_as_open(void **state) {
     size_t count;
     const struct route *routes = route_table(&count);
     for (size_t i = 0; i < count; i++) {
-        json_t *item;
-        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i], &item);
+        json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i]);
         if (operation && described_as_open(operation) != routes[i].open)
             fail_msg("%s %s is %s", method_key(routes[i].method), routes[i].path,
                      routes[i].open ? "open: say \"security\": []" : "secured");
