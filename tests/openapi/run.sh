@@ -54,7 +54,9 @@ step "tools are installed as locked" install_tools
 python=$tools/venv/bin/python
 step "parts are laid out" /usr/bin/python3 "$here/format.py"
 step "a host serves the document" "$python" "$here/document.py" "$output/openapi.json"
-step "linter" env NODE_PATH="$tools/node_modules" node "$here/lint.js" "$output/openapi.json"
+export NODE_PATH=$tools/node_modules
+step "linter" node "$here/lint.js" "$output/openapi.json"
+step "examples, pages, client" "$python" -m pytest -q -p no:cacheprovider "$here"
 step "fuzzer" "$python" "$here/fuzz.py" "$@"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
