@@ -138,9 +138,11 @@ static bool enter(struct exchange *x) {
 
 bool idempotency_begin(struct exchange *x, enum key_use use) {
     const char *given = x->request.idempotency_key;
-    const char *dry_run = request_query(&x->request, "dryRun");
-    if (!given || use == KEY_NEEDLESS)
+    bool dry_run;
+    if (!given)
         return true;
+    if (!exchange_dry_run(x, &dry_run)) /* before a kept answer hides it */
+        return false;
     if (use == KEY_REFUSED) {
         exchange_problem(x, 400,
                          "An Idempotency-Key is not kept for requests of this path; send it "
@@ -154,7 +156,7 @@ bool idempotency_begin(struct exchange *x, enum key_use use) {
                          RECEIPT_KEY_SIZE - 1);
         return false;
     }
-    if (dry_run && strcmp(dry_run, "true") == 0) /* nothing will be there to be kept */
+    if (use == KEY_NEEDLESS || dry_run)
         return true;
     memcpy(x->receipt.owner, x->token.id, sizeof x->receipt.owner);
     x->receipt.created_at = x->now.wall;

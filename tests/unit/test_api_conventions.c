@@ -177,9 +177,11 @@ static void keys_that_are_none_are_refused(void **state) {
         expect_status("POST", CONSTRAINTS, bad[i], BODY, 400);
     snprintf(header, sizeof header, "Idempotency-Key: %0201d", 1);
     expect_status("POST", CONSTRAINTS, header, BODY, 400);
+    expect_status("POST", CONSTRAINTS "?dryRun=true", header, BODY, 400);
     assert_int_equal(listed(), 0);
     snprintf(header, sizeof header, "Idempotency-Key: %0200d", 1);
     expect_status("POST", CONSTRAINTS, header, BODY, 201);
+    expect_status("POST", CONSTRAINTS "?dryRun=perhaps", header, BODY, 400); /* not its answer */
 }
 
 static void *post_once(void *context) {
