@@ -1,5 +1,6 @@
-/* The files of the web page and of the API reference: a closed list, read once at start into memory, so that no request ever
- * touches the file system and nothing beside the list can be asked for. Immutable, any thread. */
+/* The files of the web page and of the API reference: a closed list, read once at start into
+ * memory, so that no request ever touches the file system and nothing beside the list can be asked
+ * for. Immutable, any thread. */
 #ifndef DERD_API_PAGE_H
 #define DERD_API_PAGE_H
 
