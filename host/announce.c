@@ -244,18 +244,16 @@ void announce_decided(struct subject subject, struct announced_decision *told,
         return;
     if (begun)
         announce_constraints(subject, before, after);
-    char *data = decision_data(subject, after);
-    char *mark = after->cluster ? cluster_mark(after) : data ? strdup(data) : NULL;
+    char *mark = after->cluster ? cluster_mark(after) : decision_data(subject, after);
     bool any = after->has_decision || told->text; /* a meter is never decided on */
     if (any && mark && (!told->text || strcmp(mark, told->text) != 0)) {
         free(told->text);
         told->text = mark;
+        publish_of(subject, EVENT_DECISION, "changed",
+                   after->cluster ? decision_data(subject, after) : strdup(mark));
         mark = NULL;
-        publish_of(subject, EVENT_DECISION, "changed", data);
-        data = NULL;
     }
     free(mark);
-    free(data);
     announce_unkept(subject, before, after);
 }
 
