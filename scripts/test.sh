@@ -150,6 +150,7 @@ for preset in $presets; do
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
+        count "$preset: the split on random sites" "$build/test_split_random" --full
     else
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
