@@ -561,8 +561,8 @@ static bool is_as_before(const struct device *device) {
            same_range(&before->held, &now.held) && same_range(&before->wants, &now.wants) &&
            same_range(&before->may, &now.may) && before->own.count == now.own.count &&
            memcmp(before->own.items, now.own.items, now.own.count * sizeof *now.own.items) == 0 &&
-           memcmp(before->weight, now.weight, sizeof now.weight) == 0 &&
-           same_range(&before->nameplate, &now.nameplate) &&
+           before->weight[0] == now.weight[0] && before->weight[1] == now.weight[1] &&
+           before->weight[2] == now.weight[2] && same_range(&before->nameplate, &now.nameplate) &&
            !power_moved(before->power, now.power, &now.nameplate);
 }
 
@@ -641,5 +641,5 @@ void cluster_fill_split(struct cluster *cluster, struct decided *decided) {
     if (!root_of(cluster)->bound || limit_open(&cluster->limits[SCOPE_CONNECTION]))
         return;
     shown->measure.metered = level->by_meter[0];
-    shown->measure.uncontrolled = level->blind[0] ? NAN : level->uncontrolled[0][0];
+    shown->measure.uncontrolled = level->by_meter[0] ? level->moments[0].rest[0] : level->declared;
 }

@@ -392,40 +392,6 @@ static void schedule_wake(struct device *device, struct now now) {
     uv_timer_start(&device->wake, wake_due, wait > 0 ? (uint64_t)wait : 0, 0);
 }
 
-static void store_nameplate(struct device *device) {
-    char text[40];
-    snprintf(text, sizeof text, "%d %d", device->nameplate.lo, device->nameplate.hi);
-    if (store_put_text(device->engine->store, "nameplate", device->id, text, NULL, NULL))
-        log_warning(device->site.path, "what it can do could not be stored");
-}
-
-/* What it counts with in its cluster when nothing else is known of it; kept for the time when it is
- * away and after a restart. */
-static void see_nameplate(struct device *device) {
-    struct range hull;
-    if (!device_reachable(device) || !ranges_hull(&device->own, &hull.lo, &hull.hi) ||
-        hull.lo == -POWER_UNBOUNDED || hull.hi == POWER_UNBOUNDED)
-        return;
-    if (device->has_nameplate && hull.lo == device->nameplate.lo && hull.hi == device->nameplate.hi)
-        return;
-    device->nameplate = hull;
-    device->has_nameplate = true;
-    store_nameplate(device);
-}
-
-/* Within the share; when that leaves nothing, at rest or at what it cannot go below. */
-static struct ranges within_share(const struct device *device) {
-    if (!device->share.limited || !device->own.count)
-        return device->own;
-    struct ranges ranges = {0};
-    if (device->share.min <= device->share.max)
-        ranges = ranges_clip(&device->own, device->share.min, device->share.max);
-    if (ranges.count)
-        return ranges;
-    int32_t least = ranges_least(&device->own);
-    return ranges_of(least, least);
-}
-
 static bool same_ranges(const struct ranges *a, const struct ranges *b) {
     return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
 }
@@ -447,9 +413,9 @@ static bool take_inputs(struct device *device) {
         device->physical = control_allowed(&context);
         context.site = &device->site.limits;
         device->own = control_allowed(&context);
-        see_nameplate(device);
+        share_see_nameplate(device);
     }
-    device->allowed = within_share(device);
+    device->allowed = share_within(device);
     double soc = device_has_soc(device) ? device_quantity(device, POINT_STATE_OF_CHARGE) : NAN;
     bool same = same_ranges(&before, &device->allowed) && same_ranges(&own_before, &device->own) &&
                 (soc == device->soc || (isnan(soc) && isnan(device->soc)));
@@ -671,10 +637,7 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     char *seen = store_get_text(engine->store, "identity", device->id);
     device->identity_seen = seen ? json_loads(seen, 0, NULL) : NULL;
     free(seen);
-    char *nameplate = store_get_text(engine->store, "nameplate", device->id);
-    device->has_nameplate =
-        nameplate && sscanf(nameplate, "%d %d", &device->nameplate.lo, &device->nameplate.hi) == 2;
-    free(nameplate);
+    share_load_nameplate(device);
     book_init(&device->book);
     take_stash(device);
     fill_card(device);

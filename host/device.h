@@ -138,6 +138,11 @@ bool device_fresh(const struct device *device, enum point_id id, struct mono now
 double device_phases(const struct device *device);
 void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]);
 
+/* share.c */
+struct ranges share_within(const struct device *device); /* of `own`, what its share leaves */
+void share_see_nameplate(struct device *device);         /* `own` is known anew */
+void share_load_nameplate(struct device *device);        /* as the store has it */
+
 /* told.c: how far the device has been told. */
 void device_tell(struct device *device);  /* after a decision, and when its time comes */
 void device_watch(struct device *device); /* after a sample: does it follow? */

@@ -3,6 +3,7 @@ hand; the cars' voltage is 230 V and their limit is written in mA, rounded towar
 
 import datetime
 
+import homes
 from harness import until
 from sites import BATTERY, INVERTER, STATION, device
 
@@ -239,3 +240,34 @@ def test_a_boundary_changes_the_limit(start_host, peer):
     until(lambda: milliamperes(peer, 1) == [10000], "it begins")
     until(lambda: milliamperes(peer, 1) == [16000], "it ends")
     assert host.body(CLUSTER + "/constraints")["items"] == []
+
+
+def test_a_home_against_export(start_host, start_simulator):
+    """The shipped drivers on the simulated home: 8000 W of sun, 500 W of house, at most 3000 W out. The
+    battery takes its 2000 W, the car on one phase what is left, 2500 W; the roof is released again."""
+    simulator = start_simulator(homes.home(sun=8000, load=500, wired=1, phases=1))
+    host = start_host(homes.site(simulator.ports, wallbox="fallback = { activePower = 0 }, phases = 1"))
+    online(host, "grid", "battery", "roof", "wallbox")
+    until(lambda: simulator.state()["pv"] < -7900, "the sun shines")
+    assert put(host, minActivePower=-3000)[0] == 201
+    until(lambda: simulator.state()["grid"] > -3050, "not more than 3 kW go out")
+    until(lambda: simulator.state()["battery"] > 1950, "the battery charges with all it can")
+    until(lambda: simulator.state()["charging"] > 1380, "the car charges")
+    until(lambda: simulator.state()["pv"] < -7000, "the roof is released as far as they take it")
+    until(lambda: -3100 < simulator.state()["grid"], "and the limit holds")
+
+
+def test_section_14a_with_the_house_running(start_host, start_simulator):
+    """The house draws 3000 W; the battery wants nothing, the car all: 4200 W are 6.08 A on three phases.
+    When the limit ends the car has its 16 A again."""
+    simulator = start_simulator(homes.home(sun=0, load=3000))
+    host = start_host(homes.site(simulator.ports))
+    online(host, "grid", "battery", "roof", "wallbox")
+    host.device("wallbox").post(priority=1000, validFor=600, maxActivePower=11040)
+    until(lambda: simulator.state()["charging"] > 10000, "the car charges")
+    body = put(host, scope="controllable", maxActivePower=4200, reason="grid operator")[1]
+    until(lambda: 4000 < simulator.state()["charging"] <= 4250, "it is dimmed, not stopped")
+    assert simulator.state()["grid"] > 6000
+    assert host.device("battery").effective()["share"]["maxActivePower"] == 0
+    host.request("DELETE", f"{CLUSTER}/constraints/{body['id']}")
+    until(lambda: simulator.state()["charging"] > 10000, "it charges with all again")
