@@ -586,6 +586,9 @@ static void fill_cluster(struct engine *engine, const struct site_cluster *clust
     card->revision = cluster->revision;
     card->created_at = cluster->created_at;
     snprintf(card->clash, sizeof card->clash, "%s", cluster->clash);
+    const json_t *limits = json_object_get(cluster->entry, "limits");
+    card->limits = limits ? json_dumps(limits, JSON_COMPACT) : NULL;
+    card->uncontrolled = cluster->permanent.uncontrolled_import;
     add_clash_cards(engine, card, directory);
 }
 

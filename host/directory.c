@@ -46,8 +46,10 @@ void directory_release(struct directory *directory) {
         device_card_release(directory->devices[i]);
     for (size_t i = 0; i < directory->script_count; i++)
         free(directory->scripts[i].json);
-    for (size_t i = 0; i < directory->cluster_count; i++)
+    for (size_t i = 0; i < directory->cluster_count; i++) {
         decided_slot_release(directory->clusters[i].slot);
+        free(directory->clusters[i].limits);
+    }
     free(directory->clusters);
     free(directory->devices);
     free(directory->scripts);

@@ -121,6 +121,8 @@ struct cluster_card {
     int64_t revision;                  /* of what the API made; 0: the site file declares it */
     struct wall created_at;            /* ms 0: not known */
     char clash[240];                   /* with the site file, in words; "" */
+    char *limits;                      /* JSON, as declared; owned, NULL: none */
+    double uncontrolled;               /* W, maxUncontrolledPower; NAN: not declared */
     bool sees_grid;                    /* its connection is measured, or its load declared */
     struct decided_slot *slot;         /* its constraints; one reference */
 };

@@ -462,6 +462,7 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
                          const char *folder, struct report *report) {
     char where[64];
     snprintf(where, sizeof where, "clusters[%zu]", index + 1);
+    cluster->entry = entry;
     copy_text(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
     copy_text(cluster->name, sizeof cluster->name, tree_string(entry, "name", cluster->key));
     copy_text(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));

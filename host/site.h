@@ -71,6 +71,7 @@ struct site_cluster {
     int64_t revision;       /* of what the API made; 0: the file declares it */
     struct wall created_at; /* ms 0: not known */
     char clash[240];        /* with the file, in words; "": none */
+    const json_t *entry;    /* the whole entry, borrowed from the tree */
     char name[129];
     char account[KEY_SIZE];
     char parent[KEY_SIZE];      /* key of the cluster that this one is part of, "": none */

@@ -57,6 +57,8 @@ void inventory_write_cluster(const struct exchange *x, const struct cluster_card
     json_put_known(json, "account", cluster->account);
     json_put_string(json, "parentId", parent && exchange_sees(x, parent) ? parent->id : NULL);
     json_put_string(json, "mode", cluster->observe ? "observe" : "control");
+    json_put_raw(json, "limits", cluster->limits ? cluster->limits : "null");
+    json_put_double(json, "maxUncontrolledPower", cluster->uncontrolled);
     json_put_integer(json, "deviceCount", (int64_t)cluster->device_count);
     json_put_string(json, "origin", cluster->revision ? ORIGIN_API : ORIGIN_FILE);
     json_put_known(json, "clash", cluster->clash);

@@ -36,8 +36,11 @@ def test_a_device_of_the_api_lives_beside_those_of_the_file(start_host, peer, ot
     until(lambda: dut.flexibility()["activePower"] == 1000, "1000 W")
 
     # A cluster, and a device in it: polled at once.
-    status, cluster, head = host.request("POST", "/v1/clusters", {"key": "annex", "name": "Annex"})
+    status, cluster, head = host.request("POST", "/v1/clusters", {
+        "key": "annex", "name": "Annex", "maxUncontrolledPower": 500,
+        "limits": {"maxActivePower": 9000}})
     assert status == 201 and cluster["origin"] == "api" and cluster["deviceCount"] == 0, cluster
+    assert cluster["limits"] == {"maxActivePower": 9000} and cluster["maxUncontrolledPower"] == 500
     assert head["Location"] == f"/v1/clusters/{cluster['id']}" and head["ETag"] == '"1"'
     made = {"key": "b", "driver": "plain_inverter", "link": link(peer), "unit": 2}
     status, b, head = host.request("POST", "/v1/clusters/annex/devices", made)

@@ -294,6 +294,7 @@ static inline struct directory *kit_directory(struct kit *kit) {
                                                    .key = "home",
                                                    .name = "Wall Street 5",
                                                    .account = "owner",
+                                                   .uncontrolled = NAN,
                                                    .device_count = 3,
                                                    .slot = decided_slot_new()};
     assert_non_null(directory->clusters[0].slot);

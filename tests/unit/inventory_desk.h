@@ -80,6 +80,7 @@ static inline void desk_publish(struct inventory_desk *desk, const struct site *
         if (i == 0) {
             *card = before->clusters[0];
             card->slot = card->slot ? decided_slot_hold(card->slot) : NULL;
+            card->limits = NULL;
         }
         snprintf(card->id, sizeof card->id, "%s", cluster->id);
         snprintf(card->key, sizeof card->key, "%s", cluster->key);
@@ -90,6 +91,7 @@ static inline void desk_publish(struct inventory_desk *desk, const struct site *
         card->observe = cluster->observe;
         card->revision = cluster->revision;
         card->created_at = cluster->created_at;
+        card->uncontrolled = cluster->permanent.uncontrolled_import;
         card->first_device = after->device_count;
         for (size_t j = 0; j < cluster->device_count; j++)
             after->devices[after->device_count++] = i == 0 && j < 3
