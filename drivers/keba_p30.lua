@@ -5,15 +5,14 @@
 -- answered with JSON, commands with "TCH-OK :done": they have arrived; that they are followed is
 -- shown by report 2. DIP switch DSW1.3 enables UDP.
 
-local MARKS = { "Serial", "Curr HW", "E total" } -- a key that only this report has
-
--- UDP has no request id: what came for an earlier question is put away.
+-- UDP has no request id, but a report says which it is: what came for an earlier question is put
+-- away.
 local function report(dev, number)
   local text, why = dev.udp:request("report " .. number)
   for _ = 1, 4 do
     if not text then return nil, why end
     local answer = json.decode(text)
-    if type(answer) == "table" and answer[MARKS[number]] then return answer end
+    if type(answer) == "table" and answer.ID == tostring(number) then return answer end
     text, why = dev.udp:receive()
   end
   return nil, "what came is no report " .. number

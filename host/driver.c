@@ -589,6 +589,9 @@ static void hooks_check(struct compile *compile) {
         if (point->writable && !driver->hook_write)
             report_add(compile->report, place, "nothing writes it: hooks.write is missing");
     }
+    if (driver->fingerprint_count > 0 && (driver->links & ~modbus))
+        report_add(compile->report, "fingerprints",
+                   "they are registers, which are there over tcp and serial links only");
     if (driver->hook_read && !read)
         report_add(compile->report, "hooks.read",
                    "it gives nothing: no point is of kind \"value\"");

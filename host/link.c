@@ -576,7 +576,8 @@ enum err link_submit(struct link *link, struct transaction *transaction, enum li
         return ERR_CONFLICT;
     if (link->state != LINK_UP)
         return ERR_CLOSED;
-    if (!modbus_request_valid(&transaction->request))
+    if (!modbus_request_valid(&transaction->request) ||
+        (transaction->request.raw && link->kind->bus))
         return ERR_RANGE;
     if (link->waiting >= LINK_QUEUE_MAXIMUM)
         return ERR_FULL;

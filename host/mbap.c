@@ -49,6 +49,9 @@ static unsigned largest_count(uint8_t function) {
 }
 
 bool modbus_request_valid(const struct modbus_request *request) {
+    if (request->raw)
+        return request->function >= 1 && request->function < EXCEPTION_FLAG &&
+               request->count <= MODBUS_MAX_WRITE_WORDS;
     return request->count >= 1 && request->count <= largest_count(request->function) &&
            (unsigned)request->address + request->count <= REGISTER_SPACE;
 }
@@ -76,8 +79,16 @@ enum err mbap_encode(uint16_t transaction_id, const struct modbus_request *reque
     uint8_t *pdu = frame + MBAP_HEADER;
     size_t pdu_length = 5;
     pdu[0] = request->function;
-    put_u16(pdu + 1, request->address);
-    switch (request->function) {
+    if (request->raw) {
+        for (unsigned i = 0; i < request->count; i++)
+            pdu[1 + i] = (uint8_t)request->words[i];
+        pdu_length = 1U + request->count;
+    } else {
+        put_u16(pdu + 1, request->address);
+    }
+    switch (request->raw ? 0 : request->function) {
+    case 0:
+        break;
     case MODBUS_WRITE_COIL:
     case MODBUS_WRITE_REGISTER:
         put_u16(pdu + 3, single_value(request));
@@ -124,6 +135,14 @@ static bool take_pdu(const uint8_t *pdu, size_t length, const struct modbus_requ
     }
     if (pdu[0] != request->function)
         return false;
+    if (request->raw) {
+        if (length - 1 > MODBUS_MAX_READ_WORDS)
+            return false;
+        for (size_t i = 1; i < length; i++)
+            answer->words[i - 1] = pdu[i];
+        answer->count = (uint16_t)(length - 1);
+        return true;
+    }
     if (is_word_read(request->function)) {
         if (length < 2 || pdu[1] != 2 * request->count || length != 2U + pdu[1])
             return false;

@@ -31,12 +31,14 @@ struct modbus_request {
     uint16_t address;                       /* 0-based, as on the wire */
     uint16_t count;                         /* registers or coils; 1 for functions 5 and 6 */
     uint16_t words[MODBUS_MAX_WRITE_WORDS]; /* of writes; coils: one 0/1 each */
+    bool raw; /* any other function, over TCP only: `count` bytes, one in each word, follow it */
 };
 
 struct modbus_answer {
     uint8_t exception;                     /* 0, or the exception code (1..11 have names) */
     uint16_t count;                        /* words that follow */
-    uint16_t words[MODBUS_MAX_READ_WORDS]; /* of reads; coils and discrete inputs: one 0/1 each */
+    uint16_t words[MODBUS_MAX_READ_WORDS]; /* of reads; coils and discrete inputs: one 0/1 each; of
+                                              a raw request: `count` bytes, one in each */
 };
 
 /* True when the function is one of the above, the count within what it allows (bits: at most 125

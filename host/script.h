@@ -87,7 +87,8 @@ enum script_outcome script_task_start(struct script *script, const char *path, s
                                       script_take *take, void *context, struct script_task **task,
                                       char error[SCRIPT_ERROR_SIZE]);
 enum script_outcome script_task_resume(struct script_task *task, char error[SCRIPT_ERROR_SIZE]);
-bool script_task_runs(lua_State *L); /* this state is inside one */
+bool script_task_runs(lua_State *L);                 /* this state is inside one */
+bool script_tasks_full(const struct script *script); /* SCRIPT_MAX_TASKS of it wait */
 /* Forgets a task that waits: nothing of it runs any more, neither pcall nor <close>. */
 void script_task_cancel(struct script_task *task);
 /* Whether its script ran out of memory since: it should not go on. */

@@ -19,7 +19,7 @@ static int free_tree(lua_State *L) {
 
 /* [-0, +1] Holds a tree that is not there yet, so that an error on the way frees it. */
 static json_t **push_box(lua_State *L) {
-    json_t **box = lua_newuserdatauv(L, sizeof *box, 0);
+    json_t **box = lua_newuserdatauv(L, sizeof(json_t *), 0); // NOLINT(bugprone-sizeof-expression)
     *box = NULL;
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, free_tree);

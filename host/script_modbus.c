@@ -147,6 +147,18 @@ static int push_true(lua_State *L, void *context) {
     return 1;
 }
 
+static int push_bytes(lua_State *L, void *context) {
+    struct task *task = context;
+    const struct modbus_answer *answer = task->answer;
+    char bytes[MODBUS_MAX_READ_WORDS];
+    if (task->why[0])
+        return task_push_failure(L, task);
+    for (int i = 0; i < answer->count; i++)
+        bytes[i] = (char)answer->words[i];
+    lua_pushlstring(L, bytes, answer->count);
+    return 1;
+}
+
 static int submit(lua_State *L, struct task *task, const struct modbus_request *request,
                   script_push *results) {
     struct machine *machine = task->machine;
@@ -233,5 +245,24 @@ static int write_registers(lua_State *L) {
     return submit(L, task, &request, push_true);
 }
 
+/* dev.modbus:raw(function, bytes) -> the bytes behind the function in the answer */
+static int raw(lua_State *L) {
+    size_t length;
+    struct modbus_request request = {.raw = true};
+    lua_Integer function = luaL_checkinteger(L, 2);
+    const char *bytes = luaL_checklstring(L, 3, &length);
+    struct task *task = task_may_wait(L, FUNCTION ":raw");
+    if (machine_of(task, L)->wire->kind != LINK_TCP)
+        return luaL_error(L, FUNCTION ":raw: over tcp:// links only");
+    if (function < 1 || function > 127 || length > MODBUS_MAX_WRITE_WORDS)
+        return luaL_error(L, FUNCTION ":raw: a function is 1 to 127, with at most %d bytes",
+                          MODBUS_MAX_WRITE_WORDS);
+    request.function = (uint8_t)function;
+    request.count = (uint16_t)length;
+    for (size_t i = 0; i < length; i++)
+        request.words[i] = (uint8_t)bytes[i];
+    return submit(L, task, &request, push_bytes);
+}
+
 const luaL_Reg script_modbus[] = {
-    {"read", read_registers}, {"write", write_registers}, {NULL, NULL}};
+    {"read", read_registers}, {"write", write_registers}, {"raw", raw}, {NULL, NULL}};

@@ -27,9 +27,10 @@ static const char *topic_of(lua_State *L, const struct machine *machine, bool fi
 /* Those of a hook: reading does not wait, but only a call that may has a machine to ask for. */
 static struct machine *machine_of(lua_State *L, const char *function) {
     const struct device *device = script_caller(L);
-    if (!device || !device->machine)
+    struct machine *machine = device ? device->machine : NULL;
+    if (!machine)
         luaL_error(L, "%s is for hooks of drivers", function);
-    return device->machine;
+    return machine;
 }
 
 /* dev.mqtt:last(topic, maxAge) -> payload, age in s; or nil and why. maxAge: by default as long as

@@ -58,11 +58,13 @@ static int body(lua_State *L) {
 
 void *script_may_wait(lua_State *L, const char *function) {
     struct script_task *task = script_of(L)->task;
-    if (!task)
+    if (!task) {
         luaL_error(L,
                    "%s waits, which only hooks.read and hooks.write may do: not a file while it is "
                    "loaded, not another hook, not a policy",
                    function);
+        return NULL; /* which it never does */
+    }
     if (!lua_isyieldable(L))
         luaL_error(L,
                    "%s cannot wait here, inside table.sort, string.gsub, tostring or another "
@@ -225,6 +227,10 @@ enum script_outcome script_task_start(struct script *script, const char *path, s
 
 enum script_outcome script_task_resume(struct script_task *task, char error[SCRIPT_ERROR_SIZE]) {
     return burst(task, 0, error);
+}
+
+bool script_tasks_full(const struct script *script) {
+    return script->task_count >= SCRIPT_MAX_TASKS;
 }
 
 bool script_task_runs(lua_State *L) {

@@ -155,6 +155,10 @@ void task_start(struct task *task, struct device *device, const char *path, scri
     task->silent = false;
     task->reason[0] = task->why[0] = '\0';
     task->call = NULL;
+    if (generation->script && script_tasks_full(generation->script)) { /* nobody's fault */
+        end(task, TASK_FAILED, "too many calls of its driver wait already");
+        return;
+    }
     if (!generation->script || !guard_enter(engine, generation, caller_of(task), path, error)) {
         end(task, TASK_FAILED, generation->script ? error : "it has no hooks");
         return;
@@ -225,7 +229,7 @@ int64_t task_timeout(lua_State *L, const struct task *task, int index, const cha
     if (lua_isnoneornil(L, index))
         return task->generation->driver->timeout_ms;
     double seconds = luaL_checknumber(L, index);
-    if (!(seconds >= 0.001 && seconds <= TASK_WALL_MAX_MS / 1000))
+    if (!(seconds >= 0.001 && seconds * 1000 <= TASK_WALL_MAX_MS))
         luaL_error(L, "%s: a time-out is within 0.001 and %d s", function, TASK_WALL_MAX_MS / 1000);
     return (int64_t)(seconds * 1000);
 }

@@ -128,7 +128,7 @@ void mqtt_peer_publish(const struct mqtt_peer *peer, const char *topic, const ch
         packet[used++] = (uint8_t)((left & 127) | (left > 127 ? 128 : 0));
     packet[used++] = (uint8_t)(size >> 8);
     packet[used++] = (uint8_t)size;
-    memcpy(packet + used, topic, size);
+    memcpy(packet + used, topic, size); // NOLINT(bugprone-not-null-terminated-result): of a packet
     memcpy(packet + used + size, payload, length);
     say(context, packet, used + size + length);
     free(packet);

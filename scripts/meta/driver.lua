@@ -134,6 +134,13 @@ function modbus:read(what) end
 ---@field wordOrder? "big"|"little"
 ---@field write? "single"|"multiple" default: single for one register
 
+---Any other function code, over tcp:// links.
+---@param code integer 1 to 127
+---@param bytes string that follow it, at most 123
+---@return string? bytes behind the code in the answer
+---@return string? reason
+function modbus:raw(code, bytes) end
+
 ---@param what derd.modbus_write
 ---@return true?
 ---@return string? reason

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness import DERD, ROOT
+from talk_peers import HttpMeter
 
 METER = """return {
   api = 1, name = "acme", version = "1", manufacturer = "Acme", models = { "M1" }, type = "meter",
@@ -236,3 +237,20 @@ def test_record_says_when_the_device_is_another_one(peer):
     assert done.returncode == 1 and "none of the registers of eastron_sdm" in done.stderr
     assert derd("record", url(peer), "--driver", "no_such", cwd=ROOT).returncode == 1
     assert derd("record", url(peer), cwd=ROOT).returncode == 2
+
+
+def test_a_driver_by_http_is_begun_tested_and_probed(tmp_path):
+    begun = derd("new", "driver", "web1", "--link", "http", cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    assert derd("check", "drivers/web1.lua", cwd=tmp_path).returncode == 0
+    tested = derd("test", "web1", "--polls", "20", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout
+    assert "ok    status 401: offline, and back" in tested.stdout
+
+    meter = HttpMeter(power=1234)
+    found = derd("probe", f"http://127.0.0.1:{meter.port}", cwd=tmp_path)
+    meter.stop()
+    assert found.returncode == 0, found.stdout
+    assert "\nweb1: fits\n" in found.stdout and "1234 W" in found.stdout
+    assert f'link = "http://127.0.0.1:{meter.port}" }}' in found.stdout
+    assert "shelly_gen2_em: there is no component em:0" in found.stdout

@@ -70,16 +70,16 @@ static void every_function_works_with_an_independent_server(void **state) {
     world_open_port(&world, "127.0.0.1", peer.port, NULL);
     DRIVE_UNTIL(&world, link_is_up(world.link));
     static const struct modbus_request requests[] = {
-        {1, MODBUS_READ_HOLDING, 7, 125 - 7, {0}},
-        {1, MODBUS_READ_INPUT, 10, 2, {0}},
-        {1, MODBUS_WRITE_REGISTER, 3, 1, {77}},
-        {1, MODBUS_WRITE_REGISTERS, 4, 3, {78, 79, 65535}},
-        {1, MODBUS_READ_HOLDING, 3, 4, {0}},
-        {1, MODBUS_WRITE_COIL, 2, 1, {1}},
-        {1, MODBUS_WRITE_COILS, 5, 11, {1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1}},
-        {1, MODBUS_READ_COILS, 2, 14, {0}},
-        {1, MODBUS_READ_DISCRETE, 0, 10, {0}},
-        {1, MODBUS_READ_HOLDING, 199, 2, {0}}, /* beyond the mapping */
+        {1, MODBUS_READ_HOLDING, 7, 125 - 7, {0}, false},
+        {1, MODBUS_READ_INPUT, 10, 2, {0}, false},
+        {1, MODBUS_WRITE_REGISTER, 3, 1, {77}, false},
+        {1, MODBUS_WRITE_REGISTERS, 4, 3, {78, 79, 65535}, false},
+        {1, MODBUS_READ_HOLDING, 3, 4, {0}, false},
+        {1, MODBUS_WRITE_COIL, 2, 1, {1}, false},
+        {1, MODBUS_WRITE_COILS, 5, 11, {1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1}, false},
+        {1, MODBUS_READ_COILS, 2, 14, {0}, false},
+        {1, MODBUS_READ_DISCRETE, 0, 10, {0}, false},
+        {1, MODBUS_READ_HOLDING, 199, 2, {0}, false}, /* beyond the mapping */
     };
     struct call calls[COUNT(requests)];
     for (int i = 0; i < COUNT(requests); i++) {

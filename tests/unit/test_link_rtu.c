@@ -48,16 +48,16 @@ static void every_function_works_with_libmodbus_as_the_server(void **state) {
     struct scene scene;
     scene_open(&scene, NULL, 0, NULL);
     static const struct modbus_request requests[] = {
-        {1, MODBUS_READ_HOLDING, 7, 125, {0}},
-        {1, MODBUS_READ_INPUT, 10, 2, {0}},
-        {1, MODBUS_WRITE_REGISTER, 3, 1, {77}},
-        {1, MODBUS_WRITE_REGISTERS, 4, 3, {78, 79, 65535}},
-        {1, MODBUS_READ_HOLDING, 2, 5, {0}},
-        {1, MODBUS_WRITE_COIL, 2, 1, {1}},
-        {1, MODBUS_WRITE_COILS, 5, 11, {1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1}},
-        {1, MODBUS_READ_COILS, 2, 14, {0}},
-        {1, MODBUS_READ_DISCRETE, 0, 10, {0}},
-        {1, MODBUS_READ_HOLDING, 399, 2, {0}}, /* beyond the mapping */
+        {1, MODBUS_READ_HOLDING, 7, 125, {0}, false},
+        {1, MODBUS_READ_INPUT, 10, 2, {0}, false},
+        {1, MODBUS_WRITE_REGISTER, 3, 1, {77}, false},
+        {1, MODBUS_WRITE_REGISTERS, 4, 3, {78, 79, 65535}, false},
+        {1, MODBUS_READ_HOLDING, 2, 5, {0}, false},
+        {1, MODBUS_WRITE_COIL, 2, 1, {1}, false},
+        {1, MODBUS_WRITE_COILS, 5, 11, {1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1}, false},
+        {1, MODBUS_READ_COILS, 2, 14, {0}, false},
+        {1, MODBUS_READ_DISCRETE, 0, 10, {0}, false},
+        {1, MODBUS_READ_HOLDING, 399, 2, {0}, false}, /* beyond the mapping */
     };
     struct call calls[COUNT(requests)];
     for (int i = 0; i < COUNT(requests); i++) {

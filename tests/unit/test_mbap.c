@@ -60,7 +60,7 @@ struct example { /* a pair of request and answer as printed in the specification
 
 static const struct example examples[] = {
     /* 6.1: read coils 20..38 */
-    {{UNIT, 1, 0x13, 0x13, {0}},
+    {{UNIT, 1, 0x13, 0x13, {0}, false},
      {0x01, 0x00, 0x13, 0x00, 0x13},
      5,
      {0x01, 0x03, 0xCD, 0x6B, 0x05},
@@ -68,7 +68,7 @@ static const struct example examples[] = {
      {1, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1},
      19},
     /* 6.2: read discrete inputs 197..218 */
-    {{UNIT, 2, 0xC4, 0x16, {0}},
+    {{UNIT, 2, 0xC4, 0x16, {0}, false},
      {0x02, 0x00, 0xC4, 0x00, 0x16},
      5,
      {0x02, 0x03, 0xAC, 0xDB, 0x35},
@@ -76,7 +76,7 @@ static const struct example examples[] = {
      {0, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 0, 1, 1},
      22},
     /* 6.3: read holding registers 108..110 */
-    {{UNIT, 3, 0x6B, 3, {0}},
+    {{UNIT, 3, 0x6B, 3, {0}, false},
      {0x03, 0x00, 0x6B, 0x00, 0x03},
      5,
      {0x03, 0x06, 0x02, 0x2B, 0x00, 0x00, 0x00, 0x64},
@@ -84,9 +84,15 @@ static const struct example examples[] = {
      {0x022B, 0, 100},
      3},
     /* 6.4: read input register 9 */
-    {{UNIT, 4, 8, 1, {0}}, {0x04, 0x00, 0x08, 0x00, 0x01}, 5, {0x04, 0x02, 0x00, 0x0A}, 4, {10}, 1},
+    {{UNIT, 4, 8, 1, {0}, false},
+     {0x04, 0x00, 0x08, 0x00, 0x01},
+     5,
+     {0x04, 0x02, 0x00, 0x0A},
+     4,
+     {10},
+     1},
     /* 6.5: write coil 173 on */
-    {{UNIT, 5, 0xAC, 1, {1}},
+    {{UNIT, 5, 0xAC, 1, {1}, false},
      {0x05, 0x00, 0xAC, 0xFF, 0x00},
      5,
      {0x05, 0x00, 0xAC, 0xFF, 0x00},
@@ -94,7 +100,7 @@ static const struct example examples[] = {
      {0},
      0},
     /* 6.6: write register 2 */
-    {{UNIT, 6, 1, 1, {3}},
+    {{UNIT, 6, 1, 1, {3}, false},
      {0x06, 0x00, 0x01, 0x00, 0x03},
      5,
      {0x06, 0x00, 0x01, 0x00, 0x03},
@@ -102,7 +108,7 @@ static const struct example examples[] = {
      {0},
      0},
     /* 6.11: write ten coils from 20 */
-    {{UNIT, 15, 0x13, 10, {1, 0, 1, 1, 0, 0, 1, 1, 1, 0}},
+    {{UNIT, 15, 0x13, 10, {1, 0, 1, 1, 0, 0, 1, 1, 1, 0}, false},
      {0x0F, 0x00, 0x13, 0x00, 0x0A, 0x02, 0xCD, 0x01},
      8,
      {0x0F, 0x00, 0x13, 0x00, 0x0A},
@@ -110,7 +116,7 @@ static const struct example examples[] = {
      {0},
      0},
     /* 6.12: write two registers from 2 */
-    {{UNIT, 16, 1, 2, {10, 0x0102}},
+    {{UNIT, 16, 1, 2, {10, 0x0102}, false},
      {0x10, 0x00, 0x01, 0x00, 0x02, 0x04, 0x00, 0x0A, 0x01, 0x02},
      10,
      {0x10, 0x00, 0x01, 0x00, 0x02},
@@ -291,7 +297,7 @@ static void a_length_that_no_frame_has_is_malformed(void **state) {
 
 static void the_largest_read_answer_fits(void **state) {
     (void)state;
-    const struct modbus_request request = {UNIT, 3, 0, MODBUS_MAX_READ_WORDS, {0}};
+    const struct modbus_request request = {UNIT, 3, 0, MODBUS_MAX_READ_WORDS, {0}, false};
     uint8_t pdu[2 + 2 * MODBUS_MAX_READ_WORDS] = {3, 2 * MODBUS_MAX_READ_WORDS};
     for (size_t i = 2; i < sizeof pdu; i++)
         pdu[i] = (uint8_t)i;
@@ -302,7 +308,7 @@ static void the_largest_read_answer_fits(void **state) {
 
 static void the_largest_write_fits(void **state) {
     (void)state;
-    struct modbus_request request = {UNIT, 16, 0, MODBUS_MAX_WRITE_WORDS, {0}};
+    struct modbus_request request = {UNIT, 16, 0, MODBUS_MAX_WRITE_WORDS, {0}, false};
     uint8_t frame[MBAP_MAXIMUM];
     size_t length = 0;
     assert_int_equal(mbap_encode(ID, &request, frame, &length), ERR_OK);
@@ -312,17 +318,20 @@ static void the_largest_write_fits(void **state) {
 static void requests_outside_the_limits_are_refused(void **state) {
     (void)state;
     static const struct modbus_request wrong[] = {
-        {UNIT, 3, 0, 0, {0}},    {UNIT, 3, 0, 126, {0}},   {UNIT, 4, 0, 126, {0}},
-        {UNIT, 1, 0, 126, {0}},  {UNIT, 2, 0, 126, {0}},   {UNIT, 5, 0, 2, {0}},
-        {UNIT, 6, 0, 0, {0}},    {UNIT, 15, 0, 124, {0}},  {UNIT, 16, 0, 124, {0}},
-        {UNIT, 0, 0, 1, {0}},    {UNIT, 7, 0, 1, {0}},     {UNIT, 23, 0, 1, {0}},
-        {UNIT, 0x83, 0, 1, {0}}, {UNIT, 3, 65535, 2, {0}}, {UNIT, 16, 65500, 40, {0}},
+        {UNIT, 3, 0, 0, {0}, false},       {UNIT, 3, 0, 126, {0}, false},
+        {UNIT, 4, 0, 126, {0}, false},     {UNIT, 1, 0, 126, {0}, false},
+        {UNIT, 2, 0, 126, {0}, false},     {UNIT, 5, 0, 2, {0}, false},
+        {UNIT, 6, 0, 0, {0}, false},       {UNIT, 15, 0, 124, {0}, false},
+        {UNIT, 16, 0, 124, {0}, false},    {UNIT, 0, 0, 1, {0}, false},
+        {UNIT, 7, 0, 1, {0}, false},       {UNIT, 23, 0, 1, {0}, false},
+        {UNIT, 0x83, 0, 1, {0}, false},    {UNIT, 3, 65535, 2, {0}, false},
+        {UNIT, 16, 65500, 40, {0}, false},
     };
     uint8_t frame[MBAP_MAXIMUM];
     size_t length = 0;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(mbap_encode(ID, &wrong[i], frame, &length), ERR_RANGE);
-    const struct modbus_request last = {UNIT, 3, 65535, 1, {0}};
+    const struct modbus_request last = {UNIT, 3, 65535, 1, {0}, false};
     assert_int_equal(mbap_encode(ID, &last, frame, &length), ERR_OK);
 }
 

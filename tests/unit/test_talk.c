@@ -174,6 +174,54 @@ static void what_comes_by_mqtt_is_as_old_as_it_is(void **state) {
     talking_end(&talking);
 }
 
+#define PARTS                                                                                      \
+    "local function read(dev)\n"                                                                   \
+    "  local a = assert(dev.http:get('/' .. dev.part))\n"                                          \
+    "  dev.state.part = dev.part\n"                                                                \
+    "  return { activePower = tonumber(a.body), frequency = 50 }\n"                                \
+    "end\n"                                                                                        \
+    "local function points() return { { name = 'activePower', kind = 'value', period = 0.1 } } "   \
+    "end\n"                                                                                        \
+    "return { api = 1, name = 'tested', version = '1', manufacturer = 'A', models = { 'A' },\n"    \
+    "  link = { kinds = { 'http' } }, points = { { name = 'frequency', kind = 'value' } },\n"      \
+    "  parts = { grid = { type = 'meter', points = points() },\n"                                  \
+    "    pv = { type = 'inverter', points = points() } }, hooks = { read = read } }\n"
+
+static bool both_online(struct world *world, void *context) {
+    (void)context;
+    return world_online(world, (void *)"a") && world_online(world, (void *)"b");
+}
+
+static void each_part_is_read_for_itself(void **state) {
+    struct talking talking;
+    char site[200];
+    uint16_t port;
+    (void)state;
+    talking.talk = talk_start(LINK_HTTP, &port);
+    assert_non_null(talking.talk);
+    json_t *table =
+        json_loads("{\"GET /grid\": {\"body\": \"5\"}, \"GET /pv\": {\"body\": \"-7\"}}", 0, NULL);
+    talk_serve(talking.talk, table);
+    json_decref(table);
+    talking.world = world_new();
+    world_driver(talking.world, "tested", PARTS);
+    snprintf(site, sizeof site,
+             "{ key = \"a\", driver = \"tested\", as = \"grid\", link = \"http://127.0.0.1:%u\" },"
+             "{ key = \"b\", driver = \"tested\", as = \"pv\", link = \"http://127.0.0.1:%u\" }",
+             port, port);
+    world_start(talking.world, site);
+    if (!world_until(talking.world, both_online, NULL))
+        fail_msg("never online:\n%s", talking.world->log);
+    const struct device *grid = world_device(talking.world, "a");
+    const struct device *pv = world_device(talking.world, "b");
+    assert_ptr_equal(grid->machine, pv->machine);
+    assert_int_equal((int)grid->values[POINT_ACTIVE_POWER], 5);
+    assert_int_equal((int)pv->values[POINT_ACTIVE_POWER], -7);
+    assert_string_equal(json_string_value(json_object_get(grid->hook_state, "part")), "grid");
+    assert_string_equal(json_string_value(json_object_get(pv->hook_state, "part")), "pv");
+    talking_end(&talking);
+}
+
 static void another_kind_of_link_is_told_by_name(void **state) {
     struct talking talking;
     (void)state;
@@ -207,6 +255,7 @@ int main(void) {
         cmocka_unit_test(lines_are_asked_and_answered),
         cmocka_unit_test(datagrams_are_asked_and_answered),
         cmocka_unit_test(what_comes_by_mqtt_is_as_old_as_it_is),
+        cmocka_unit_test(each_part_is_read_for_itself),
         cmocka_unit_test(another_kind_of_link_is_told_by_name),
         cmocka_unit_test(a_device_that_leaves_the_site_in_the_middle_of_a_call_takes_it_along)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,53 @@ static void a_refused_write_is_told_with_its_reason(void **state) {
     pair_end(&pair);
 }
 
+static void any_function_code_can_be_asked(void **state) {
+    struct pair pair;
+    (void)state;
+    pair_start(&pair, "local function read(dev)\n"
+                      "  local bytes = assert(dev.modbus:raw(3, '\\0\\20\\0\\1'))\n"
+                      "  local none, why = dev.modbus:raw(77, '')\n"
+                      "  assert(none == nil and why:find('illegal function'), why)\n"
+                      "  local count, word = string.unpack('>Bi2', bytes)\n"
+                      "  assert(count == 2)\n"
+                      "  return { activePower = word, maxCurrent = 32, serialNumber = 'S1' }\n"
+                      "end\n" STATION_WRITE "return { name = 'tested'," STATION_HEAD
+                      "  hooks = { read = read, write = write } }\n");
+    assert_true(world_until(pair.world, world_online, (void *)"a"));
+    assert_int_equal((int)world_device(pair.world, "a")->values[POINT_ACTIVE_POWER], 1500);
+    pair_end(&pair);
+}
+
+static bool is_wrong(struct world *world, void *key) {
+    return world_device(world, key)->connection == CONNECTION_WRONG_DEVICE;
+}
+
+static void another_serial_number_is_read_and_never_written_to(void **state) {
+    struct pair pair;
+    uint16_t port, other;
+    char devices[300];
+    (void)state;
+    pair.peer = peer_with(&port, 1500);
+    pair.other = peer_with(&other, 700);
+    pair.world = world_new();
+    world_driver(pair.world, "tested",
+                 STATION_READ STATION_WRITE "return { name = 'tested'," STATION_HEAD
+                                            "  hooks = { read = read, write = write } }\n");
+    snprintf(devices, sizeof devices,
+             "{ key = \"a\", driver = \"tested\", serialNumber = \"S2\","
+             " link = \"tcp://127.0.0.1:%u\" }",
+             port);
+    world_start(pair.world, devices);
+    world_constrain(pair.world, "a", 7000);
+    assert_true(world_until(pair.world, is_wrong, (void *)"a"));
+    uint64_t asked = peer_requests(pair.peer);
+    assert_logged(pair.world, "wrong device");
+    world_constrain(pair.world, "a", 8000);
+    assert_int_equal(limit_of(&pair), 0);
+    assert_true(peer_requests(pair.peer) >= asked);
+    pair_end(&pair);
+}
+
 /* ---- reload ---- */
 
 static bool generation_is(struct world *world, void *number) {
@@ -313,6 +360,8 @@ int main(void) {
         cmocka_unit_test(what_read_returns_is_published_and_what_write_did_is_confirmed),
         cmocka_unit_test(a_device_that_was_away_gets_the_newest_limit_before_anything_else),
         cmocka_unit_test(a_refused_write_is_told_with_its_reason),
+        cmocka_unit_test(any_function_code_can_be_asked),
+        cmocka_unit_test(another_serial_number_is_read_and_never_written_to),
         cmocka_unit_test(a_call_that_waits_while_its_driver_changes_ends_and_hands_its_state_on),
         cmocka_unit_test(what_a_hook_does_wrong_costs_its_neighbour_nothing),
         cmocka_unit_test(a_hook_that_must_not_wait_says_so),
