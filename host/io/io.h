@@ -1,7 +1,7 @@
 /* The room of the clients that driver scripts talk to devices with: HTTP, UDP, lines of text, MQTT.
  * One struct io belongs to one loop and holds what its clients share: the libraries' life, local
  * UDP ports, connections to brokers. Free of Lua; engine thread (the loop's) only; never blocks:
- * names are looked up on libuv's worker threads.
+ * names are looked up on libuv's worker threads. A program that uses them ignores SIGPIPE.
  *
  * The same contract in every client:
  *
