@@ -183,8 +183,8 @@ static void at_the_connection_a_silent_car_is_not_counted_twice(void **state) {
     assert_share(a, -OPEN, 6860);
 }
 
-/* Told 0 W, b draws 2000 W all the same: of 5000 W a has 3000 W, and b is told 0 again, for with
- * obedient devices a would have... both steps and 2500 W each; so it is told 2500 W. */
+/* 4000 W, 2000 W for each if both obeyed. b does 2500 W whatever it is told: a has 1500 W, and b is
+ * told the 2000 W that are its due. */
 static void a_stubborn_car_counts_as_measured_and_is_told_what_is_its_due(void **state) {
     (void)state;
     struct split_site site = site_new();
@@ -195,6 +195,7 @@ static void a_stubborn_car_counts_as_measured_and_is_told_what_is_its_due(void *
     b->power = 2500;
     site_split(&site);
     assert_share(a, -OPEN, 1500);
+    assert_int_equal(a->sides[0].why, SPLIT_PART); /* not for a while: it is all that there is */
     assert_share(b, -OPEN, 2000);
 }
 

@@ -362,6 +362,24 @@ static double toward(double power, int side) {
     return magnitude > 0 ? magnitude : 0;
 }
 
+static double edge(const struct range *range, int side) {
+    return toward(side == 0 ? range->hi : range->lo, side);
+}
+
+/* What one counts with that cannot be told, by the rule's text: a silent one with the largest of
+ * what it was told last and its failsafe, its nameplate if neither is known; a stubborn one as
+ * measured. */
+static double counts_with(const struct split_device *device, int side) {
+    if (device->reach == SPLIT_STUBBORN)
+        return toward(device->power, side);
+    if (device->reach != SPLIT_SILENT)
+        return 0;
+    if (!device->has_held && !device->has_failsafe)
+        return edge(&device->nameplate, side);
+    double held = device->has_held ? edge(&device->held, side) : 0;
+    return fmax(held, device->has_failsafe ? edge(&device->failsafe, side) : 0);
+}
+
 struct budget {
     int level, side, scope, quantity;
     double room; /* of the limit, less the uncontrolled load as the split took it */
@@ -397,11 +415,12 @@ static int check_raises(const struct world *world, const struct budget *budget) 
     for (size_t i = 0; i < site->device_count; i++) {
         const struct split_device *device = &site->devices[i];
         const struct split_side *side = &device->sides[budget->side];
-        double counts = fmax(fmax(side->minimum, side->counted), fmax(side->held, side->given));
+        double apart = counts_with(device, budget->side);
+        double counts = fmax(fmax(side->minimum, apart), fmax(side->held, side->given));
         if (!stands_below(site, device, budget->level) || weight(device, budget->quantity) <= 0)
             continue;
         if (device->reach == SPLIT_SILENT)
-            counts = fmax(side->counted, side->minimum);
+            counts = fmax(apart, side->minimum);
         if (device->reach == SPLIT_REACHED)
             raised += side->given > fmax(side->held, side->minimum) + SLACK ? 1 : 0;
         sum += weight(device, budget->quantity) * counts;
@@ -425,7 +444,7 @@ static int check_powers(struct world *world, const struct budget *budget) {
         if (!stands_below(site, device, budget->level) || part <= 0)
             continue;
         if (device->reach != SPLIT_REACHED) {
-            others += part * fmax(side->minimum, side->counted);
+            others += part * fmax(side->minimum, counts_with(device, budget->side));
             continue;
         }
         obey += part * toward(world->beings[i].power, budget->side);
