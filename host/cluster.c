@@ -146,8 +146,10 @@ struct cluster *cluster_new(struct engine *engine, const struct site_cluster *si
     return cluster;
 }
 
-static void cluster_closed(uv_handle_t *handle) { /* of the timer that is closed last */
+static void cluster_closed(uv_handle_t *handle) {
     struct cluster *cluster = handle->data;
+    if (--cluster->handles) /* libuv gives no order */
+        return;
     book_free(&cluster->book);
     decided_slot_release(cluster->slot);
     free(cluster->announced.text);
@@ -156,6 +158,7 @@ static void cluster_closed(uv_handle_t *handle) { /* of the timer that is closed
 
 void cluster_close(struct cluster *cluster) {
     stash_keep(cluster->engine, cluster->id, &cluster->book);
-    uv_close((uv_handle_t *)&cluster->split, NULL);
+    cluster->handles = 2;
+    uv_close((uv_handle_t *)&cluster->split, cluster_closed);
     uv_close((uv_handle_t *)&cluster->wake, cluster_closed);
 }

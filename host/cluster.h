@@ -35,6 +35,7 @@ struct cluster {
     bool bound;       /* a limit is in force somewhere: shares are given */
     bool split_due;   /* something has changed since the last split */
     uv_timer_t split; /* when to split again */
+    int handles;      /* that are being closed */
 };
 
 /* Its constraints are taken out of the engine's stash. NULL: no memory. */
