@@ -18,7 +18,7 @@
 #include "split_site.h"
 
 #if defined(DERD_SANITIZED)
-#define STEPS_QUICK 10000
+#define STEPS_QUICK 30000
 #else
 #define STEPS_QUICK 100000
 #endif
