@@ -21,12 +21,15 @@ static struct {
 } broker;
 
 static void broker_stop(void) {
-    peer_stop(&broker.process, SIGKILL);
+    peer_stop(&broker.process, 0);
 }
 
 /* False when it does not start: a port was taken meanwhile. */
 static bool broker_start(void) {
-    char *arguments[] = {"/usr/sbin/mosquitto", "-c", broker.config, NULL};
+    /* a shell around it, so that it ends with this program, however that ends */
+    char *arguments[] = {"/bin/sh", "-c",
+                         "/usr/sbin/mosquitto -c \"$0\" & cat >/dev/null; kill -9 $!; wait",
+                         broker.config, NULL};
     char line[300];
     peer_start(&broker.process, arguments, 2);
     while (peer_try_line(&broker.process, line, sizeof line))
