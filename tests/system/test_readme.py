@@ -1,9 +1,12 @@
 """What the README shows is what is there, and what it tells people to write is right."""
 
+import json
+import os
 import re
 import subprocess
 
-from harness import DERD, ROOT
+import homes
+from harness import DERD, ROOT, until
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```lua\n(.*?)```", README, re.S)
@@ -63,3 +66,29 @@ def test_every_route_of_the_readme_is_in_the_route_table():
     for word in ("/health", "/ready", "/v1/vocabulary", "/v1/drivers", "/v1/policies",
                  "flexibility", "constraints", "effective"):
         assert word in README and word in routes
+
+
+def test_what_the_readme_says_to_type_gives_what_it_says(start_simulator, start_host):
+    """The curl examples as they stand, in one shell, on a home like the demo's."""
+    simulator = start_simulator(homes.home(battery=False))
+    host = start_host(homes.site(simulator.ports, policy="startDelay = 0", battery=False))
+    wallbox = host.device("wallbox")
+    wallbox.until_online()
+    until(lambda: (wallbox.flexibility()["activePower"] or 0) > 6000, "the policy lets the car charge")
+    script = re.search(r"```sh\n(export DERD_URL=.*?)```", README, re.S)[1]
+    assert script.count("\ncurl ") == README.count("\ncurl "), "every example is run here"
+    script = re.sub(r"^export DERD_URL=.*$", "", script, flags=re.M)
+    done = subprocess.run(
+        ["sh", "-eu"], input=script, capture_output=True, text=True, check=True,
+        env={**os.environ, "DERD_URL": f"http://127.0.0.1:{host.port}", "DERD_TOKEN": host.token})
+    decoder, answers, at = json.JSONDecoder(), [], 0
+    while at < len(done.stdout.rstrip()):
+        answer, at = decoder.raw_decode(done.stdout, at)
+        answers.append(answer)
+    limit, effective = answers
+    assert (limit["status"], limit["outcome"]) == ("inForce", "applied")
+    assert limit["decision"]["maxActivePower"] == 5000
+    assert effective["winners"]["maxActivePower"] == limit["id"], "who decides now"
+    wish = next(item for item in effective["constraints"] if item["createdBy"].startswith("policy:"))
+    assert wish["outcome"] in ("applied", "clamped") and wish["explanation"], "what happened to the wish"
+    until(lambda: 0 < wallbox.flexibility()["activePower"] <= 5000, "the car keeps to it")
