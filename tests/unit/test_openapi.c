@@ -15,6 +15,12 @@
 #include "api/handlers.h"
 #include "api/openapi.h"
 #include "api/route.h"
+#include "constraint.h"
+#include "driver.h"
+#include "events.h"
+#include "store_webhooks.h"
+#include "telemetry/retention.h"
+#include "telemetry/ruling.h"
 #include "vocabulary.h"
 
 #define PARTS     DERD_SOURCE_DIR "/web/openapi"
@@ -404,6 +410,62 @@ static void version_words_and_ranges_are_those_of_the_program(void **state) {
     assert_int_equal(json_object_size(times), POINT_NUMBER_COUNT);
 }
 
+/* The closed list at `pointer` holds these `count` words (and perhaps null) in this order. */
+static void expect_words(const char *pointer, const char *const *words, size_t count) {
+    json_t *list = resolve(pointer);
+    size_t listed = json_array_size(list);
+    if (listed > 0 && json_is_null(json_array_get(list, listed - 1)))
+        listed--;
+    if (listed != count)
+        fail_msg("%s has %zu words, the program %zu", pointer, listed, count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(json_string_value(json_array_get(list, i)), words[i]) != 0)
+            fail_msg("%s: \"%s\" where the program says \"%s\"", pointer,
+                     json_string_value(json_array_get(list, i)), words[i]);
+}
+
+#define SCHEMAS "#/components/schemas/"
+
+static void closed_lists_outside_the_vocabulary_are_those_of_the_program(void **state) {
+    (void)state;
+    static const char *const with_types[] = {"WebhookRequest", "WebhookPatch", "Webhook",
+                                             "WebhookWithSecret"};
+    static const char *const with_scope[] = {"Cluster", "ClusterRequest", "ClusterPatch"};
+    static const char *const delivery_states[] = {DELIVERY_STATE_WORDS};
+    const char *words[EVENT_TYPE_COUNT];
+    char pointer[PATH_SIZE];
+    size_t used = 0;
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++)
+        words[i] = event_type_name((enum event_type)i);
+    expect_words(SCHEMAS "EventType/enum", words, EVENT_TYPE_COUNT);
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++) /* what comes unasked is not asked for */
+        if (i != EVENT_RESET)
+            words[used++] = event_type_name((enum event_type)i);
+    for (size_t i = 0; i < sizeof with_types / sizeof with_types[0]; i++) {
+        snprintf(pointer, sizeof pointer, SCHEMAS "%s/properties/types/items/enum", with_types[i]);
+        expect_words(pointer, words, used);
+    }
+    expect_words(SCHEMAS "Delivery/properties/state/enum", delivery_states,
+                 sizeof delivery_states / sizeof delivery_states[0]);
+    for (int i = 0; i < LEVEL_COUNT; i++)
+        words[i] = level_name((enum level)i);
+    expect_words(SCHEMAS "History/properties/resolution/enum", words, LEVEL_COUNT);
+    for (int i = RULING_REPLACED; i < RULING_END_COUNT; i++)
+        words[i - RULING_REPLACED] = ruling_end_name((enum ruling_end)i);
+    expect_words(SCHEMAS "LoggedDecision/properties/endedBy/enum", words,
+                 RULING_END_COUNT - RULING_REPLACED);
+    for (used = 0; link_kind_names()[used];)
+        used++;
+    expect_words(SCHEMAS "Driver/properties/links/items/enum", link_kind_names(), used);
+    for (int i = SCOPE_CONNECTION; i < SCOPE_COUNT; i++)
+        words[i - SCOPE_CONNECTION] = scope_name((enum scope)i);
+    for (size_t i = 0; i < sizeof with_scope / sizeof with_scope[0]; i++) {
+        snprintf(pointer, sizeof pointer, SCHEMAS "%s/properties/limits/properties/scope/enum",
+                 with_scope[i]);
+        expect_words(pointer, words, SCOPE_COUNT - SCOPE_CONNECTION);
+    }
+}
+
 static void every_answer_tells_its_request_id(void **state) {
     (void)state;
     const char *path;
@@ -489,6 +551,7 @@ int main(void) {
         cmocka_unit_test(every_problem_is_a_problem_document),
         cmocka_unit_test(every_reference_is_there_and_no_mark_is_left),
         cmocka_unit_test(version_words_and_ranges_are_those_of_the_program),
+        cmocka_unit_test(closed_lists_outside_the_vocabulary_are_those_of_the_program),
         cmocka_unit_test(every_answer_tells_its_request_id),
         cmocka_unit_test(every_mistake_in_the_parts_is_told_at_once),
     };
