@@ -321,6 +321,33 @@ static void what_a_hook_does_wrong_costs_its_neighbour_nothing(void **state) {
     }
 }
 
+static bool is_quarantined(struct world *world, void *key) {
+    return world_device(world, key)->connection == CONNECTION_QUARANTINED;
+}
+
+static void
+a_script_that_breaks_again_and_again_is_quarantined_and_its_commands_say_so(void **state) {
+    struct pair pair;
+    (void)state;
+    pair_start(&pair, "local calls = 0\n"
+                      "local function read(dev)\n"
+                      "  calls = calls + 1\n"
+                      "  sleep(0)\n"
+                      "  if calls > 2 then\n"
+                      "    local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end\n"
+                      "  end\n"
+                      "  return { activePower = 1, maxCurrent = 32, serialNumber = 'S1' }\n"
+                      "end\n" STATION_WRITE "return { name = 'tested'," STATION_HEAD
+                      "  hooks = { read = read, write = write } }\n");
+    assert_true(world_until(pair.world, world_online, (void *)"b"));
+    assert_true(world_until(pair.world, is_quarantined, (void *)"a"));
+    world_constrain(pair.world, "a", 7000);
+    assert_logged(pair.world, "command rejected: tested.lua");
+    assert_int_equal(limit_of(&pair), 0);
+    assert_int_equal(world_device(pair.world, "b")->machine->failures, 0);
+    pair_end(&pair);
+}
+
 static void a_hook_that_must_not_wait_says_so(void **state) {
     static const char *const places[] = {
         "local function values(dev) sleep(1) end\n",
@@ -364,6 +391,8 @@ int main(void) {
         cmocka_unit_test(another_serial_number_is_read_and_never_written_to),
         cmocka_unit_test(a_call_that_waits_while_its_driver_changes_ends_and_hands_its_state_on),
         cmocka_unit_test(what_a_hook_does_wrong_costs_its_neighbour_nothing),
+        cmocka_unit_test(
+            a_script_that_breaks_again_and_again_is_quarantined_and_its_commands_say_so),
         cmocka_unit_test(a_hook_that_must_not_wait_says_so),
         cmocka_unit_test(a_device_that_falls_silent_in_the_middle_is_offline_and_comes_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
