@@ -606,10 +606,18 @@ void cluster_settle(struct device *device) {
 /* --- for readers --------------------------------------------------------------------------------
  */
 
+/* Of it, or of a cluster inside it. */
+static bool stands_in(const struct cluster *cluster, const struct device *device) {
+    const struct cluster *at = engine_cluster_by_id(device->engine, device->cluster_id);
+    while (at && at != cluster)
+        at = at->parent;
+    return at != NULL;
+}
+
 size_t cluster_share_count(const struct cluster *cluster) {
     size_t count = 0;
     for (const struct device *device = cluster->engine->devices; device; device = device->next)
-        count += device->share.limited && strcmp(device->cluster_id, cluster->id) == 0;
+        count += device->share.limited && stands_in(cluster, device);
     return count;
 }
 
@@ -620,7 +628,7 @@ void cluster_fill_split(struct cluster *cluster, struct decided *decided) {
     size_t count = 0;
     double controllable = 0;
     for (const struct device *device = cluster->engine->devices; device; device = device->next) {
-        if (strcmp(device->cluster_id, cluster->id) != 0 || !takes_part(cluster, device))
+        if (!stands_in(cluster, device) || !takes_part(cluster, device))
             continue;
         double power = device_quantity(device, POINT_ACTIVE_POWER);
         controllable += isnan(power) ? 0 : power;

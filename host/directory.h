@@ -22,6 +22,7 @@
 
 #define KEY_SIZE      65
 #define IDENTITY_SIZE 65
+#define GRID_ROLE     "grid" /* of the device that measures its cluster's connection */
 
 struct decided_item {
     struct constraint *constraint; /* one reference; NULL: the device's fallback */

@@ -17,7 +17,6 @@
 #include "telemetry/retention.h"
 
 #define SITE_PATH_SIZE    (2 * KEY_SIZE)
-#define GRID_ROLE         "grid"
 #define SITE_FILE_MAXIMUM (4U << 20)
 #define SITE_SECRET_SIZE  512
 #define SITE_MAX_REACH    8

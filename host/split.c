@@ -5,6 +5,7 @@
 
 #define TRIFLE_LEAST_W 20
 #define TRIFLE_PART    0.01 /* of what it could do */
+#define ROUNDED_W      2    /* what a register may round away of a share */
 #define HEADROOM_PART  0.1  /* of its rating: what PV gets beyond what it is seen to do */
 
 double split_positive(double value) {
@@ -89,6 +90,9 @@ static void side_begin(const struct split_work *work, struct split_device *devic
     if (!isnan(device->power) &&
         device->reach != SPLIT_SILENT) /* it may still be on its way down */
         side->held = fmax(side->held, work->side == IMPORT ? device->power : -device->power);
+    double told = device->state.given[work->side];
+    if (told > side->held && told - side->held <= ROUNDED_W)
+        side->held = told; /* a share is not taken back because its register rounds */
     if (device->reach == SPLIT_SILENT)
         side->counted = counted_silent(device, work->side);
     else if (device->reach == SPLIT_STUBBORN)

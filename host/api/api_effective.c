@@ -1,6 +1,8 @@
 /* Why: what applies on a device or cluster now, who won, every loser with its reason, when it
  * changes next. */
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "api/handlers.h"
 #include "api/present.h"
@@ -65,6 +67,34 @@ static void put_device(struct json *json, struct device_card *card, const struct
     present_command(json, &flexibility, card);
 }
 
+/* The meter as it is now: a split is made only while a limit is in force. */
+static void read_meter(const struct exchange *x, const struct cluster_card *cluster,
+                       struct cluster_measure *measure) {
+    for (size_t i = 0; i < cluster->device_count; i++) {
+        struct device_card *card = x->directory->devices[cluster->first_device + i];
+        struct flexibility flexibility;
+        if (strcmp(card->role, GRID_ROLE) != 0)
+            continue;
+        live_read(&card->live, &flexibility);
+        bool fresh = flexibility.connection == CONNECTION_ONLINE &&
+                     x->now.wall.ms < flexibility.invalid_at.ms;
+        const double *values = flexibility.values;
+        snprintf(measure->meter, sizeof measure->meter, "%s", card->key);
+        measure->power = fresh ? values[POINT_ACTIVE_POWER] : (double)NAN;
+        for (int phase = 0; phase < 3; phase++)
+            measure->power_phases[phase] =
+                fresh ? values[POINT_ACTIVE_POWER_L1 + phase] : (double)NAN;
+        return;
+    }
+}
+
+static void put_cluster(struct exchange *x, struct json *json, const struct cluster_card *cluster,
+                        const struct decided *decided) {
+    struct cluster_measure measure = decided->cluster->measure;
+    read_meter(x, cluster, &measure);
+    present_split(json, decided, &measure);
+}
+
 void api_effective_get(struct exchange *x) {
     struct target target;
     if (!exchange_target(x, &target))
@@ -80,7 +110,7 @@ void api_effective_get(struct exchange *x) {
     if (target.device)
         put_device(json, target.device, decided);
     else
-        present_split(json, decided);
+        put_cluster(x, json, target.cluster, decided);
     put_constraints(json, target.id, decided, x->now.wall);
     json_put_time(json, "nextChangeAt", changes ? next : (struct wall){0});
     json_object_close(json);

@@ -269,14 +269,15 @@ static void put_measure(struct json *json, const struct cluster_measure *measure
     json_object_close(json);
 }
 
-void present_split(struct json *json, const struct decided *decided) {
+void present_split(struct json *json, const struct decided *decided,
+                   const struct cluster_measure *measure) {
     const struct cluster_decided *cluster = decided->cluster;
     json_key(json, "limits");
     json_object_open(json);
     put_limit(json, decided, SCOPE_CONNECTION);
     put_limit(json, decided, SCOPE_CONTROLLABLE);
     json_object_close(json);
-    put_measure(json, &cluster->measure);
+    put_measure(json, measure);
     if (cluster->supposed) {
         json_put_null(json, "shares");
         json_put_null(json, "unmet");
@@ -304,7 +305,7 @@ void present_split(struct json *json, const struct decided *decided) {
 
 void present_decision(struct json *json, const struct decided *decided) {
     if (decided->cluster) {
-        present_split(json, decided);
+        present_split(json, decided, &decided->cluster->measure);
         return;
     }
     const struct decision *decision = &decided->decision;

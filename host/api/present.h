@@ -35,7 +35,8 @@ void present_constraint_alone(struct json *json, const char *target_id,
 void present_currents(struct json *json, const char *key, const double currents[3]);
 /* What is decided on a cluster: limits, winners, the connection, shares, what cannot be reached.
  * Members only. */
-void present_split(struct json *json, const struct decided *decided);
+void present_split(struct json *json, const struct decided *decided,
+                   const struct cluster_measure *measure);
 /* The same of one that is gone: status "expired" or "removed". */
 void present_constraint_gone(struct json *json, const char *device_id,
                              const struct constraint *constraint, const char *status);

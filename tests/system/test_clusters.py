@@ -79,7 +79,8 @@ def test_2700_w_for_two_cars_and_what_becomes_of_it(start_host, peer):
     why = host.device(waiting[1]).effective()
     assert why["allowedRanges"] == [[0, 0]] and why["share"]["maxActivePower"] == 0
     assert "cannot run below 1380 W and waits" in why["share"]["explanation"]
-    why = host.device(charging[1]).effective()
+    why = until(lambda: host.device(charging[1]).effective()["share"]["maxActivePower"] == 2700 and
+                host.device(charging[1]).effective(), "the other one has confirmed its 0 W")
     assert "2700 W of the 2700 W of cluster home (test, priority 3000" in why["share"]["explanation"]
     assert why["maxActivePower"] == 2700 and why["winners"]["maxActivePower"] == "device"
 
@@ -200,6 +201,7 @@ def test_clusters_inside_each_other(start_host, peer):
     why = host.device("left", "garage").effective()["share"]["explanation"]
     assert "cluster" in why
     assert [share["key"] for share in effective(host, "/v1/clusters/garage")["shares"]] == ["left", "right"]
+    until(lambda: shares(host) == {"outside": 1500, "left": 1500, "right": 1500}, "with all below")
 
 
 def test_against_export_the_battery_rises_before_the_roof_is_curtailed(start_host, peer):
@@ -212,6 +214,7 @@ def test_against_export_the_battery_rises_before_the_roof_is_curtailed(start_hos
         meter(peer), device(peer, "battery", "plain_battery", 1), device(peer, "roof", "plain_inverter", 2))))
     show(peer, -6000)
     online(host, "battery", "roof", "grid")
+    until(lambda: effective(host)["connection"]["activePower"] == -6000, "the meter shows without a limit")
     assert put(host, minActivePower=-3000, reason="feed-in")[0] == 201
     until(lambda: peer.get_int32(2, 11) == 5000, "the roof is curtailed")
     peer.set_int32(2, 0, -5000)

@@ -30,8 +30,10 @@
 #define PERIOD      2 /* s, at most, between two measurements */
 #define NOTICE      2 /* s until silence or disobedience is known */
 #define SETTLED     (2 * (LAG_MOST + SENT_MOST) + NOTICE + 2 * PERIOD + 16)
-#define ANSWERED    (2 * SENT_MOST + LAG_MOST + 2 * PERIOD) /* a step of the load is, within this */
-#define SLACK       1.5                                     /* W: shares are whole */
+/* A step of the load is answered within this, also when another command and its lag were under way.
+ */
+#define ANSWERED (2 * SENT_MOST + 2 * LAG_MOST + 2 * PERIOD)
+#define SLACK    1.5 /* W: shares are whole */
 
 struct being { /* a device as it truly is */
     int lag, takes_to_send, period;
@@ -58,6 +60,7 @@ struct world {
     int quiet; /* seconds since anything changed */
     uint64_t random;
     long step, settled_steps, binding_steps, beyond_steps;
+    double left[SITE_LEVELS][2][SCOPE_COUNT][SPLIT_QUANTITIES]; /* W, a second ago */
     int carries[2];
     int beyond[SITE_LEVELS][2][SCOPE_COUNT][SPLIT_QUANTITIES]; /* s, each budget */
 };
@@ -453,7 +456,10 @@ static int check_powers(struct world *world, const struct budget *budget) {
     double left = fmax(budget->room - others, least);
     if (world->quiet > SETTLED)
         world->binding_steps += obey > 0.9 * left && obey > least;
-    *beyond = obey > left + SLACK && world->quiet ? *beyond + 1 : 0;
+    double *before = &world->left[budget->level][budget->side][budget->scope][budget->quantity];
+    bool stepped = left < *before - SLACK; /* a further step, to be answered in its own time */
+    *before = left;
+    *beyond = obey > left + SLACK && world->quiet && !stepped ? *beyond + 1 : 0;
     world->beyond_steps += *beyond > 0 && world->quiet > SETTLED;
     if (*beyond > ANSWERED)
         return complain(world, budget, "too much for longer than the lag", obey);
