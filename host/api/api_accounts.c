@@ -31,7 +31,7 @@ static void write_account(const struct exchange *x, const struct account *accoun
         store_account_find(x->settings->store, account->parent, &parent);
     json_object_open(json);
     json_put_string(json, "id", account->id);
-    json_put_string(json, "key", strcmp(account->key, account->id) == 0 ? NULL : account->key);
+    present_key(json, account->key, account->id);
     json_put_known(json, "name", account->name);
     json_put_string(json, "parentId", sees_parent ? parent.id : NULL);
     json_put_string(json, "origin",

@@ -51,7 +51,7 @@ void inventory_write_cluster(const struct exchange *x, const struct cluster_card
         cluster->parent_id[0] ? directory_cluster(x->directory, cluster->parent_id) : NULL;
     json_object_open(json);
     json_put_string(json, "id", cluster->id);
-    json_put_string(json, "key", strcmp(cluster->key, cluster->id) == 0 ? NULL : cluster->key);
+    present_key(json, cluster->key, cluster->id);
     json_put_known(json, "name", cluster->name);
     json_put_string(json, "accountId", known ? account.id : NULL);
     json_put_known(json, "account", cluster->account);

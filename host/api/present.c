@@ -291,7 +291,7 @@ void present_split(struct json *json, const struct decided *decided,
         const struct cluster_share *share = &cluster->shares[i];
         json_object_open(json);
         json_put_string(json, "deviceId", share->device_id);
-        json_put_string(json, "key", share->key);
+        present_key(json, share->key, share->device_id);
         present_power(json, "minActivePower", share->min);
         present_power(json, "maxActivePower", share->max);
         json_put_known(json, "explanation", share->why);

@@ -9,6 +9,8 @@
 #define ORIGIN_FILE "siteFile"
 #define ORIGIN_API  "api"
 
+/* "key": null when none was given; inside, the id stands for it then. */
+void present_key(struct json *json, const char *key, const char *id);
 /* A device as its resource, an object. */
 void present_device(struct json *json, struct device_card *card);
 /* Its flexibility as last published, an object. */

@@ -38,6 +38,10 @@ static void put_declared(const struct device_card *card, struct json *json) {
     json_decref(entry);
 }
 
+void present_key(struct json *json, const char *key, const char *id) {
+    json_put_string(json, "key", strcmp(key, id) == 0 ? NULL : key);
+}
+
 void present_device(struct json *json, struct device_card *card) {
     struct identity identity;
     struct flexibility flexibility;
@@ -45,7 +49,7 @@ void present_device(struct json *json, struct device_card *card) {
     live_read(&card->live, &flexibility);
     json_object_open(json);
     json_put_string(json, "id", card->id);
-    json_put_string(json, "key", strcmp(card->key, card->id) == 0 ? NULL : card->key);
+    present_key(json, card->key, card->id);
     json_put_known(json, "name", card->name);
     json_put_string(json, "clusterId", card->cluster_id);
     json_put_string(json, "type", device_type_name(card->type));
@@ -128,7 +132,7 @@ void present_flexibility(struct json *json, struct device_card *card) {
     struct decided *decided = device_card_decided(card);
     json_object_open(json);
     json_put_string(json, "deviceId", card->id);
-    json_put_string(json, "key", card->key);
+    present_key(json, card->key, card->id);
     json_put_known(json, "name", card->name);
     json_put_string(json, "type", device_type_name(card->type));
     json_put_string(json, "connection", connection_name(flexibility.connection));

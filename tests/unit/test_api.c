@@ -641,6 +641,24 @@ static void what_cannot_be_listened_on_is_refused_in_words(void **state) {
     assert_non_null(strstr(why, taken));
 }
 
+/* --- keys ------------------------------------------------------------------------------------ */
+
+static void a_device_without_a_key_has_none_wherever_it_is_shown(void **state) {
+    (void)state;
+    static const char *const paths[] = {"/v1/clusters/home/devices/" ID_WALLBOX,
+                                        "/v1/clusters/home/devices/" ID_WALLBOX "/flexibility"};
+    struct device_card *card = kit.engine.device;
+    char key[sizeof card->key];
+    memcpy(key, card->key, sizeof key);
+    snprintf(card->key, sizeof card->key, "%s", card->id);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        json_t *tree = kit_get(&kit, paths[i]);
+        assert_true(null_at(tree, "key"));
+        json_decref(tree);
+    }
+    memcpy(card->key, key, sizeof key);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
@@ -655,6 +673,7 @@ int main(void) {
         T(without_a_token_nobody_learns_what_exists),
         T(clusters_are_listed_and_found_by_key_and_id),
         T(devices_are_shown_with_what_they_say_of_themselves),
+        T(a_device_without_a_key_has_none_wherever_it_is_shown),
         T(devices_are_filtered_by_type_and_connection),
         T(a_list_goes_on_behind_its_cursor),
         T(limits_and_cursors_are_checked),
