@@ -223,7 +223,7 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     const struct telemetry_settings history = {.directory = engine->site->store_directory,
                                                .clock = &engine->clock,
                                                .retention = engine->site->retention};
-    if (telemetry_open(&engine->telemetry, &history) != ERR_OK)
+    if (!settings->no_history && telemetry_open(&engine->telemetry, &history) != ERR_OK)
         log_error("history", "no memory: no history is kept");
     struct now now = clock_now(&engine->clock);
     engine->wall_offset_ms = now.wall.ms - now.mono.ms;

@@ -59,6 +59,7 @@ struct engine_settings {
     int64_t clock_shift_ms;
     struct rehearsal rehearsal;
     bool any_local_port; /* of derd test: ports that devices answer to are not ours to take */
+    bool no_history;     /* of derd test and derd probe: nobody will ever ask for it */
 };
 
 struct engine {

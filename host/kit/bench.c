@@ -130,7 +130,11 @@ bool bench_open(struct bench *bench, const char *path, const struct driver *driv
     char site[96];
     snprintf(site, sizeof site, "%s/site.lua", bench->folder);
     const struct engine_settings settings = {
-        .site_path = site, .shared_folder = bench->folder, .any_local_port = true};
+        .site_path = site,
+        .shared_folder = bench->folder,
+        .any_local_port = true,
+        .no_history = true, /* what waits to be written would look like growth */
+    };
     bench->engine = engine_open(&settings, report);
     if (!bench->engine)
         return false;

@@ -103,7 +103,8 @@ static bool open_engine(struct probing *probing, const char *url, FILE *out) {
     if (mkdir(path, 0700) != 0 || !write_site(probing, url))
         return false;
     snprintf(path, sizeof path, "%s/site.lua", probing->folder);
-    const struct engine_settings settings = {.site_path = path, .shared_folder = probing->folder};
+    const struct engine_settings settings = {
+        .site_path = path, .shared_folder = probing->folder, .no_history = true};
     report_init(&report);
     probing->engine = engine_open(&settings, &report);
     for (size_t i = 0; i < report.count; i++)
