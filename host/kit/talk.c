@@ -15,7 +15,7 @@
 
 #define CONNECTIONS   16
 #define INPUT_MAXIMUM 65536
-#define HEARD_MAXIMUM 20000 /* then the oldest are forgotten */
+#define HEARD_MAXIMUM 200 /* then the oldest are forgotten: what is kept would look like growth */
 #define HUGE_BYTES    (600UL * 1024)
 #define BEAT_MS       50 /* between two publications of all topics */
 
