@@ -1,9 +1,9 @@
 -- Drivers and policies see the names of the host's sandbox and nothing else: those of its allow
--- list, host/script_names.inc. Everything else here is plain Lua 5.4.
+-- list, host/script/script_names.inc. Everything else here is plain Lua 5.4.
 local read_globals = {}
 local list -- the linter is started here or in a folder below
 for _, up in ipairs { "", "../", "../../" } do
-  list = list or io.open(up .. "host/script_names.inc")
+  list = list or io.open(up .. "host/script/script_names.inc")
 end
 assert(list, "start luacheck in the folder of .luacheckrc")
 for line in list:lines() do

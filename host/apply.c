@@ -9,13 +9,13 @@
 
 #include "base/log.h"
 #include "base/schema.h"
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "device.h"
 #include "engine.h"
-#include "instance.h"
+#include "link/wire.h"
 #include "machine.h"
+#include "script/instance.h"
 #include "site_access.h"
-#include "wire.h"
 
 #define SITE_SETTLE_MS 200
 

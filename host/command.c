@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "device.h"
 #include "machine.h"
-#include "task.h"
+#include "script/task.h"
 
 #define BUSY_RETRY_MS    2000
 #define REFUSED_RETRY_MS 30000

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "cluster.h"
-#include "hooks.h"
-#include "instance.h"
+#include "cluster/cluster.h"
 #include "journal.h"
 #include "machine.h"
+#include "script/hooks.h"
+#include "script/instance.h"
 #include "stash.h"
 
 #define CURRENT_FLOWS 1.0 /* A: above it a vehicle charges on that phase */

@@ -4,12 +4,12 @@
 #ifndef DERD_DEVICE_H
 #define DERD_DEVICE_H
 
-#include "announce.h"
 #include "book.h"
-#include "carry.h"
+#include "cluster/split.h"
 #include "control.h"
 #include "engine.h"
-#include "split.h"
+#include "events/announce.h"
+#include "script/carry.h"
 #include "telemetry/ruling.h"
 
 struct command {

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cluster_limits.h"
+#include "cluster/cluster_limits.h"
 #include "constraint.h"
 #include "driver.h"
 #include "flexibility.h"

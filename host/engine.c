@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ask_inventory.h"
+#include "ask/ask_inventory.h"
 #include "base/log.h"
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "device.h"
-#include "instance.h"
 #include "io/io.h"
+#include "link/wire.h"
 #include "machine.h"
+#include "script/instance.h"
+#include "script/trial.h"
 #include "stash.h"
-#include "trial.h"
-#include "wire.h"
 
 #define CLOCK_STEP_MS   2000 /* ARBITRATION section 1 */
 #define SECRETS_EVERY_S 5

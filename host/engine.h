@@ -12,18 +12,18 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "announce.h"
+#include "ask/inbox.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/report.h"
 #include "directory.h"
-#include "guard.h"
-#include "inbox.h"
+#include "events/announce.h"
 #include "inventory.h"
-#include "library.h"
-#include "link.h"
+#include "link/link.h"
+#include "script/guard.h"
+#include "script/library.h"
 #include "site.h"
-#include "store.h"
+#include "store/store.h"
 #include "telemetry/telemetry.h"
 
 /* After this long without a first tick of the policies that name a device, its fallback is sent. */

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "base/schema.h"
-#include "store.h"
+#include "store/store.h"
 
 /* --- records ---------------------------------------------------------------------------------- */
 

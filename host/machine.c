@@ -9,8 +9,8 @@
 
 #include "base/log.h"
 #include "device.h"
-#include "task.h"
-#include "trial.h"
+#include "script/task.h"
+#include "script/trial.h"
 
 static void arrival_next(struct machine *machine);
 static void machine_arrive(struct machine *machine);

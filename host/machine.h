@@ -12,10 +12,10 @@
 #define DERD_MACHINE_H
 
 #include "block.h"
-#include "clients.h"
 #include "engine.h"
-#include "hooks.h"
-#include "probation.h"
+#include "script/clients.h"
+#include "script/hooks.h"
+#include "script/probation.h"
 #include "sunspec.h"
 
 enum machine_state { MACHINE_WAITING, MACHINE_ARRIVING, MACHINE_UP, MACHINE_AWAY, MACHINE_WRONG };

@@ -4,7 +4,7 @@
 
 #include <sodium.h>
 
-#include "commands.h"
+#include "cmd/commands.h"
 #include "driver.h"
 
 static const struct {

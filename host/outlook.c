@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_limits.h"
+#include "cluster/cluster_limits.h"
 
 struct walker { /* memory of one look ahead, and the gates as they went on */
     const struct decided *decided;

@@ -12,8 +12,8 @@
 
 #include "base/log.h"
 #include "device.h"
-#include "hooks.h"
 #include "machine.h"
+#include "script/hooks.h"
 
 #define HEARD_LEAST_MS 250 /* between two rounds that a device brings about */
 

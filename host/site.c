@@ -10,10 +10,10 @@
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "io/reach.h"
-#include "link.h"
-#include "rtu_settings.h"
+#include "link/link.h"
+#include "link/rtu_settings.h"
+#include "link/wire.h"
 #include "site_access.h"
-#include "wire.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_HORIZON_HOURS 25

@@ -8,10 +8,10 @@
 
 #include "base/log.h"
 #include "device.h"
-#include "hooks.h"
-#include "instance.h"
 #include "journal.h"
 #include "machine.h"
+#include "script/hooks.h"
+#include "script/instance.h"
 
 #define VERIFY_MS 60000 /* a control register that nobody refreshes is read back this often */
 #define LOOK_MS   500   /* until a point shows what was set, while the device's lag lasts */

@@ -25,7 +25,7 @@
 #include "api/idempotency.h"
 #include "api/socket_find.h"
 #include "base/log.h"
-#include "events.h"
+#include "events/events.h"
 
 #define THREADS_DEFAULT  64
 #define THREADS_MAXIMUM  1024

@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 
-#include "ask.h"
+#include "ask/ask.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "directory.h"
-#include "store.h"
+#include "store/store.h"
 #include "telemetry/telemetry.h"
 
 struct api;

@@ -11,7 +11,7 @@
 #include "api/handlers.h"
 #include "api/present_event.h"
 #include "base/log.h"
-#include "event_filter.h"
+#include "events/event_filter.h"
 
 #define HEARTBEAT_S         15
 #define HEARTBEAT_MAXIMUM_S 60

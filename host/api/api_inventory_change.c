@@ -6,7 +6,7 @@
 #include "api/handlers.h"
 #include "api/inventory.h"
 #include "api/precondition.h"
-#include "ask_inventory.h"
+#include "ask/ask_inventory.h"
 #include "base/log.h"
 
 #define PATIENCE_MS 5000

@@ -8,10 +8,10 @@
 #include "api/inventory.h"
 #include "api/precondition.h"
 #include "api/upload.h"
-#include "ask_script.h"
+#include "ask/ask_script.h"
 #include "base/log.h"
 #include "base/schema.h"
-#include "library_watch.h"
+#include "script/library_watch.h"
 
 #define PATIENCE_MS 5000
 

@@ -4,7 +4,7 @@
 #define DERD_API_CHANGE_H
 
 #include "api/exchange.h"
-#include "ask.h"
+#include "ask/ask.h"
 
 struct change {
     struct target target;

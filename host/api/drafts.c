@@ -6,7 +6,7 @@
 
 #include "api/change.h"
 #include "api/draft.h"
-#include "store.h"
+#include "store/store.h"
 
 void drafts_free(struct drafts *drafts) {
     free(drafts->items);

@@ -15,7 +15,7 @@
 #include "api/stream.h"
 #include "base/buf.h"
 #include "directory.h"
-#include "store.h"
+#include "store/store.h"
 
 #define REPLY_MAXIMUM                                                                              \
     ((size_t)4 * 1024 * 1024) /* a cluster's flexibility of 500 devices is 1 MiB */

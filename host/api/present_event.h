@@ -4,7 +4,7 @@
 #define DERD_API_PRESENT_EVENT_H
 
 #include "api/json.h"
-#include "events.h"
+#include "events/events.h"
 
 void present_event(struct json *json, const struct event *event);
 /* EVENT_RESET, which no one publishes: at `id`, since `why` ("restart", "gap", "dropped"). */

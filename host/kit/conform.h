@@ -12,7 +12,7 @@
 #include "kit/bench.h"
 #include "kit/mirror.h"
 #include "kit/spec.h"
-#include "library.h"
+#include "script/library.h"
 
 struct conform {
     const char *path;

@@ -6,7 +6,7 @@
 
 #include "kit/conform.h"
 #include "machine.h"
-#include "script.h"
+#include "script/script.h"
 
 #define FAULT_TIMEOUT_MS 250 /* instead of the driver's own: loopback answers at once */
 #define PATIENCE_MS      60000

@@ -6,8 +6,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "library.h"
-#include "paths.h"
+#include "cmd/paths.h"
+#include "script/library.h"
 
 bool find_driver_path(const char *which, char *path, size_t size) {
     char shared[400];

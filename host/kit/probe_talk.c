@@ -10,9 +10,9 @@
 #include "base/buf.h"
 #include "device.h"
 #include "kit/find.h"
-#include "library.h"
+#include "link/wire.h"
 #include "machine.h"
-#include "wire.h"
+#include "script/library.h"
 
 #define MOST_DRIVERS 200
 #define PATIENCE_MS  12000

@@ -9,7 +9,7 @@
 
 #include "driver.h"
 #include "kit/registers.h"
-#include "link.h"
+#include "link/link.h"
 #include "sunspec.h"
 
 struct surveyor { /* one link */

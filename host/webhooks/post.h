@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
-#include "store_webhooks.h"
+#include "store/store_webhooks.h"
 #include "webhooks/reachable.h"
 #include "webhooks/signature.h"
 

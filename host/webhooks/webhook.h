@@ -3,8 +3,8 @@
 #ifndef DERD_WEBHOOKS_WEBHOOK_H
 #define DERD_WEBHOOKS_WEBHOOK_H
 
-#include "event_filter.h"
-#include "store_webhooks.h"
+#include "events/event_filter.h"
+#include "store/store_webhooks.h"
 #include "webhooks/post.h"
 
 #define WEBHOOK_TEXT_SIZE   201

@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <uv.h>
 
-#include "admin.h"
+#include "cmd/admin.h"
 #include "store_kit.h"
 
 struct small_host {

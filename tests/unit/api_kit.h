@@ -21,12 +21,12 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "ask.h"
-#include "ask_inventory.h"
-#include "ask_script.h"
+#include "ask/ask.h"
+#include "ask/ask_inventory.h"
+#include "ask/ask_script.h"
 #include "directory.h"
 #include "inventory_desk.h"
-#include "store.h"
+#include "store/store.h"
 
 #define ID_HOME    "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define ID_WALLBOX "7c9e6679-7425-40de-944b-e07fc1f90ae7"

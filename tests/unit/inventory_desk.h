@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "ask_inventory.h"
+#include "ask/ask_inventory.h"
 #include "base/schema.h"
 #include "directory.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "hostile.h"
-#include "link.h"
+#include "link/link.h"
 
 #define WATCHDOG_MS 60000
 #define PATIENT_MS  30000 /* time-out of what is going to be answered */

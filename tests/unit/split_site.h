@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "split.h"
+#include "cluster/split.h"
 
 #define SITE_LEVELS  4
 #define SITE_DEVICES 12

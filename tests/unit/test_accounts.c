@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "store/store_webhooks.h"
 #include "store_kit.h"
-#include "store_webhooks.h"
 
 static struct account made(struct store *store, const char *key, const char *parent) {
     struct account account = {0};

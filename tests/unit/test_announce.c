@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "cluster_limits.h"
+#include "cluster/cluster_limits.h"
 #include "device.h"
 
 #define ID_A "6ba7b810-9dad-41d1-80b4-00c04fd430c8"

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cluster_limits.h"
+#include "cluster/cluster_limits.h"
 #include "directory.h"
 
 #define NO_CURRENT                                                                                 \

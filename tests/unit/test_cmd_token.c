@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "admin_kit.h"
-#include "cmd_token.h"
+#include "cmd/cmd_token.h"
 
 struct printed {
     int status;

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "event_filter.h"
-#include "events.h"
-#include "news.h"
+#include "events/event_filter.h"
+#include "events/events.h"
+#include "events/news.h"
 
 #define BOOT 1700000000
 

@@ -18,8 +18,8 @@
 
 #include "base/log.h"
 #include "base/luadata.h"
-#include "library.h"
-#include "policy.h"
+#include "script/library.h"
+#include "script/policy.h"
 #include "simulate/config.h"
 #include "simulate/home.h"
 #include "site.h"

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "inventory.h"
-#include "store.h"
+#include "store/store.h"
 
 #define ID_HOME "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define LINK    "\"link\":\"tcp://10.0.0.1:502\""

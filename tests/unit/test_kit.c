@@ -13,7 +13,7 @@
 #include "kit/mirror.h"
 #include "kit/registers.h"
 #include "kit/spec.h"
-#include "script.h"
+#include "script/script.h"
 
 static json_t *tree_of(const char *lua) {
     struct report report;

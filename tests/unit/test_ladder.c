@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "ladder.h"
+#include "script/ladder.h"
 
 static const struct mono start = {1000000};
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "library.h"
-#include "library_watch.h"
+#include "script/library.h"
+#include "script/library_watch.h"
 
 #define GUARD_MS 60000 /* a test that waits longer has failed */
 #define EVENTS   64

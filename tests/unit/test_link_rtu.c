@@ -10,8 +10,8 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "link/rtu_settings.h"
 #include "link_world.h"
-#include "rtu_settings.h"
 #include "serial_bus.h"
 
 #define FAST "?baud=115200"

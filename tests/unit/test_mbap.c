@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mbap.h"
+#include "link/mbap.h"
 
 #define ID   0x1501
 #define UNIT 0x11

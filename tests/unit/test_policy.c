@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy.h"
+#include "script/policy.h"
 
 #define NOW_MS INT64_C(1790000000000)
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "probation.h"
+#include "script/probation.h"
 
 #define BIT(fault) (1U << (fault))
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "store_internal.h"
+#include "store/store_internal.h"
 #include "store_kit.h"
 
 #define DEVICE "11111111-2222-4333-8444-555555555555"

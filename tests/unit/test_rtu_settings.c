@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "link.h"
-#include "rtu_settings.h"
+#include "link/link.h"
+#include "link/rtu_settings.h"
 
 #define COUNT(list) ((int)(sizeof(list) / sizeof(list)[0]))
 

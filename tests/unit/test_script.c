@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "script.h"
+#include "script/script.h"
 
 #define NAME "test.lua"
 
@@ -345,7 +345,7 @@ static void the_globals_are_exactly_the_allow_list(void **state) {
 /* The linter reads the file line by line, as here. */
 static void the_list_is_what_its_file_says(void **state) {
     (void)state;
-    FILE *file = fopen(DERD_SOURCE_DIR "/host/script_names.inc", "r");
+    FILE *file = fopen(DERD_SOURCE_DIR "/host/script/script_names.inc", "r");
     assert_non_null(file);
     char line[200], name[64], end;
     size_t listed = 0;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "script_pattern.h"
+#include "script/script_pattern.h"
 
 /* The thread sanitizer keeps the frames that an error of Lua jumps over: it has room for 65536 and
  * becomes slower with each. There are no threads in here to be found out. */

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/luadata.h"
-#include "policy.h"
+#include "script/policy.h"
 
 #define FILE_NAME "solar_charging.lua"
 #define TICK_S    5

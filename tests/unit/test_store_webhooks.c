@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "store/store_webhooks.h"
 #include "store_kit.h"
-#include "store_webhooks.h"
 #include "webhooks/webhook.h"
 
 #define HOOK  "6ba7b810-9dad-41d1-80b4-00c04fd430c8"

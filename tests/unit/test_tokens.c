@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "store_internal.h"
+#include "store/store_internal.h"
 #include "store_kit.h"
 
 static void a_new_token_has_its_form_and_is_accepted(void **state) {

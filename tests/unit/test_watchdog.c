@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "watchdog.h"
+#include "script/watchdog.h"
 
 #define STALL_S 60 /* the watchdog ends the child long before */
 

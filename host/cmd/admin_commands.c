@@ -1,0 +1,210 @@
+/* What administration can ask, one function each, in a table. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/schema.h"
+#include "cmd/admin.h"
+#include "store/store.h"
+
+#define TEXT_MAXIMUM 2000
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+json_t *admin_refusal(enum err code, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, TEXT_MAXIMUM);
+    va_list arguments;
+    va_start(arguments, format);
+    buf_vformat(&text, format, arguments);
+    va_end(arguments);
+    json_t *answer = json_pack("{s:b, s:s, s:s}", "ok", 0, "code", err_name(code), "error",
+                               text.failed ? "(a text too long to show)" : buf_string(&text));
+    buf_free(&text);
+    return answer;
+}
+
+static json_t *store_refusal(struct store *store, enum err code) {
+    char why[240];
+    if (code == ERR_CLOSED)
+        return admin_refusal(code, "the host is ending; try again when it runs again");
+    if (code == ERR_IO && store_failing(store, why, sizeof why))
+        return admin_refusal(code, "the store could not be written: %s", why);
+    return admin_refusal(code, "the store could not do it (%s); its log says why", err_name(code));
+}
+
+/* All mistakes in one sentence each, for one line of an answer. */
+static json_t *mistakes_refusal(const struct report *report) {
+    struct buf text;
+    buf_init(&text, TEXT_MAXIMUM);
+    for (size_t i = 0; i < report->count; i++)
+        buf_format(&text, "%s%s: %s", i ? "; " : "", report->items[i].where, report->items[i].text);
+    json_t *answer = admin_refusal(
+        ERR_FORMAT, "%s", text.failed ? "there are too many mistakes to show" : buf_string(&text));
+    buf_free(&text);
+    return answer;
+}
+
+/* --- tokens ---------------------------------------------------------------------------------- */
+
+static json_t *token_create(const struct admin_host *host, const json_t *request) {
+    const char *name = tree_string(request, "name", NULL);
+    const char *account = tree_string(request, "account", NULL);
+    long long priority = tree_integer(request, "maxPriority", ADMIN_DEFAULT_MAX_PRIORITY);
+    char text[TOKEN_TEXT_SIZE];
+    struct token token;
+    enum err result = store_token_create(host->store, name, account, (int32_t)priority, text);
+    switch (result) {
+    case ERR_OK:
+        break;
+    case ERR_CONFLICT:
+        return admin_refusal(result,
+                             "a token named \"%s\" exists; choose another name, or revoke that "
+                             "one first",
+                             name ? name : "");
+    case ERR_FORMAT:
+        return admin_refusal(result, "a name or an account has 1 to 64 bytes and no control "
+                                     "characters");
+    case ERR_LIMIT:
+        return admin_refusal(result, "there are as many tokens as there may be; revoke one that is "
+                                     "not used any more");
+    default:
+        return store_refusal(host->store, result);
+    }
+    if (!store_token_check(host->store, text, &token)) /* revoked by another client meanwhile */
+        return admin_refusal(ERR_NOT_FOUND, "the token was revoked while it was made");
+    json_t *answer =
+        json_pack("{s:b, s:s, s:s, s:s, s:s, s:i}", "ok", 1, "token", text, "id", token.id, "name",
+                  token.name, "account", token.account, "maxPriority", (int)token.max_priority);
+    log_info("store", "token %s (%s) was made for account %s, priorities up to %d", token.id,
+             token.name, token.account, (int)token.max_priority);
+    return answer;
+}
+
+static json_t *token_list(const struct admin_host *host, const json_t *request) {
+    (void)request;
+    struct token *tokens;
+    size_t count;
+    enum err result = store_token_list(host->store, &tokens, &count);
+    if (result != ERR_OK)
+        return store_refusal(host->store, result);
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        char at[WALL_TEXT_SIZE];
+        wall_format(tokens[i].created_at, at);
+        json_array_append_new(items,
+                              json_pack("{s:s, s:s, s:s, s:i, s:s}", "id", tokens[i].id, "name",
+                                        tokens[i].name, "account", tokens[i].account, "maxPriority",
+                                        (int)tokens[i].max_priority, "createdAt", at));
+    }
+    free(tokens);
+    if (json_array_size(items) != count) {
+        json_decref(items);
+        return admin_refusal(ERR_MEMORY, "there is no memory for the list");
+    }
+    return json_pack("{s:b, s:o}", "ok", 1, "tokens", items);
+}
+
+static json_t *token_revoke(const struct admin_host *host, const json_t *request) {
+    const char *id = tree_string(request, "id", "");
+    enum err result = store_token_revoke(host->store, id);
+    if (result == ERR_NOT_FOUND)
+        return admin_refusal(result,
+                             "there is no token with the id \"%s\"; `derd token list` "
+                             "shows those that there are",
+                             id);
+    if (result != ERR_OK)
+        return store_refusal(host->store, result);
+    log_info("store", "token %s was revoked", id);
+    return json_pack("{s:b, s:s}", "ok", 1, "id", id);
+}
+
+/* --- the host -------------------------------------------------------------------------------- */
+
+static json_t *status(const struct admin_host *host, const json_t *request) {
+    (void)request;
+    char why[240];
+    bool failing = store_failing(host->store, why, sizeof why);
+    json_t *answer = json_pack("{s:b, s:s, s:I, s:b, s:s?}", "ok", 1, "version", DERD_VERSION,
+                               "processId", (json_int_t)getpid(), "storeFailing", failing,
+                               "storeProblem", failing ? why : NULL);
+    if (answer && host->status)
+        host->status(host->context, answer);
+    return answer;
+}
+
+static json_t *log_level(const struct admin_host *host, const json_t *request) {
+    (void)host;
+    enum log_level level;
+    const char *name = tree_string(request, "level", "");
+    if (!log_level_parse(name, &level))
+        return admin_refusal(ERR_FORMAT, "\"%s\" is no log level", name);
+    log_set_level(level);
+    log_info("host", "the log level is %s now", name);
+    return json_pack("{s:b, s:s}", "ok", 1, "level", name);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+#define COMMAND_FIELD                                                                              \
+    { .key = "command", .kind = SCHEMA_STRING, .required = true }
+
+static const struct schema no_fields[] = {COMMAND_FIELD, {0}};
+
+static const struct schema create_fields[] = {
+    COMMAND_FIELD,
+    {.key = "name", .kind = SCHEMA_STRING, .nullable = true, .minimum = 1, .maximum = 64},
+    {.key = "account", .kind = SCHEMA_STRING, .nullable = true, .minimum = 1, .maximum = 64},
+    {.key = "maxPriority",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 0,
+     .maximum = PRIORITY_MAXIMUM,
+     .help = "the highest priority that it may give to a constraint"},
+    {0},
+};
+
+static const struct schema revoke_fields[] = {
+    COMMAND_FIELD,
+    {.key = "id", .kind = SCHEMA_STRING, .required = true, .help = "the token's id"},
+    {0},
+};
+
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+
+static const struct schema level_fields[] = {
+    COMMAND_FIELD,
+    {.key = "level", .kind = SCHEMA_ENUM, .required = true, .one_of = log_levels},
+    {0},
+};
+
+static const struct admin_command commands[] = {
+    {"token create", create_fields, true, token_create},
+    {"token list", no_fields, true, token_list},
+    {"token revoke", revoke_fields, true, token_revoke},
+    {"status", no_fields, false, status},
+    {"log level", level_fields, false, log_level},
+};
+
+const struct admin_command *admin_command_find(const json_t *request, json_t **answer) {
+    const size_t count = sizeof commands / sizeof *commands;
+    const char *name = json_string_value(json_object_get(request, "command"));
+    size_t i = 0;
+    while (i < count && !(name && strcmp(commands[i].name, name) == 0))
+        i++;
+    if (i == count) {
+        *answer = admin_refusal(ERR_NOT_FOUND,
+                                "a JSON object was expected whose \"command\" is one of: token "
+                                "create, token list, token revoke, status, log level");
+        return NULL;
+    }
+    const struct schema object = {.kind = SCHEMA_OBJECT, .fields = commands[i].fields};
+    struct report report;
+    report_init(&report);
+    bool fine = schema_check(&object, request, "", PATH_POINTER, &report);
+    *answer = fine ? NULL : mistakes_refusal(&report);
+    report_free(&report);
+    return fine ? &commands[i] : NULL;
+}

@@ -1,0 +1,226 @@
+/* `derd serve`: the host. The parent supervises; the child is the engine's loop and the API. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "cmd/admin.h"
+#include "cmd/commands.h"
+#include "cmd/paths.h"
+#include "cmd/supervise.h"
+#include "engine.h"
+#include "webhooks/webhooks.h"
+
+static const char help[] =
+    "usage: derd serve --site FILE [OPTIONS]\n\n"
+    "Runs the host: polls the site's devices, decides, and serves the API and the page.\n\n"
+    "  --site FILE            the site file\n"
+    "  --log-level LEVEL      error, warning, info (default) or debug\n"
+    "  --foreground           without the supervising parent (for debuggers)\n"
+    "  --clock-shift SECONDS  add this to the wall clock, to rehearse a wrong clock\n"
+    "  --rehearse-stall NAME:SECONDS\n"
+    "                         let each call of the driver or policy NAME (\"*\": of any) block\n"
+    "                         the host that long, to rehearse what the watchdog does\n"
+    "  --help\n\n"
+    "SIGTERM ends it; devices keep what they were told last.\n";
+
+struct serve {
+    struct engine_settings engine;
+    char shared_folder[512];
+    char stalled[DRIVER_NAME_SIZE]; /* the script of a rehearsal */
+};
+
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+struct running { /* what a signal ends: the API first, while the engine still answers it */
+    struct engine *engine;
+    struct api *api;
+    struct webhooks *webhooks;
+    uv_work_t stop;
+    bool stopping;
+};
+
+static void stop_api(uv_work_t *work) {
+    struct running *running = work->data;
+    api_stop(running->api);
+    webhooks_close(running->webhooks);
+}
+
+static void stop_engine(uv_work_t *work, int status) {
+    struct running *running = work->data;
+    (void)status;
+    engine_stop(running->engine);
+}
+
+static void signal_stop(uv_signal_t *handle, int number) {
+    struct running *running = handle->data;
+    if (running->stopping)
+        return;
+    log_info("host", "signal %d: stopping", number);
+    running->stopping = true;
+    running->stop.data = running;
+    if (uv_queue_work(&running->engine->loop, &running->stop, stop_api, stop_engine))
+        engine_stop(running->engine);
+}
+
+static void print_mistakes(const struct report *report) {
+    for (size_t i = 0; i < report->count; i++)
+        log_error("host", "%s%s%s", report->items[i].where, report->items[i].where[0] ? ": " : "",
+                  report->items[i].text);
+}
+
+/* NULL: the host goes on without, and says so. */
+static struct webhooks *open_webhooks(struct engine *engine) {
+    const struct site *site = engine->site;
+    struct webhooks *webhooks;
+    const struct webhooks_settings settings = {
+        .store = engine->store,
+        .events = engine->events,
+        .directory = &engine->directory,
+        .clock = &engine->clock,
+        .reachable = {site->webhooks.allow, site->webhooks.allow_count},
+        .retry_first_ms = site->webhooks.retry_ms,
+        .give_up_ms = site->webhooks.give_up_ms};
+    return webhooks_open(&webhooks, &settings) == ERR_OK ? webhooks : NULL;
+}
+
+static int run_host(void *context, int ready_fd) {
+    const struct serve *serve = context;
+    struct report report;
+    report_init(&report);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    struct engine *engine = engine_open(&serve->engine, &report);
+    print_mistakes(&report);
+    report_free(&report);
+    if (!engine)
+        return 1;
+
+    char web_root[600];
+    snprintf(web_root, sizeof web_root, "%s/web", serve->shared_folder);
+    struct api_settings settings = {.listen = engine->site->listen,
+                                    .web_root = web_root,
+                                    .threads = engine->site->threads,
+                                    .engine = engine,
+                                    .directory = &engine->directory,
+                                    .store = engine->store,
+                                    .telemetry = engine->telemetry,
+                                    .clock = &engine->clock,
+                                    .events = engine->events,
+                                    .streams = engine->site->streams};
+    struct running running = {.engine = engine, .webhooks = open_webhooks(engine)};
+    settings.webhooks = running.webhooks;
+    char why[200];
+    uv_signal_t signals[2];
+    static const int numbers[] = {SIGTERM, SIGINT};
+    struct admin *admin = NULL;
+    if (api_start(&running.api, &settings, why, sizeof why) != ERR_OK) {
+        log_error("api", "%s", why);
+        webhooks_close(running.webhooks);
+        engine_close(engine);
+        return 1;
+    }
+    report_init(&report);
+    if (admin_open(&admin, &engine->loop, engine->site->store_directory, engine->store, NULL, NULL,
+                   &report) != ERR_OK)
+        log_warning("host", "the administration socket cannot be opened; `derd token` has to wait "
+                            "until the host is stopped");
+    print_mistakes(&report);
+    report_free(&report);
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(&engine->loop, &signals[i]);
+        signals[i].data = &running;
+        uv_signal_start(&signals[i], signal_stop, numbers[i]);
+    }
+    log_info("host", "ready: http://%.*s:%d",
+             (int)(strrchr(engine->site->listen, ':') - engine->site->listen), engine->site->listen,
+             api_port(running.api));
+    if (ready_fd >= 0 && write(ready_fd, "1", 1) == 1)
+        close(ready_fd);
+    engine_run(engine);
+    admin_close(admin);
+    for (int i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&signals[i], NULL);
+    engine_close(engine);
+    return 0;
+}
+
+static bool parse_rehearsal(const char *text, struct serve *serve) {
+    const char *colon = strrchr(text, ':');
+    if (!colon || colon == text || (size_t)(colon - text) >= sizeof serve->stalled)
+        return false;
+    snprintf(serve->stalled, sizeof serve->stalled, "%.*s", (int)(colon - text), text);
+    serve->engine.rehearsal =
+        (struct rehearsal){.name = serve->stalled, .ms = strtoll(colon + 1, NULL, 10) * 1000};
+    return serve->engine.rehearsal.ms > 0;
+}
+
+int cmd_serve(int argc, char **argv) {
+    static const struct option options[] = {
+        {"site", required_argument, NULL, 's'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"foreground", no_argument, NULL, 'f'},
+        {"clock-shift", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"rehearse-stall", required_argument, NULL, 'r'},
+        {0},
+    };
+    struct serve serve = {0};
+    bool foreground = false;
+    enum log_level level;
+    for (int got; (got = getopt_long(argc, argv, "h", options, NULL)) != -1;)
+        switch (got) {
+        case 's':
+            serve.engine.site_path = optarg;
+            break;
+        case 'l':
+            if (!log_level_parse(optarg, &level)) {
+                fprintf(stderr, "derd serve: --log-level must be error, warning, info or debug\n");
+                return 2;
+            }
+            log_set_level(level);
+            break;
+        case 'f':
+            foreground = true;
+            break;
+        case 'c':
+            serve.engine.clock_shift_ms = strtoll(optarg, NULL, 10) * 1000;
+            break;
+        case 'r':
+            if (!parse_rehearsal(optarg, &serve)) {
+                fprintf(stderr, "derd serve: --rehearse-stall must be NAME:SECONDS\n");
+                return 2;
+            }
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            fputs(help, stderr);
+            return 2;
+        }
+    if (!serve.engine.site_path || optind != argc) {
+        fputs(help, stderr);
+        return 2;
+    }
+    if (paths_shared(serve.shared_folder, sizeof serve.shared_folder) != ERR_OK) {
+        fputs("derd serve: the shipped drivers/ folder is not where this program stands; set "
+              "DERD_SHARE to the folder that holds it\n",
+              stderr);
+        return 1;
+    }
+    serve.engine.shared_folder = serve.shared_folder;
+    return foreground ? run_host(&serve, -1) : supervise(run_host, &serve);
+}

@@ -1,0 +1,402 @@
+#include "cmd/cmd_token.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/luadata.h"
+#include "cmd/admin.h"
+#include "store/store.h"
+
+#define EXIT_WRONG        1
+#define EXIT_USAGE        2
+#define PATH_MAXIMUM      4096
+#define SITE_MAXIMUM      1048576
+#define ANSWER_PATIENCE_S 30 /* for each read: longer than the host's own limits */
+
+static const char help_text[] =
+    "Tokens open the API; each has a name and a highest priority.\n"
+    "\n"
+    "  derd token create [--name NAME] [--max-priority N] [--account ACCOUNT] WHERE\n"
+    "  derd token list WHERE\n"
+    "  derd token revoke ID WHERE\n"
+    "\n"
+    "WHERE is one of\n"
+    "  --store DIR    the folder of the store\n"
+    "  --site FILE    the site file that names it (store.directory)\n"
+    "\n"
+    "  --name NAME           who or what will use it; default: its id\n"
+    "  --account ACCOUNT     on whose behalf, made below owner if need be; default: owner\n"
+    "  --max-priority N      the highest priority it may give, 0 to 2147483647; default 1999\n"
+    "\n"
+    "Priorities go by bands; a higher one wins:\n"
+    "     0 to  999   policies\n"
+    "  1000 to 1999   people at the site\n"
+    "  2000 to 2999   programs\n"
+    "  3000 to 3999   grid operator\n"
+    "\n"
+    "create prints the token alone on standard output. It is shown this once: only a hash of it\n"
+    "is kept. A host that runs takes changes at once. Exit status: 0 done, 1 something is wrong,\n"
+    "2 used wrongly.\n";
+
+/* --- the command line ------------------------------------------------------------------------ */
+
+struct options {
+    const char *action; /* "" when there is none */
+    const char *id;     /* of revoke */
+    const char *name, *account, *priority;
+    const char *store, *site;
+    bool help;
+};
+
+static bool usage_wrong(const char *text, const char *what) {
+    fprintf(stderr, "derd token: %s%s; `derd token --help` says how\n", text, what);
+    return false;
+}
+
+static bool options_fit(const struct options *options, int word_count) {
+    const char *action = options->action;
+    bool create = strcmp(action, "create") == 0;
+    bool revoke = strcmp(action, "revoke") == 0;
+    if (!create && !revoke && strcmp(action, "list") != 0)
+        return usage_wrong("expected create, list or revoke, not ", action[0] ? action : "nothing");
+    if (!create && (options->name || options->account || options->priority))
+        return usage_wrong("--name, --account and --max-priority belong to create, not to ",
+                           action);
+    if (revoke && !options->id)
+        return usage_wrong("expected the id of the token to revoke", "");
+    if (word_count > (revoke ? 2 : 1))
+        return usage_wrong("too many words after ", action);
+    if ((options->store != NULL) == (options->site != NULL))
+        return usage_wrong("expected one of --store DIR and --site FILE", "");
+    return true;
+}
+
+static bool options_read(struct options *options, int argc, char **argv) {
+    static const struct option known[] = {
+        {"name", required_argument, NULL, 'n'},
+        {"account", required_argument, NULL, 'a'},
+        {"store", required_argument, NULL, 's'},
+        {"max-priority", required_argument, NULL, 'p'},
+        {"site", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    *options = (struct options){0};
+    optind = 0; /* glibc: begin anew, words and options in any order */
+    while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+        switch (option) {
+        case 'n':
+            options->name = optarg;
+            break;
+        case 'a':
+            options->account = optarg;
+            break;
+        case 'p':
+            options->priority = optarg;
+            break;
+        case 's':
+            options->store = optarg;
+            break;
+        case 'f':
+            options->site = optarg;
+            break;
+        case 'h':
+            options->help = true;
+            return true;
+        default: /* getopt has said it */
+            return false;
+        }
+    }
+    options->action = optind < argc ? argv[optind] : "";
+    options->id = optind + 1 < argc ? argv[optind + 1] : NULL;
+    return options_fit(options, argc - optind);
+}
+
+/* The whole text as a number in 0..PRIORITY_MAXIMUM. */
+static bool priority_read(const char *text, json_int_t *priority) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    *priority = value;
+    return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && value <= PRIORITY_MAXIMUM;
+}
+
+/* NULL with a text on standard error. */
+static json_t *request_make(const struct options *options) {
+    char command[32];
+    json_int_t priority = ADMIN_DEFAULT_MAX_PRIORITY;
+    snprintf(command, sizeof command, "token %s", options->action);
+    if (options->priority && !priority_read(options->priority, &priority)) {
+        usage_wrong("--max-priority is a whole number from 0 to 2147483647, not ",
+                    options->priority);
+        return NULL;
+    }
+    json_t *request;
+    if (strcmp(options->action, "create") == 0)
+        request = json_pack("{s:s, s:s*, s:s*, s:I}", "command", command, "name", options->name,
+                            "account", options->account, "maxPriority", priority);
+    else
+        request = json_pack("{s:s, s:s*}", "command", command, "id", options->id);
+    if (!request)
+        usage_wrong("a name, an account or an id is no UTF-8 text", "");
+    return request;
+}
+
+/* --- where the store is ---------------------------------------------------------------------- */
+
+static void report_print(const struct report *report) {
+    for (size_t i = 0; i < report->count; i++)
+        fprintf(stderr, "%s: %s\n", report->items[i].where, report->items[i].text);
+}
+
+/* store.directory of a site file, on the heap; NULL with a text on standard error. Other mistakes
+ * of the file are not for this command. */
+static char *site_directory(const char *site) {
+    struct report report;
+    struct buf path;
+    size_t length;
+    report_init(&report);
+    buf_init(&path, PATH_MAXIMUM);
+    json_t *tree = NULL;
+    char *text = file_read(site, SITE_MAXIMUM, &length, &report);
+    if (text)
+        tree = luadata_load(site, text, length, &report);
+    const char *directory =
+        json_string_value(json_object_get(json_object_get(tree, "store"), "directory"));
+    if (tree && !directory)
+        report_add(&report, site,
+                   "it has no store.directory, as in store = { directory = \"/var/lib/derd\" }; "
+                   "add it, or name the folder with --store");
+    if (directory && directory[0] != '/') {
+        char *copy = strdup(site);
+        if (copy)
+            buf_format(&path, "%s/", dirname(copy));
+        free(copy);
+    }
+    buf_text(&path, directory ? directory : "");
+    report_print(&report);
+    report_free(&report);
+    json_decref(tree);
+    free(text);
+    if (directory)
+        return buf_take(&path);
+    buf_free(&path);
+    return NULL;
+}
+
+/* --- through the host ------------------------------------------------------------------------ */
+
+enum host_reach { HOST_ABSENT, HOST_ANSWERED, HOST_FAILED };
+
+/* A connected socket, or -1 with errno. */
+static int host_connect(const char *directory) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = ANSWER_PATIENCE_S};
+    int length =
+        snprintf(address.sun_path, sizeof address.sun_path, "%s/" ADMIN_SOCKET_NAME, directory);
+    if (length < 0 || (size_t)length >= sizeof address.sun_path) {
+        errno = ENOENT; /* the host could not listen there either */
+        return -1;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+static bool send_all(int fd, const char *data, size_t length) {
+    while (length > 0) {
+        ssize_t sent = send(fd, data, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        data += sent;
+        length -= (size_t)sent;
+    }
+    return true;
+}
+
+/* Reads up to the end of the stream. NULL without a whole answer. */
+static json_t *answer_receive(int fd) {
+    struct buf line;
+    buf_init(&line, ADMIN_ANSWER_MAXIMUM);
+    ssize_t count;
+    do {
+        char chunk[4096];
+        count = recv(fd, chunk, sizeof chunk, 0);
+        if (count > 0)
+            buf_append(&line, chunk, (size_t)count);
+    } while ((count > 0 && !line.failed) || (count < 0 && errno == EINTR));
+    json_t *answer = line.failed ? NULL : json_loads(buf_string(&line), 0, NULL);
+    buf_free(&line);
+    return answer;
+}
+
+static enum host_reach host_ask(const char *directory, const json_t *request, json_t **answer) {
+    int fd = host_connect(directory);
+    if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR))
+        return HOST_ABSENT;
+    if (fd < 0) {
+        fprintf(stderr,
+                "derd token: the running host could not be reached at %s/" ADMIN_SOCKET_NAME
+                ": %s; run this as the user that runs derd\n",
+                directory, strerror(errno));
+        return HOST_FAILED;
+    }
+    char *line = json_dumps(request, JSON_COMPACT);
+    if (line && send_all(fd, line, strlen(line)) && send_all(fd, "\n", 1))
+        *answer = answer_receive(fd);
+    free(line);
+    close(fd);
+    if (*answer)
+        return HOST_ANSWERED;
+    fprintf(stderr, "derd token: the running host gave no answer; `derd token list` shows whether "
+                    "it was done\n");
+    return HOST_FAILED;
+}
+
+/* --- on the store itself --------------------------------------------------------------------- */
+
+/* Files that the superuser would make could not be opened by the host. */
+static bool become_owner(const char *directory) {
+    struct stat status;
+    if (geteuid() != 0 || stat(directory, &status) != 0 || status.st_uid == 0)
+        return true;
+    if (setgroups(0, NULL) == 0 && setresgid(status.st_gid, status.st_gid, status.st_gid) == 0 &&
+        setresuid(status.st_uid, status.st_uid, status.st_uid) == 0)
+        return true;
+    fprintf(stderr, "derd token: could not become the user that %s belongs to: %s\n", directory,
+            strerror(errno));
+    return false;
+}
+
+static bool store_exists(const char *directory) {
+    struct buf path;
+    buf_init(&path, PATH_MAXIMUM);
+    buf_format(&path, "%s/derd.db", directory);
+    bool exists = !path.failed && access(buf_string(&path), F_OK) == 0;
+    buf_free(&path);
+    return exists;
+}
+
+/* NULL with a text on standard error. */
+static json_t *store_ask(const char *directory, const json_t *request) {
+    struct store *store;
+    struct report report;
+    json_t *answer = NULL;
+    if (!become_owner(directory))
+        return NULL;
+    report_init(&report);
+    enum err result = store_open(&store, directory, &report);
+    report_print(&report);
+    report_free(&report);
+    if (result != ERR_OK)
+        return NULL;
+    const struct admin_host host = {.store = store};
+    const struct admin_command *command = admin_command_find(request, &answer);
+    if (command)
+        answer = command->answer(&host, request);
+    store_close(store);
+    return answer;
+}
+
+/* --- what is shown --------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static void list_print(const json_t *tokens) {
+    size_t i;
+    const json_t *token;
+    if (json_array_size(tokens) == 0)
+        fputs("there are no tokens; `derd token create` makes one\n", stderr);
+    else
+        printf("%-12s  %-24s  %-16s  %12s  %s\n", "ID", "NAME", "ACCOUNT", "MAX PRIORITY",
+               "CREATED");
+    json_array_foreach(tokens, i, token) printf(
+        "%-12s  %-24s  %-16s  %12" JSON_INTEGER_FORMAT "  %s\n", text_of(token, "id"),
+        text_of(token, "name"), text_of(token, "account"),
+        json_integer_value(json_object_get(token, "maxPriority")), text_of(token, "createdAt"));
+}
+
+static int answer_print(const char *action, const json_t *answer) {
+    if (!json_is_true(json_object_get(answer, "ok"))) {
+        fprintf(stderr, "derd token: %s\n", text_of(answer, "error"));
+        return EXIT_WRONG;
+    }
+    if (strcmp(action, "list") == 0) {
+        list_print(json_object_get(answer, "tokens"));
+    } else if (strcmp(action, "revoke") == 0) {
+        fprintf(stderr, "the token %s is revoked\n", text_of(answer, "id"));
+    } else {
+        fprintf(stderr,
+                "A token named %s (id %s) for account %s, for priorities up to "
+                "%" JSON_INTEGER_FORMAT ". It is shown this once:\n",
+                text_of(answer, "name"), text_of(answer, "id"), text_of(answer, "account"),
+                json_integer_value(json_object_get(answer, "maxPriority")));
+        puts(text_of(answer, "token"));
+    }
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "derd token: standard output could not be written: %s\n", strerror(errno));
+        return EXIT_WRONG;
+    }
+    return 0;
+}
+
+static int token_act(const char *action, const char *directory, const json_t *request) {
+    json_t *answer = NULL;
+    enum host_reach reach = host_ask(directory, request, &answer);
+    if (reach == HOST_ABSENT && strcmp(action, "create") != 0 && !store_exists(directory))
+        fprintf(stderr, "derd token: there is no store in %s; `derd token create` makes one\n",
+                directory);
+    else if (reach == HOST_ABSENT)
+        answer = store_ask(directory, request);
+    int status = answer ? answer_print(action, answer) : EXIT_WRONG;
+    json_decref(answer);
+    return status;
+}
+
+int cmd_token(int argc, char **argv) {
+    struct options options;
+    if (!options_read(&options, argc, argv))
+        return EXIT_USAGE;
+    if (options.help) {
+        fputs(help_text, stdout);
+        return 0;
+    }
+    json_t *request = request_make(&options);
+    if (!request)
+        return EXIT_USAGE;
+    char *directory = NULL;
+    if (options.store)
+        directory = strdup(options.store);
+    else if (options.site)
+        directory = site_directory(options.site);
+    int status = directory ? token_act(options.action, directory, request) : EXIT_WRONG;
+    free(directory);
+    json_decref(request);
+    return status;
+}

@@ -1,0 +1,373 @@
+/* Constraints in the store: one row each, keyed by id. What has no opinion is NULL, never 0.
+ * A constraint is on a device or on a cluster: one of device_id and cluster_id is set, the latter
+ * with a scope. The column account is NULL today. */
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "store/store_internal.h"
+
+/* Longest time that a bound may outlast its end: while the clock cannot be trusted, what was in
+ * force stays in force for 25 h. */
+#define PRUNE_AFTER_MS (INT64_C(25) * 3600 * 1000)
+
+/* --- put ------------------------------------------------------------------------------------- */
+
+struct put_row {
+    char id[ID_SIZE];
+    struct wish wish;
+    enum scope scope;
+    double max_current[3]; /* NAN: no opinion */
+    int64_t valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms;
+    char created_by[CREATOR_SIZE];
+    char reason[REASON_SIZE];
+};
+
+struct change_job {
+    struct store_job job;
+    char target_id[ID_SIZE];
+    bool has_receipt;
+    struct receipt receipt; /* its body: behind the rows, or NULL */
+    size_t put_count, removal_count;
+    char removals[STORE_CHANGE_MAXIMUM][ID_SIZE];
+    struct put_row puts[];
+};
+
+static int bind_text(sqlite3_stmt *statement, int column, const char *text) {
+    return sqlite3_bind_text(statement, column, text, -1, SQLITE_STATIC);
+}
+
+/* Left out: NULL. */
+static int bind_power(sqlite3_stmt *statement, int column, bool has, int32_t power_w) {
+    return has ? sqlite3_bind_int(statement, column, power_w) : SQLITE_OK;
+}
+
+static int bind_soc(sqlite3_stmt *statement, int column, bool has, double soc) {
+    return has ? sqlite3_bind_double(statement, column, soc) : SQLITE_OK;
+}
+
+static enum err rank_keep(struct store *store, uint64_t rank) {
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_RANK_PUT,
+                        "INSERT INTO counters (name, value) VALUES ('rank', ?1)"
+                        " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement,
+                               sqlite3_bind_int64(statement, 1, (sqlite3_int64)rank));
+}
+
+static enum err row_put(struct store *store, const char *target_id, const struct put_row *put) {
+    const struct wish *wish = &put->wish;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CONSTRAINT_PUT,
+        "INSERT OR REPLACE INTO constraints (id, device_id, priority, rank, active_power,"
+        " min_active_power, max_active_power, min_state_of_charge, max_state_of_charge,"
+        " on_conflict, exclusive, valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms,"
+        " created_by, reason, cluster_id, scope, max_current_l1, max_current_l2, max_current_l3)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
+        " ?18, ?19, ?20, ?21, ?22)");
+    if (!statement)
+        return ERR_IO;
+    const char *on_conflict = wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
+    int bound = bind_text(statement, 1, put->id);
+    bool of_cluster = put->scope != SCOPE_NONE;
+    bound |= bind_text(statement, of_cluster ? 18 : 2, target_id);
+    if (of_cluster)
+        bound |= bind_text(statement, 19, scope_name(put->scope));
+    for (int i = 0; i < 3; i++)
+        bound |= bind_soc(statement, 20 + i, !isnan(put->max_current[i]), put->max_current[i]);
+    bound |= sqlite3_bind_int(statement, 3, wish->priority);
+    bound |= sqlite3_bind_int64(statement, 4, (sqlite3_int64)wish->rank);
+    bound |= bind_power(statement, 5, wish->has_set, wish->set);
+    bound |= bind_power(statement, 6, wish->has_min, wish->min);
+    bound |= bind_power(statement, 7, wish->has_max, wish->max);
+    bound |= bind_soc(statement, 8, wish->has_min_soc, wish->min_soc);
+    bound |= bind_soc(statement, 9, wish->has_max_soc, wish->max_soc);
+    bound |= bind_text(statement, 10, on_conflict);
+    bound |= sqlite3_bind_int(statement, 11, wish->exclusive);
+    bound |= sqlite3_bind_int64(statement, 12, put->valid_at_ms);
+    bound |= sqlite3_bind_int64(statement, 13, put->invalid_at_ms);
+    bound |= sqlite3_bind_int64(statement, 14, put->valid_for_ms);
+    bound |= sqlite3_bind_int64(statement, 15, put->created_at_ms);
+    bound |= bind_text(statement, 16, put->created_by);
+    bound |= bind_text(statement, 17, put->reason);
+    enum err result = store_statement_run(store, statement, bound);
+    return result == ERR_OK ? rank_keep(store, wish->rank) : result;
+}
+
+static enum err row_remove(struct store *store, const char *id) {
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_REMOVE,
+                                              "DELETE FROM constraints WHERE id = ?1");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement, bind_text(statement, 1, id));
+}
+
+/* The receipt first: when it says no, nothing has been written. */
+static enum err change_run(struct store *store, struct store_job *job) {
+    const struct change_job *change = (const struct change_job *)job;
+    enum err result = change->has_receipt ? store_receipt_add(store, &change->receipt) : ERR_OK;
+    for (size_t i = 0; i < change->removal_count && result == ERR_OK; i++)
+        result = row_remove(store, change->removals[i]);
+    for (size_t i = 0; i < change->put_count && result == ERR_OK; i++)
+        result = row_put(store, change->target_id, &change->puts[i]);
+    return result;
+}
+
+static void rank_raise(struct store *store, uint64_t rank) {
+    uint64_t known = atomic_load(&store->last_rank);
+    while (rank > known && !atomic_compare_exchange_weak(&store->last_rank, &known, rank)) {
+    }
+}
+
+static enum err put_refused(const struct constraint *constraint) {
+    const struct wish *wish = &constraint->wish;
+    if (constraint->policy_key[0])
+        return ERR_REFUSED;
+    if (wish->rank > INT64_MAX || (wish->has_min_soc && !isfinite(wish->min_soc)) ||
+        (wish->has_max_soc && !isfinite(wish->max_soc)))
+        return ERR_RANGE;
+    return ERR_OK;
+}
+
+/* Field by field: the reference count beside them moves in other threads. */
+static void put_copy(struct put_row *put, const struct constraint *constraint) {
+    memcpy(put->id, constraint->id, sizeof put->id);
+    put->wish = constraint->wish;
+    put->scope = constraint->scope;
+    for (int i = 0; i < 3; i++)
+        put->max_current[i] = constraint->has_current ? constraint->max_current[i] : (double)NAN;
+    put->valid_at_ms = constraint->valid_at.ms;
+    put->invalid_at_ms = constraint->invalid_at.ms;
+    put->valid_for_ms = constraint->valid_for_ms;
+    put->created_at_ms = constraint->created_at.ms;
+    memcpy(put->created_by, constraint->created_by, sizeof put->created_by);
+    memcpy(put->reason, constraint->reason, sizeof put->reason);
+}
+
+enum err store_change_constraints(struct store *store, const struct store_change *change,
+                                  store_done *done, void *context) {
+    static const struct store_job_type type = {.run = change_run};
+    uint64_t rank = 0;
+    if (strlen(change->target_id) >= ID_SIZE || change->put_count > STORE_CHANGE_MAXIMUM ||
+        change->removal_count > STORE_CHANGE_MAXIMUM)
+        return ERR_RANGE;
+    for (size_t i = 0; i < change->put_count; i++) {
+        enum err refused = put_refused(change->puts[i]);
+        if (refused != ERR_OK)
+            return refused;
+    }
+    const char *body = change->receipt ? change->receipt->body : NULL;
+    size_t body_size = body && strlen(body) <= RECEIPT_BODY_MAXIMUM ? strlen(body) + 1 : 0;
+    size_t rows_end = sizeof(struct change_job) + change->put_count * sizeof(struct put_row);
+    size_t bytes = rows_end + body_size;
+    struct change_job *job = store_job_new(&type, bytes, done, context);
+    if (!job)
+        return ERR_MEMORY;
+    memcpy(job->target_id, change->target_id, strlen(change->target_id));
+    job->has_receipt = change->receipt != NULL;
+    if (job->has_receipt) {
+        job->receipt = *change->receipt;
+        job->receipt.body = body_size ? memcpy((char *)job + rows_end, body, body_size) : NULL;
+    }
+    job->removal_count = change->removal_count;
+    if (change->removal_count)
+        memcpy(job->removals, change->removals, change->removal_count * ID_SIZE);
+    job->put_count = change->put_count;
+    for (size_t i = 0; i < change->put_count; i++) {
+        put_copy(&job->puts[i], change->puts[i]);
+        if (change->puts[i]->wish.rank > rank)
+            rank = change->puts[i]->wish.rank;
+    }
+    enum err result = store_submit(store, &job->job);
+    if (result == ERR_OK)
+        rank_raise(store, rank);
+    return result;
+}
+
+enum err store_put_constraint(struct store *store, const char *target_id,
+                              const struct constraint *constraint, store_done *done,
+                              void *context) {
+    struct constraint *copy = constraint_new(constraint);
+    if (!copy)
+        return ERR_MEMORY;
+    enum err result = store_change_constraints(
+        store, &(struct store_change){.target_id = target_id, .puts = &copy, .put_count = 1}, done,
+        context);
+    constraint_release(copy);
+    return result;
+}
+
+/* --- remove, prune --------------------------------------------------------------------------- */
+
+struct remove_job {
+    struct store_job job;
+    char id[ID_SIZE];
+};
+
+static enum err remove_run(struct store *store, struct store_job *job) {
+    return row_remove(store, ((const struct remove_job *)job)->id);
+}
+
+enum err store_remove_constraint(struct store *store, const char *constraint_id, store_done *done,
+                                 void *context) {
+    static const struct store_job_type type = {.run = remove_run};
+    size_t length = strlen(constraint_id);
+    if (length >= ID_SIZE)
+        return ERR_RANGE;
+    struct remove_job *removal = store_job_new(&type, sizeof *removal, done, context);
+    if (!removal)
+        return ERR_MEMORY;
+    memcpy(removal->id, constraint_id, length);
+    return store_submit(store, &removal->job);
+}
+
+struct prune_job {
+    struct store_job job;
+    int64_t before_ms;
+};
+
+static enum err prune_run(struct store *store, struct store_job *job) {
+    const struct prune_job *prune = (const struct prune_job *)job;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_PRUNE,
+                                              "DELETE FROM constraints WHERE invalid_at_ms < ?1");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement,
+                               sqlite3_bind_int64(statement, 1, prune->before_ms));
+}
+
+enum err store_prune_constraints(struct store *store, struct now now, store_done *done,
+                                 void *context) {
+    static const struct store_job_type type = {.run = prune_run};
+    if (!now.trusted)
+        return ERR_REFUSED;
+    struct prune_job *prune = store_job_new(&type, sizeof *prune, done, context);
+    if (!prune)
+        return ERR_MEMORY;
+    prune->before_ms = now.wall.ms - PRUNE_AFTER_MS;
+    return store_submit(store, &prune->job);
+}
+
+/* --- load ------------------------------------------------------------------------------------ */
+
+struct load_job {
+    struct store_job job;
+    store_constraint_row *row;
+    void *row_context;
+};
+
+/* False: the text is longer than its field. */
+static bool column_text(sqlite3_stmt *statement, int column, char *text, size_t size) {
+    const char *value = (const char *)sqlite3_column_text(statement, column);
+    size_t length = (size_t)sqlite3_column_bytes(statement, column);
+    if (!value || length >= size)
+        return false;
+    memcpy(text, value, length + 1);
+    return true;
+}
+
+static bool column_power(sqlite3_stmt *statement, int column, int32_t *power_w) {
+    *power_w = sqlite3_column_int(statement, column);
+    return sqlite3_column_type(statement, column) != SQLITE_NULL;
+}
+
+static bool column_soc(sqlite3_stmt *statement, int column, double *soc) {
+    bool has = sqlite3_column_type(statement, column) != SQLITE_NULL;
+    *soc = has ? sqlite3_column_double(statement, column) : (double)NAN;
+    return has;
+}
+
+/* False: a scope that this program does not know. */
+static bool row_read_cluster(sqlite3_stmt *statement, struct constraint *constraint) {
+    const char *scope = (const char *)sqlite3_column_text(statement, 17);
+    for (int i = 0; i < 3; i++)
+        if (column_soc(statement, 18 + i, &constraint->max_current[i]))
+            constraint->has_current = true;
+    return !scope || scope_parse(scope, &constraint->scope);
+}
+
+static bool row_read(sqlite3_stmt *statement, char target_id[ID_SIZE],
+                     struct constraint *constraint) {
+    struct wish *wish = &constraint->wish;
+    memset(constraint, 0, sizeof *constraint);
+    wish->priority = sqlite3_column_int(statement, 2);
+    wish->rank = (uint64_t)sqlite3_column_int64(statement, 3);
+    wish->has_set = column_power(statement, 4, &wish->set);
+    wish->has_min = column_power(statement, 5, &wish->min);
+    wish->has_max = column_power(statement, 6, &wish->max);
+    wish->has_min_soc = column_soc(statement, 7, &wish->min_soc);
+    wish->has_max_soc = column_soc(statement, 8, &wish->max_soc);
+    const char *on_conflict = (const char *)sqlite3_column_text(statement, 9);
+    wish->on_conflict =
+        on_conflict && strcmp(on_conflict, "clamp") == 0 ? ON_CONFLICT_CLAMP : ON_CONFLICT_DISCARD;
+    wish->exclusive = sqlite3_column_int(statement, 10) != 0;
+    constraint->valid_at.ms = sqlite3_column_int64(statement, 11);
+    constraint->invalid_at.ms = sqlite3_column_int64(statement, 12);
+    constraint->valid_for_ms = sqlite3_column_int64(statement, 13);
+    constraint->created_at.ms = sqlite3_column_int64(statement, 14);
+    constraint->durable = true;
+    return column_text(statement, 0, constraint->id, sizeof constraint->id) &&
+           column_text(statement, 1, target_id, ID_SIZE) &&
+           row_read_cluster(statement, constraint) &&
+           column_text(statement, 15, constraint->created_by, sizeof constraint->created_by) &&
+           column_text(statement, 16, constraint->reason, sizeof constraint->reason);
+}
+
+static enum err load_run(struct store *store, struct store_job *job) {
+    const struct load_job *load = (const struct load_job *)job;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CONSTRAINT_LOAD,
+        "SELECT id, ifnull(device_id, cluster_id), priority, rank, active_power, min_active_power, "
+        "max_active_power,"
+        " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
+        " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason, scope, max_current_l1,"
+        " max_current_l2, max_current_l3"
+        " FROM constraints WHERE device_id IS NOT NULL OR scope IS NOT NULL ORDER BY rank, id");
+    if (!statement)
+        return ERR_IO;
+    int code;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct constraint constraint;
+        char target_id[ID_SIZE];
+        if (row_read(statement, target_id, &constraint))
+            load->row(load->row_context, target_id, &constraint);
+        else
+            log_error("store",
+                      "the constraint %s in the file has a text that is too long or unknown, it "
+                      "is left out",
+                      constraint.id);
+    }
+    enum err result = ERR_OK;
+    if (code != SQLITE_DONE) {
+        result = store_fault(store);
+        log_error("store", "the constraints could not be read: %s", store->fault_text);
+    }
+    sqlite3_reset(statement);
+    return result;
+}
+
+enum err store_load_constraints(struct store *store, store_constraint_row *row, void *context) {
+    static const struct store_job_type type = {.run = load_run, .reads = true};
+    struct load_job load = {
+        .job = {.type = &type, .bytes = sizeof load}, .row = row, .row_context = context};
+    return store_run(store, &load.job);
+}
+
+enum err store_rank_open(struct store *store) {
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_RANK_GET,
+                        "SELECT max(ifnull((SELECT value FROM counters WHERE name = 'rank'), 0),"
+                        " ifnull((SELECT max(rank) FROM constraints), 0))");
+    if (!statement)
+        return ERR_IO;
+    if (sqlite3_step(statement) != SQLITE_ROW) {
+        enum err result = store_fault(store);
+        sqlite3_reset(statement);
+        return result;
+    }
+    atomic_store(&store->last_rank, (uint64_t)sqlite3_column_int64(statement, 0));
+    sqlite3_reset(statement);
+    return ERR_OK;
+}

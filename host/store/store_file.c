@@ -1,0 +1,492 @@
+/* The store's file: the directory, the lock, opening with every check, migrations, statements.
+ *
+ * Nothing here ever deletes or replaces a file. A file that is damaged, foreign or newer is left as
+ * it is, and the mistake says what to do. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "store/store_internal.h"
+
+#define APPLICATION_ID 0x64657264 /* "derd", at offset 68 of the file (SQLite file format, 1.3) */
+#define LENGTH_MAXIMUM 2097152    /* bytes of one row; a text has at most half of it */
+#define PATH_MAXIMUM   4096
+#define RESTORE_ADVICE "stop derd, keep a copy of the whole folder, and put a backup in its place"
+
+/* One text per step; the number of steps done is the file's user_version. A step that was released
+ * never changes; what comes new is a new step. */
+static const char *const migrations[] = {
+    "PRAGMA application_id = 1684370020;" /* APPLICATION_ID */
+    "CREATE TABLE constraints ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  account TEXT,"
+    "  cluster_id TEXT,"
+    "  device_id TEXT,"
+    "  priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 2147483647),"
+    "  rank INTEGER NOT NULL CHECK (rank >= 0),"
+    "  active_power INTEGER," /* W; NULL: no opinion, here and in the four after it */
+    "  min_active_power INTEGER,"
+    "  max_active_power INTEGER,"
+    "  min_state_of_charge REAL," /* % */
+    "  max_state_of_charge REAL,"
+    "  on_conflict TEXT NOT NULL CHECK (on_conflict IN ('discard', 'clamp')),"
+    "  exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),"
+    "  valid_at_ms INTEGER NOT NULL," /* since 1970 UTC */
+    "  invalid_at_ms INTEGER NOT NULL,"
+    "  valid_for_ms INTEGER NOT NULL CHECK (valid_for_ms >= 0),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  created_by TEXT NOT NULL,"
+    "  reason TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX constraints_by_end ON constraints (invalid_at_ms);"
+    "CREATE TABLE counters ("
+    "  name TEXT PRIMARY KEY NOT NULL,"
+    "  value INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE texts ("
+    "  kind TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  value TEXT NOT NULL,"
+    "  PRIMARY KEY (kind, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE ids ("
+    "  kind TEXT NOT NULL,"
+    "  path TEXT NOT NULL,"
+    "  id TEXT NOT NULL UNIQUE CHECK (length(id) = 36),"
+    "  PRIMARY KEY (kind, path)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tokens ("
+    "  id TEXT PRIMARY KEY NOT NULL,"
+    "  name TEXT NOT NULL UNIQUE,"
+    "  account TEXT NOT NULL,"
+    "  max_priority INTEGER NOT NULL CHECK (max_priority BETWEEN 0 AND 2147483647),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)"
+    ") STRICT;",
+    /* constraints on clusters */
+    "ALTER TABLE constraints ADD COLUMN scope TEXT;"          /* with cluster_id: what it counts */
+    "ALTER TABLE constraints ADD COLUMN max_current_l1 REAL;" /* A */
+    "ALTER TABLE constraints ADD COLUMN max_current_l2 REAL;"
+    "ALTER TABLE constraints ADD COLUMN max_current_l3 REAL;",
+    /* Accounts, and what the API makes. The accounts of tokens are filled in at opening. A token's
+     * name is its account's business. */
+    "CREATE TABLE accounts ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL,"
+    "  parent TEXT NOT NULL," /* key; '' for the root */
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE clusters ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL UNIQUE,"
+    "  account TEXT NOT NULL,"
+    "  parent_id TEXT NOT NULL," /* '' for none */
+    "  entry TEXT NOT NULL,"
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE devices ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  key TEXT NOT NULL,"
+    "  cluster_id TEXT NOT NULL,"
+    "  entry TEXT NOT NULL,"
+    "  revision INTEGER NOT NULL CHECK (revision > 0),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  UNIQUE (cluster_id, key)"
+    ") STRICT;"
+    "CREATE TABLE tokens_of_accounts ("
+    "  id TEXT PRIMARY KEY NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  account TEXT NOT NULL,"
+    "  max_priority INTEGER NOT NULL CHECK (max_priority BETWEEN 0 AND 2147483647),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+    "  UNIQUE (account, name)"
+    ") STRICT;"
+    "INSERT INTO tokens_of_accounts (id, name, account, max_priority, created_at_ms, hash)"
+    " SELECT id, name, account, max_priority, created_at_ms, hash FROM tokens;"
+    "DROP TABLE tokens;"
+    "ALTER TABLE tokens_of_accounts RENAME TO tokens;",
+    /* Answers to requests with a key of their own. */
+    "CREATE TABLE receipts ("
+    "  owner TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),"
+    "  created_at_ms INTEGER NOT NULL,"
+    "  bytes INTEGER NOT NULL," /* of the body */
+    "  status INTEGER NOT NULL,"
+    "  location TEXT NOT NULL,"
+    "  body TEXT," /* NULL: not kept (yet) */
+    "  PRIMARY KEY (owner, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX receipts_by_age ON receipts (owner, created_at_ms, bytes);",
+    /* webhooks */
+    "CREATE TABLE webhooks ("
+    "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
+    "  account TEXT NOT NULL,"  /* key */
+    "  document TEXT NOT NULL," /* JSON */
+    "  dropped INTEGER NOT NULL DEFAULT 0,"
+    "  created_at_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE deliveries ("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,"
+    "  message_id TEXT NOT NULL,"
+    "  type TEXT NOT NULL,"
+    "  body TEXT NOT NULL,"                                /* '' once it ended */
+    "  state INTEGER NOT NULL CHECK (state IN (0, 1, 2))," /* waiting, delivered, failed */
+    "  queued_at_ms INTEGER NOT NULL,"
+    "  next_at_ms INTEGER NOT NULL,"
+    "  last_at_ms INTEGER NOT NULL DEFAULT 0,"
+    "  attempts INTEGER NOT NULL,"
+    "  status INTEGER NOT NULL DEFAULT 0,"
+    "  duration_ms INTEGER NOT NULL DEFAULT 0,"
+    "  error TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX deliveries_by_state ON deliveries (webhook_id, state, number);",
+};
+
+_Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");
+_Static_assert(APPLICATION_ID == 1684370020, "as written in the first step");
+
+/* --- the folder ------------------------------------------------------------------------------ */
+
+/* "directory/name" on the heap, or NULL. */
+static char *path_join(const char *directory, const char *name) {
+    struct buf path;
+    buf_init(&path, PATH_MAXIMUM);
+    buf_format(&path, "%s/%s", directory, name);
+    return buf_take(&path);
+}
+
+static enum err directory_make(const char *directory, struct report *report) {
+    struct stat status;
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST) {
+        report_add(report, directory,
+                   "the folder of the store could not be made: %s; make it by hand for the user "
+                   "that runs derd, or name another one as store.directory in the site file",
+                   strerror(errno));
+        return ERR_IO;
+    }
+    if (stat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        report_add(report, directory,
+                   "a folder for the store was expected, but this is something else; name another "
+                   "one as store.directory in the site file");
+        return ERR_IO;
+    }
+    return ERR_OK;
+}
+
+static enum err path_refused(struct report *report, const char *path) {
+    report_add(report, path,
+               "it could not be opened for writing: %s; the user that runs derd needs the right "
+               "to write in this folder",
+               strerror(errno));
+    return ERR_IO;
+}
+
+/* For the one user that runs derd: tokens' hashes and what people asked for are in there. */
+static void file_make_private(const char *path) {
+    struct stat status;
+    if (stat(path, &status) == 0 && (status.st_mode & 077) != 0 && chmod(path, 0600) != 0)
+        log_warning("store", "%s can be read by other users, and its mode cannot be changed: %s",
+                    path, strerror(errno));
+}
+
+/* The lock lasts as long as the descriptor (and its copies in forked children) is open. The file
+ * stays: removing it would let a third process lock a file of the same name beside the second. */
+static enum err lock_take(struct store *store, struct report *report) {
+    enum err result = ERR_IO;
+    char pid[24] = "";
+    char *path = path_join(store->directory, "derd.lock");
+    if (!path)
+        return ERR_MEMORY;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        path_refused(report, path);
+        goto out;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            report_add(report, path, "it could not be locked: %s", strerror(errno));
+            goto out;
+        }
+        ssize_t length = pread(fd, pid, sizeof pid - 1, 0);
+        pid[length > 0 ? strspn(pid, "0123456789") : 0] = '\0';
+        report_add(report, path,
+                   "another derd (process %s) works on this store; end it first, or give this one "
+                   "a store.directory of its own",
+                   pid[0] ? pid : "unknown");
+        result = ERR_CONFLICT;
+        goto out;
+    }
+    int length = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)length, 0) != length)
+        log_warning("store", "%s: the process id could not be written: %s", path, strerror(errno));
+    file_make_private(path);
+    store->lock_fd = fd;
+    fd = -1;
+    result = ERR_OK;
+out:
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return result;
+}
+
+/* Made before SQLite opens it, so that it never has another mode. */
+static enum err file_make(const struct store *store, struct report *report) {
+    int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return path_refused(report, store->path);
+    close(fd);
+    file_make_private(store->path);
+    static const char *const companions[] = {"derd.db-wal", "derd.db-shm"};
+    for (size_t i = 0; i < sizeof companions / sizeof *companions; i++) {
+        char *path = path_join(store->directory, companions[i]);
+        if (!path)
+            return ERR_MEMORY;
+        file_make_private(path);
+        free(path);
+    }
+    return ERR_OK;
+}
+
+/* A new file is there after a power cut only when its folder is on disk too. */
+static void directory_sync(const char *directory) {
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        log_warning("store", "%s could not be synced: %s", directory, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+/* --- faults and statements ------------------------------------------------------------------- */
+
+enum err store_fault(struct store *store) {
+    store->fault = store->db ? sqlite3_extended_errcode(store->db) : SQLITE_NOMEM;
+    const char *detail = store->db ? sqlite3_errmsg(store->db) : "no memory";
+    int system = store->db ? sqlite3_system_errno(store->db) : 0;
+    const char *advice = "";
+    switch (store->fault & 0xff) {
+    case SQLITE_FULL:
+        advice = "; the disk is full: make room";
+        break;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        advice = "; look at the disk (dmesg), its free space and its mount";
+        break;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        advice = "; the user that runs derd needs the right to write it";
+        break;
+    case SQLITE_BUSY:
+        advice = "; another program holds a lock on it: end that program";
+        break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        advice = "; the file is damaged: " RESTORE_ADVICE;
+        break;
+    default:
+        break;
+    }
+    bool of_system = system != 0 && ((store->fault & 0xff) == SQLITE_IOERR ||
+                                     (store->fault & 0xff) == SQLITE_CANTOPEN);
+    snprintf(store->fault_text, sizeof store->fault_text, "%s (SQLite result %d%s%s)%s", detail,
+             store->fault, of_system ? ", " : "", of_system ? strerror(system) : "", advice);
+    return ERR_IO;
+}
+
+sqlite3_stmt *store_statement(struct store *store, enum store_statement which, const char *sql) {
+    sqlite3_stmt **kept = &store->statements[which];
+    if (!*kept && sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL) !=
+                      SQLITE_OK) {
+        (void)store_fault(store);
+        return NULL;
+    }
+    sqlite3_reset(*kept);
+    sqlite3_clear_bindings(*kept);
+    return *kept;
+}
+
+enum err store_statement_run(struct store *store, sqlite3_stmt *statement, int bound) {
+    if (bound == SQLITE_OK && sqlite3_step(statement) == SQLITE_DONE) {
+        sqlite3_reset(statement);
+        return ERR_OK;
+    }
+    (void)store_fault(store);
+    sqlite3_reset(statement);
+    return ERR_IO;
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static enum err database_refused(struct store *store, struct report *report, const char *what) {
+    (void)store_fault(store);
+    int code = store->fault & 0xff;
+    report_add(report, store->path, "%s: %s", what, store->fault_text);
+    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_FORMAT : ERR_IO;
+}
+
+static enum err database_execute(struct store *store, const char *sql, struct report *report) {
+    if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return database_refused(store, report, "it could not be set up");
+    return ERR_OK;
+}
+
+/* First column of the first row. `text` holds "" and `number` 0 when there is no row. */
+static enum err database_ask(struct store *store, const char *sql, char *text, size_t text_size,
+                             int64_t *number, struct report *report) {
+    sqlite3_stmt *statement = NULL;
+    enum err result = ERR_OK;
+    text[0] = '\0';
+    *number = 0;
+    int code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        const unsigned char *value = sqlite3_column_text(statement, 0);
+        snprintf(text, text_size, "%s", value ? (const char *)value : "");
+        *number = sqlite3_column_int64(statement, 0);
+    } else if (code != SQLITE_DONE) {
+        result = database_refused(store, report, "it could not be read");
+    }
+    sqlite3_finalize(statement);
+    return result;
+}
+
+static enum err database_open(struct store *store, struct report *report) {
+    /* One thread at a time uses the connection; SQLite's own locks would guard nothing. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK)
+        return database_refused(store, report, "it could not be opened");
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
+    sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, LENGTH_MAXIMUM);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    return database_execute(store,
+                            "PRAGMA trusted_schema = OFF;"
+                            "PRAGMA cell_size_check = ON;"
+                            "PRAGMA foreign_keys = ON;"
+                            "PRAGMA synchronous = FULL;",
+                            report);
+}
+
+/* Before anything is written: is it ours, do we know its layout, is it whole? */
+static enum err database_check(struct store *store, int64_t *version, struct report *report) {
+    char text[200];
+    int64_t application;
+    int64_t tables;
+    int64_t ignored;
+    enum err result =
+        database_ask(store, "PRAGMA application_id", text, sizeof text, &application, report);
+    if (result == ERR_OK)
+        result = database_ask(store, "PRAGMA user_version", text, sizeof text, version, report);
+    if (result == ERR_OK)
+        result = database_ask(store, "SELECT count(*) FROM sqlite_schema", text, sizeof text,
+                              &tables, report);
+    if (result == ERR_OK)
+        result = database_ask(store, "PRAGMA quick_check(1)", text, sizeof text, &ignored, report);
+    if (result != ERR_OK)
+        return result;
+    if (strcmp(text, "ok") != 0) {
+        report_add(report, store->path,
+                   "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
+        return ERR_FORMAT;
+    }
+    bool empty = application == 0 && *version == 0 && tables == 0;
+    if (application != APPLICATION_ID && !empty) {
+        report_add(report, store->path,
+                   "this is a database of another program, nothing was changed in it; move it away "
+                   "or name another folder as store.directory in the site file");
+        return ERR_FORMAT;
+    }
+    if (*version > STORE_SCHEMA) {
+        report_add(report, store->path,
+                   "it was written by a newer derd (layout %lld, this program knows up to %d), "
+                   "nothing was changed in it; install the newer program again, or put a backup "
+                   "made with this one in its place",
+                   (long long)*version, STORE_SCHEMA);
+        return ERR_REFUSED;
+    }
+    return ERR_OK;
+}
+
+static enum err database_migrate(struct store *store, int64_t version, struct report *report) {
+    enum err result = ERR_OK;
+    for (int64_t step = version; step < STORE_SCHEMA && result == ERR_OK; step++) {
+        struct buf sql;
+        buf_init(&sql, 65536);
+        buf_format(&sql, "BEGIN IMMEDIATE; %s PRAGMA user_version = %lld; COMMIT;",
+                   migrations[step], (long long)step + 1);
+        result = sql.failed ? ERR_MEMORY : database_execute(store, buf_string(&sql), report);
+        buf_free(&sql);
+    }
+    if (result == ERR_OK && version > 0 && version < STORE_SCHEMA)
+        log_info("store", "%s was brought from layout %lld to %d", store->path, (long long)version,
+                 STORE_SCHEMA);
+    return result;
+}
+
+static enum err database_use_wal(struct store *store, struct report *report) {
+    char mode[16];
+    int64_t ignored;
+    enum err result =
+        database_ask(store, "PRAGMA journal_mode = WAL", mode, sizeof mode, &ignored, report);
+    if (result == ERR_OK && strcmp(mode, "wal") != 0) {
+        report_add(report, store->path,
+                   "this file system has no shared memory between processes, which the store "
+                   "needs; name a folder on a local disk as store.directory in the site file");
+        result = ERR_IO;
+    }
+    return result;
+}
+
+enum err store_file_open(struct store *store, const char *directory, struct report *report) {
+    int64_t version = 0;
+    store->directory = strdup(directory);
+    store->path = path_join(directory, "derd.db");
+    if (!store->directory || !store->path || sodium_init() < 0) {
+        report_add(report, directory, "the name is too long, or there is no memory");
+        return ERR_MEMORY;
+    }
+    enum err result = directory_make(directory, report);
+    if (result == ERR_OK)
+        result = lock_take(store, report);
+    if (result == ERR_OK)
+        result = file_make(store, report);
+    if (result == ERR_OK)
+        result = database_open(store, report);
+    if (result == ERR_OK)
+        result = database_check(store, &version, report);
+    if (result == ERR_OK)
+        result = database_use_wal(store, report);
+    if (result == ERR_OK)
+        result = database_migrate(store, version, report);
+    if (result == ERR_OK)
+        directory_sync(directory);
+    return result;
+}
+
+void store_file_close(struct store *store) {
+    for (size_t i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_finalize(store->statements[i]);
+    if (store->db && sqlite3_close(store->db) != SQLITE_OK)
+        log_error("store", "%s was not closed cleanly: %s", store->path, sqlite3_errmsg(store->db));
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    free(store->path);
+    free(store->directory);
+}

@@ -1,0 +1,83 @@
+/* UUIDs: random ones, and those that belong to a place in the site file for good. */
+#include <ctype.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/store_internal.h"
+
+struct id_job {
+    struct store_job job;
+    const char *kind, *path; /* the waiting caller's */
+    char id[ID_SIZE];
+};
+
+static enum err id_find(struct store *store, struct id_job *job) {
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_ID_GET,
+                                              "SELECT id FROM ids WHERE kind = ?1 AND path = ?2");
+    if (!statement)
+        return ERR_IO;
+    int bound = sqlite3_bind_text(statement, 1, job->kind, -1, SQLITE_STATIC) |
+                sqlite3_bind_text(statement, 2, job->path, -1, SQLITE_STATIC);
+    int code = bound == SQLITE_OK ? sqlite3_step(statement) : SQLITE_ERROR;
+    enum err result = ERR_NOT_FOUND;
+    if (code == SQLITE_ROW) {
+        const char *id = (const char *)sqlite3_column_text(statement, 0);
+        snprintf(job->id, sizeof job->id, "%s", id ? id : "");
+        result = ERR_OK;
+    } else if (code != SQLITE_DONE) {
+        result = store_fault(store);
+    }
+    sqlite3_reset(statement);
+    return result;
+}
+
+static enum err id_run(struct store *store, struct store_job *base) {
+    struct id_job *job = (struct id_job *)base;
+    enum err result = id_find(store, job);
+    if (result != ERR_NOT_FOUND)
+        return result;
+    uuid_make(job->id);
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_ID_PUT, "INSERT INTO ids (kind, path, id) VALUES (?1, ?2, ?3)");
+    if (!statement)
+        return ERR_IO;
+    int bound = sqlite3_bind_text(statement, 1, job->kind, -1, SQLITE_STATIC) |
+                sqlite3_bind_text(statement, 2, job->path, -1, SQLITE_STATIC) |
+                sqlite3_bind_text(statement, 3, job->id, -1, SQLITE_STATIC);
+    return store_statement_run(store, statement, bound);
+}
+
+enum err store_id(struct store *store, const char *kind, const char *path, char id[ID_SIZE]) {
+    static const struct store_job_type type = {.run = id_run};
+    if (strlen(kind) > STORE_KEY_MAXIMUM || strlen(path) > STORE_KEY_MAXIMUM)
+        return ERR_LIMIT;
+    struct id_job job = {.job = {.type = &type, .bytes = sizeof job}, .kind = kind, .path = path};
+    enum err result = store_run(store, &job.job);
+    if (result == ERR_OK)
+        memcpy(id, job.id, ID_SIZE);
+    return result;
+}
+
+void uuid_make(char id[ID_SIZE]) {
+    unsigned char bytes[16];
+    randombytes_buf(bytes, sizeof bytes);
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40); /* version 4: RFC 9562, 5.4 */
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            id[at++] = '-';
+        snprintf(id + at, ID_SIZE - at, "%02x", bytes[i]);
+        at += 2;
+    }
+}
+
+bool uuid_valid(const char *text) {
+    for (size_t i = 0; i < ID_SIZE - 1; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+    }
+    return text[ID_SIZE - 1] == '\0';
+}

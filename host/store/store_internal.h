@@ -1,0 +1,180 @@
+/* What the files of the store share; nobody else includes this (its tests do).
+ *
+ *   store.c              queue, thread, group commit
+ *   store_file.c         directory, lock file, opening, checks, migrations, statements
+ *   store_constraints.c  constraints, and what changes with them in one transaction
+ *   store_receipts.c     answers to requests with a key of their own
+ *   store_texts.c        texts by kind and key
+ *   store_ids.c          UUIDs
+ *   store_tokens.c       tokens
+ *   store_accounts.c     accounts
+ *   store_things.c       clusters and devices
+ *
+ * Each operation is a job: a heap object that starts with struct store_job and carries copies of
+ * what it needs. Jobs run on the store's thread only, so `db` and all that hangs on it have one
+ * user: the opening thread until store_open() returns, the store's thread after. Reads are jobs
+ * too; one connection does everything, and what was submitted before is seen. */
+#ifndef DERD_STORE_INTERNAL_H
+#define DERD_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "store/store.h"
+
+struct store_job;
+
+struct store_job_type {
+    /* Inside a transaction (unless `reads`). ERR_IO: SQLite failed, store_fault() was called, the
+     * transaction is given up and the job may run a second time: it touches the file and itself
+     * only. Any other result is the job's own; when it is not ERR_OK, nothing was written. */
+    enum err (*run)(struct store *store, struct store_job *job);
+    void (*committed)(struct store *store, struct store_job *job); /* after ERR_OK; may be NULL */
+    bool reads; /* runs alone, outside of a transaction, once */
+};
+
+struct store_job {
+    const struct store_job_type *type;
+    struct store_job *next;
+    store_done *done; /* may be NULL */
+    void *context;
+    size_t bytes;  /* of the whole object */
+    bool borrowed; /* belongs to a caller who waits; `done` ends its life */
+    enum err result;
+};
+
+enum store_statement {
+    STATEMENT_BEGIN,
+    STATEMENT_COMMIT,
+    STATEMENT_ROLLBACK,
+    STATEMENT_CONSTRAINT_PUT,
+    STATEMENT_CONSTRAINT_REMOVE,
+    STATEMENT_CONSTRAINT_PRUNE,
+    STATEMENT_CONSTRAINT_LOAD,
+    STATEMENT_RECEIPT_FIND,
+    STATEMENT_RECEIPT_PUT,
+    STATEMENT_RECEIPT_PRUNE,
+    STATEMENT_RANK_PUT,
+    STATEMENT_RANK_GET,
+    STATEMENT_TEXT_PUT,
+    STATEMENT_TEXT_REMOVE,
+    STATEMENT_TEXT_GET,
+    STATEMENT_ID_GET,
+    STATEMENT_ID_PUT,
+    STATEMENT_TOKEN_CREATE,
+    STATEMENT_TOKEN_TAKEN,
+    STATEMENT_TOKEN_REVOKE,
+    STATEMENT_TOKEN_LOAD,
+    STATEMENT_ACCOUNT_TAKEN,
+    STATEMENT_ACCOUNT_CREATE,
+    STATEMENT_ACCOUNT_CHANGE,
+    STATEMENT_ACCOUNT_BUSY,
+    STATEMENT_ACCOUNT_TOKENS,
+    STATEMENT_ACCOUNT_REMOVE,
+    STATEMENT_ACCOUNT_LOAD,
+    STATEMENT_CLUSTER_PUT,
+    STATEMENT_CLUSTER_REMOVE,
+    STATEMENT_CLUSTER_LOAD,
+    STATEMENT_DEVICE_PUT,
+    STATEMENT_DEVICE_REMOVE,
+    STATEMENT_DEVICE_LOAD,
+    STATEMENT_WEBHOOK_PUT,
+    STATEMENT_WEBHOOK_REMOVE,
+    STATEMENT_WEBHOOK_LOAD,
+    STATEMENT_WEBHOOK_DROPPED,
+    STATEMENT_DELIVERY_PUT,
+    STATEMENT_DELIVERY_DROP,
+    STATEMENT_DELIVERY_NOTICED,
+    STATEMENT_DELIVERY_NEXT,
+    STATEMENT_DELIVERY_WHEN,
+    STATEMENT_DELIVERY_END,
+    STATEMENT_DELIVERY_TRIM,
+    STATEMENT_DELIVERY_HASTEN,
+    STATEMENT_DELIVERY_COUNT,
+    STATEMENT_DELIVERY_LIST,
+    STATEMENT_COUNT
+};
+
+#define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
+#define STORE_TOKENS_MAXIMUM 1024
+#define STORE_WHY_SIZE       240
+
+struct store {
+    char *directory;
+    char *path; /* of derd.db */
+    int lock_fd;
+
+    /* The store's thread only, once it runs. */
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    int fault; /* extended result code of the last failure; its text: */
+    char fault_text[STORE_WHY_SIZE];
+
+    pthread_t thread;
+    bool threaded;
+    pthread_mutex_t lock; /* of the fields from here to `why` */
+    pthread_cond_t wake;
+    struct store_job *first, **last;
+    size_t waiting, waiting_bytes;
+    bool closing;
+    bool failing;
+    char why[STORE_WHY_SIZE];
+
+    atomic_uint_fast64_t last_rank;
+
+    pthread_rwlock_t tokens_lock; /* of the four below; only the store's thread writes */
+    struct token *tokens; /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */
+    size_t token_count;
+    struct account *accounts; /* room for ACCOUNTS_MAXIMUM, by age */
+    size_t account_count;
+};
+
+/* --- store.c */
+
+/* Queues a job made with store_job_new(). Takes it over in any case; after an error `done` is not
+ * called. */
+must_check enum err store_submit(struct store *store, struct store_job *job);
+/* Queues a job that stays the caller's, waits for it and gives its result. Not on the store's
+ * thread. There is no time-out: a job is bounded by SQLite's busy timeout and the disk, and the
+ * caller's memory is in use until then. */
+must_check enum err store_run(struct store *store, struct store_job *job);
+/* A zeroed job of `bytes`, or NULL. */
+void *store_job_new(const struct store_job_type *type, size_t bytes, store_done *done,
+                    void *context);
+
+/* --- store_receipts.c */
+
+/* Inside a transaction. ERR_CONFLICT: one that is young enough is there. */
+must_check enum err store_receipt_add(struct store *store, const struct receipt *receipt);
+
+/* --- store_file.c */
+
+must_check enum err store_file_open(struct store *store, const char *directory,
+                                    struct report *report);
+void store_file_close(struct store *store);
+/* The kept statement, ready to bind; NULL with the fault noted. */
+sqlite3_stmt *store_statement(struct store *store, enum store_statement which, const char *sql);
+/* Runs a statement that gives no rows. `bound`: the result codes of its binds, or-ed together. */
+must_check enum err store_statement_run(struct store *store, sqlite3_stmt *statement, int bound);
+/* Notes what went wrong last, for the log and store_failing(). Always ERR_IO. */
+enum err store_fault(struct store *store);
+
+/* --- loaders: on the opening thread, before the store's thread runs */
+
+must_check enum err store_rank_open(struct store *store);
+must_check enum err store_tokens_open(struct store *store);
+must_check enum err store_accounts_open(struct store *store); /* after the tokens */
+
+/* --- store_accounts.c, inside jobs of others */
+
+/* Makes the account of this key below the root unless it is there; `account` is filled in when it
+ * was made, its id "" when not. */
+must_check enum err store_account_provide(struct store *store, const char *key,
+                                          struct account *account);
+/* After the commit. */
+void store_account_remember(struct store *store, const struct account *account);
+/* Whether the key is an account's, in the file. ERR_NOT_FOUND when not. */
+must_check enum err store_account_known(struct store *store, const char *key);
+
+#endif
