@@ -3,8 +3,8 @@
 -- out. For lua-language-server: set "workspace.library" to this folder.
 --
 -- The allow list below is the sandbox's (host/script/script_sandbox.c); a test holds the two
--- together. What is not in it does not exist: no io, os, debug, package, coroutine, load, require, xpcall,
--- collectgarbage and rawset. Writing a global raises.
+-- together. What is not in it does not exist: no io, os, debug, package, coroutine, load, require,
+-- xpcall, collectgarbage and rawset. Writing a global raises.
 
 ---The names of the sandbox: what stands behind a dot is a member of that library.
 ---@alias derd.sandbox
