@@ -179,3 +179,15 @@ def test_a_refused_plan_is_sent_again_when_the_decision_changes(start_host, peer
     peer.refuse_writes.clear()
     device.post(priority=3000, validFor=600, maxActivePower=100)
     until(lambda: peer.get_int32(1, 11) == 100, "the limit does not wait for the retry", 20)
+
+
+def test_a_permanent_limit_is_written_to_a_battery_that_nobody_wants_anything_of(start_host, peer):
+    """And stands again after a constraint has come and gone: the battery is not simply released."""
+    device = start_host(one(peer, extra="limits = { maxActivePower = 2000 }")).device("dut")
+    limited = [(13, 2000), (10, 2)]
+    until(lambda: [(13, peer.get_int32(1, 13)), (10, peer.units[1][10])] == limited, "the limit is written")
+    _, constraint, _ = device.post(priority=3000, validFor=600, maxActivePower=500)
+    until(lambda: peer.get_int32(1, 13) == 500, "the narrower one is written")
+    device.delete(constraint["id"])
+    until(lambda: [(13, peer.get_int32(1, 13)), (10, peer.units[1][10])] == limited, "the first is back")
+    assert [0] not in [values for address, values in peer.writes() if address == 10], "released"

@@ -494,6 +494,19 @@ static void bounds_as_wide_as_the_battery_release_it(void **state) {
     teardown(&bench);
 }
 
+static void what_the_site_or_a_cluster_leaves_to_a_battery_is_written(void **state) {
+    (void)state;
+    struct bench bench;
+    struct ranges own = ranges_of(-5000, 5000);
+    setup(&bench, BATTERY, -5000, 2000); /* allowed; by itself it could charge with more */
+    bench.context.own = &own;
+    decide_bounds(&bench, -5000, 2000);
+    assert_int_equal(bench.plan.control_case, CONTROL_LIMIT);
+    assert_int_equal(written(&bench, "_in")->words[0], 200);
+    assert_int_equal(written(&bench, "_out")->words[0], 500);
+    teardown(&bench);
+}
+
 static void a_limit_below_the_registers_least_value_is_a_hold(void **state) {
     (void)state;
     struct bench bench;
@@ -1080,6 +1093,7 @@ int main(void) {
         cmocka_unit_test(a_battery_is_told_magnitudes_and_signs_as_its_driver_says),
         cmocka_unit_test(bounds_alone_leave_a_battery_its_own_control_within_them),
         cmocka_unit_test(bounds_as_wide_as_the_battery_release_it),
+        cmocka_unit_test(what_the_site_or_a_cluster_leaves_to_a_battery_is_written),
         cmocka_unit_test(a_limit_below_the_registers_least_value_is_a_hold),
         cmocka_unit_test(bounds_without_0_are_followed_at_their_edge),
         cmocka_unit_test(a_driver_without_the_case_says_so),
