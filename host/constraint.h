@@ -37,7 +37,7 @@ struct constraint {
     struct wall invalid_at; /* always set; with valid_for_ms: valid_at plus that */
     int64_t valid_for_ms;   /* 0: given with invalidAt; else runs on the monotonic clock */
     struct wall created_at;
-    char created_by[CREATOR_SIZE]; /* "token:NAME" or "policy:CLUSTER/KEY" */
+    char created_by[CREATOR_SIZE]; /* "token:NAME", "token:NAME#ID", "policy:CLUSTER/KEY" */
     char policy_key[CREATOR_SIZE]; /* of a proposal: its key; "" for the API's */
     char reason[REASON_SIZE];
     bool durable; /* on disk */

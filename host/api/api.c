@@ -27,13 +27,16 @@
 #include "base/log.h"
 #include "events/events.h"
 
-#define THREADS_DEFAULT  64
-#define THREADS_MAXIMUM  1024
-#define STREAMS_LEAST    4
-#define NICE             10 /* a saturated API then costs polling nothing */
-#define DRAIN_MAXIMUM    ((size_t)256 * 1024)
-#define DRAIN_TIME_MS    2000
-#define DRAIN_STEP       4096
+#define THREADS_DEFAULT 64
+#define THREADS_MAXIMUM 1024
+#define STREAMS_LEAST   4
+#define NICE            10 /* a saturated API then costs polling nothing */
+#define DRAIN_MAXIMUM   ((size_t)256 * 1024)
+#define DRAIN_TIME_MS   2000
+#define BODY_TIME_MS    10000
+/* civetweb waits for all that one mg_read() asks for, however slowly it comes, a byte each few
+ * seconds: small steps are what a deadline can end. */
+#define READ_STEP        16
 #define OPTION_TEXT_SIZE 64
 #define STREAM_SOCKET    65536  /* bytes that the kernel keeps for a stream's client, at least */
 #define STREAM_PATIENCE  "5000" /* ms, also of any other answer */
@@ -132,7 +135,7 @@ static bool pour(struct api *api, struct mg_connection *connection, struct excha
 /* Takes what the client still sends, within bounds: closing on unread bytes resets the connection,
  * and the client may lose the answer that tells it why. */
 static void drain(struct mg_connection *connection) {
-    char waste[DRAIN_STEP];
+    char waste[READ_STEP];
     struct mono start = clock_mono();
     size_t total = 0;
     while (total < DRAIN_MAXIMUM && clock_mono().ms - start.ms < DRAIN_TIME_MS) {
@@ -155,8 +158,16 @@ static size_t read_body(void *context, char *to, size_t length) {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (reader->x->request.expect_continue)
         (void)mg_write(reader->connection, go_on, sizeof go_on - 1);
-    int count = mg_read(reader->connection, to, length);
-    return count > 0 ? (size_t)count : 0;
+    struct mono start = clock_mono();
+    size_t total = 0;
+    while (total < length && clock_mono().ms - start.ms < BODY_TIME_MS) {
+        size_t step = length - total < READ_STEP ? length - total : READ_STEP;
+        int count = mg_read(reader->connection, to + total, step);
+        if (count <= 0)
+            break;
+        total += (size_t)count;
+    }
+    return total;
 }
 
 static struct request_head head_of(const struct mg_request_info *info,

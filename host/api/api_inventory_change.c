@@ -230,6 +230,26 @@ static void answer_device(struct exchange *x, const struct inventory_change *cha
         exchange_header(x, "Location", location);
 }
 
+/* Files of the host and addresses beside the device's own are named by the root account alone: else
+ * a device could carry any secret that the host can read to any address. Another address gets no
+ * secret that was set for the one before. */
+static void guard_secrets(struct exchange *x, const struct inventory_change *change,
+                          struct report *report) {
+    static const char *const guarded[] = {"password", "caFile", "reach"};
+    if (!x->tree || strcmp(x->token.account, ACCOUNT_ROOT) == 0)
+        return;
+    for (size_t i = 0; i < sizeof guarded / sizeof guarded[0]; i++) {
+        char pointer[32];
+        snprintf(pointer, sizeof pointer, "/%s", guarded[i]);
+        const json_t *given = json_object_get(x->tree, guarded[i]);
+        if (given && !json_is_null(given))
+            report_add(report, pointer, "is set by a token of the account \"%s\" alone",
+                       ACCOUNT_ROOT);
+    }
+    if (change->verb == INVENTORY_PATCH && json_object_get(x->tree, "link"))
+        json_object_set_new(x->tree, "password", json_null());
+}
+
 static void change_device(struct exchange *x, struct inventory_change *change,
                           const char *cluster_id) {
     struct report report;
@@ -237,6 +257,7 @@ static void change_device(struct exchange *x, struct inventory_change *change,
     bool dry;
     report_init(&report);
     memcpy(id, cluster_id, sizeof id);
+    guard_secrets(x, change, &report);
     if (!exchange_dry_run(x, &dry) || !ask(x, change, &report, dry))
         return;
     if (dry) {

@@ -91,7 +91,7 @@ static bool make_constraints(const struct exchange *x, const struct decided *dec
             uuid_make(draft->id);
         draft->wish.rank = there == SIZE_MAX ? ++rank : decided->items[there].constraint->wish.rank;
         draft->created_at = x->now.wall;
-        snprintf(draft->created_by, sizeof draft->created_by, "token:%s", x->token.name);
+        exchange_creator(x, draft->created_by);
         preview->added[i] = constraint_new(draft);
         if (!preview->added[i])
             return false;

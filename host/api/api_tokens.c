@@ -145,7 +145,7 @@ void api_token_post(struct exchange *x) {
     struct token token = {0};
     char text[TOKEN_TEXT_SIZE];
     char location[120];
-    if (!find_account(x, &account) || !read_token(x, &token))
+    if (!find_account(x, &account) || !inventory_may_manage(x) || !read_token(x, &token))
         return;
     enum err err =
         store_token_create(x->settings->store, token.name, account.key, token.max_priority, text);
@@ -188,7 +188,7 @@ void api_token_post(struct exchange *x) {
 void api_token_delete(struct exchange *x) {
     struct account account;
     struct token token;
-    if (!find_token(x, &account, &token))
+    if (!find_token(x, &account, &token) || !inventory_may_manage(x))
         return;
     if (token.max_priority > x->token.max_priority) {
         exchange_problem(x, 403,

@@ -36,7 +36,7 @@ void change_answer_missing(struct exchange *x, const char *id) {
 
 bool change_begin(struct exchange *x, struct change *change) {
     *change = (struct change){.asker.max_priority = x->token.max_priority};
-    snprintf(change->asker.created_by, sizeof change->asker.created_by, "token:%s", x->token.name);
+    exchange_creator(x, change->asker.created_by);
     return exchange_target(x, &change->target) && exchange_dry_run(x, &change->terms.dry_run);
 }
 

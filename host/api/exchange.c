@@ -66,6 +66,12 @@ void exchange_stream(struct exchange *x, const char *content_type, stream_pour *
     x->pour_free = release;
 }
 
+void exchange_creator(const struct exchange *x, char creator[CREATOR_SIZE]) {
+    bool root = strcmp(x->token.account, ACCOUNT_ROOT) == 0;
+    snprintf(creator, CREATOR_SIZE, root ? "token:%.74s%s%s" : "token:%.60s%s%s", x->token.name,
+             root ? "" : "#", root ? "" : x->token.id);
+}
+
 bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster) {
     return x->authenticated &&
            store_account_controls(x->settings->store, x->token.account, cluster->account);

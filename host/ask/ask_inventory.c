@@ -153,14 +153,34 @@ static void to_store(struct inventory_ask *ask) {
                                 : "The store has too much to do; nothing was changed.");
 }
 
+/* A machine belongs to one account: who joined it as a further part would read it, and would write
+ * into its plans. Whose it is, is not told. */
+static void machine_is_free(const struct site *site, const char *account,
+                            const struct site_device *device, struct report *report) {
+    for (size_t i = 0; i < site->cluster_count; i++)
+        for (size_t j = 0; j < site->clusters[i].device_count; j++) {
+            const struct site_device *other = &site->clusters[i].devices[j];
+            if (strcmp(site->clusters[i].account, account) != 0 && other->unit == device->unit &&
+                strcmp(other->link, device->link) == 0) {
+                report_add(report, ".link", "unit %d of this link is not free", device->unit);
+                return;
+            }
+        }
+}
+
 /* What only the driver and its neighbours on the wire can say of a device. */
 static bool fits(struct inventory_ask *ask, const struct site *site) {
     struct report report;
     report_init(&report);
     for (size_t i = 0; i < site->cluster_count; i++)
-        for (size_t j = 0; j < site->clusters[i].device_count; j++)
-            if (strcmp(site->clusters[i].devices[j].id, ask->change.id) == 0)
-                engine_device_fits(ask->errand.engine, &site->clusters[i].devices[j], &report);
+        for (size_t j = 0; j < site->clusters[i].device_count; j++) {
+            const struct site_device *device = &site->clusters[i].devices[j];
+            if (strcmp(device->id, ask->change.id) != 0)
+                continue;
+            machine_is_free(site, site->clusters[i].account, device, &report);
+            if (!report.count)
+                engine_device_fits(ask->errand.engine, device, &report);
+        }
     for (size_t i = 0; i < report.count; i++) {
         char pointer[160];
         inventory_pointer(report.items[i].where, 0, pointer, sizeof pointer);

@@ -190,7 +190,7 @@ def test_accounts_part_what_they_see(start_host, peer):
     made = {"driver": "plain_load", "link": link(peer), "unit": 1}
     status, problem, _ = host.request("POST", f"/v1/clusters/{cluster['id']}/devices",
                                       {**made, "driver": "plain_inverter"}, token=theirs)
-    assert status == 422 and problem["errors"][0]["pointer"] == "/driver", problem
+    assert status == 422 and problem["errors"][0]["pointer"] == "/link", problem # not whose, nor how
     made["driver"], made["unit"] = "not_there_yet", 9
     status, dut, _ = host.request("POST", f"/v1/clusters/{cluster['id']}/devices", made,
                                   token=theirs)
@@ -243,3 +243,33 @@ def test_scripts_come_through_the_api(start_host, peer):
     assert status == 201 and card["shadows"] == [shipped["path"]], card
     assert host.request("DELETE", "/v1/drivers/eastron_sdm")[0] == 204
     assert host.body("/v1/drivers/eastron_sdm")["path"] == shipped["path"]
+
+
+def test_a_tenant_reaches_no_files_no_machines_of_others_and_no_further_tokens(start_host, peer, other):
+    peer.unit(1, LOAD)
+    other.unit(1, LOAD)
+    host = start_host(one(peer, "plain_load"))
+    host.device("dut").until_online()
+    _, account, _ = host.request("POST", "/v1/accounts", {"key": "tenant", "name": "Tenant"})
+    tokens = f"/v1/accounts/{account['id']}/tokens"
+    tenant = host.request("POST", tokens, {"name": "boss", "maxPriority": 2999})[1]["token"]
+    small = host.request("POST", tokens, {"name": "wall", "maxPriority": 999})[1]
+    assert host.request("POST", "/v1/clusters", {"key": "flat", "name": "Flat"}, token=tenant)[0] == 201
+    devices = "/v1/clusters/flat/devices"
+
+    # No file of the host, no other address; no machine of another account.
+    body = {"key": "a", "driver": "plain_load", "link": link(other)}
+    status, problem, _ = host.request("POST", devices, {
+        **body, "password": {"file": "/etc/hostname"}, "reach": ["10.0.0.0/8"]}, token=tenant)
+    assert status == 422 and {e["pointer"] for e in problem["errors"]} == {"/password", "/reach"}
+    status, problem, _ = host.request("POST", devices, {**body, "link": link(peer)}, token=tenant)
+    assert status == 422 and problem["errors"][0]["pointer"] == "/link", problem
+    assert "home" not in str(problem), "whose it is, is told"
+    assert host.request("POST", devices, body, token=tenant)[0] == 201
+
+    # A small token makes and revokes none, and what it makes of constraints is told from its namesake's.
+    assert host.request("POST", tokens, {"name": "x", "maxPriority": 0}, token=small["token"])[0] == 403
+    assert host.request("DELETE", f"{tokens}/{small['id']}", token=small["token"])[0] == 403
+    status, made, _ = host.request("POST", devices + "/a/constraints", {
+        "priority": 500, "maxActivePower": 900, "validFor": 600}, token=small["token"])
+    assert status == 201 and made["createdBy"] == f"token:wall#{small['id']}", made

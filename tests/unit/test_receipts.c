@@ -70,17 +70,26 @@ static enum err change(struct store *store, const struct store_change *what) {
 
 static void a_receipt_is_there_after_a_restart_and_whole(void **state) {
     struct store *store = store_opened(*state);
-    struct receipt receipt;
-    put(store, "k1", 5000, "{\"a\":1}");
+    struct receipt receipt = receipt_made("k1", 5000);
+    struct token token;
+    char text[TOKEN_TEXT_SIZE];
+    assert_int_equal(store_token_create(store, "phone", NULL, 999, text), ERR_OK);
+    assert_true(store_token_check(store, text, &token));
+    memcpy(receipt.owner, token.id, sizeof token.id);
+    receipt.body = "{\"a\":1}";
+    assert_int_equal(store_put_receipt(store, &receipt, NULL, NULL), ERR_OK);
+    put(store, "k1", 5000, "{}"); /* of a token that is gone */
     store_close(store);
     store = store_opened(*state);
-    assert_int_equal(store_get_receipt(store, "abc", "k1", (struct wall){6000}, &receipt), ERR_OK);
+    assert_false(has(store, "abc", "k1", 6000));
+    assert_int_equal(store_get_receipt(store, token.id, "k1", (struct wall){6000}, &receipt),
+                     ERR_OK);
     assert_string_equal(receipt.body, "{\"a\":1}");
     assert_string_equal(receipt.location, "/v1/here");
     assert_int_equal(receipt.status, 201);
     assert_int_equal(receipt.fingerprint[31], 7);
     free(receipt.body);
-    assert_false(has(store, "abc", "k2", 6000));
+    assert_false(has(store, token.id, "k2", 6000));
     assert_false(has(store, "abd", "k1", 6000)); /* another token's */
     store_close(store);
 }
