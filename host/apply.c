@@ -342,8 +342,14 @@ static void change_clusters(struct engine *engine, const struct site *site, stru
     engine->clusters = ordered;
     for (struct cluster *cluster = ordered; cluster; cluster = cluster->next) {
         const struct site_cluster *entry = site_cluster_find(site, cluster->key);
-        cluster->parent = entry ? engine_cluster(engine, entry->parent) : NULL;
+        struct cluster *parent = entry ? engine_cluster(engine, entry->parent) : NULL;
+        if (parent != cluster->parent) /* shares that the former one gave are to be taken back */
+            cluster->bound = true;
+        cluster->parent = parent;
     }
+    for (struct cluster *cluster = ordered; cluster; cluster = cluster->next)
+        for (struct cluster *at = cluster->parent; at && cluster->bound; at = at->parent)
+            at->bound = true; /* which the root does */
 }
 
 /* Devices in the order of the file: kept, built anew, or new; those that are left have gone. */

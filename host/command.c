@@ -275,7 +275,7 @@ static bool next_read_back(struct machine *machine, const struct plan *plan) {
     return machine->runner.step < plan->write_count;
 }
 
-static bool any_read_back(const struct machine *machine, const struct plan *plan) {
+bool command_any_read_back(const struct machine *machine, const struct plan *plan) {
     const struct point *points = machine_driver(machine)->points;
     for (int i = 0; i < plan->write_count; i++)
         if (points[plan->writes[i].point].read_back)
@@ -319,7 +319,7 @@ static void runner_next(struct machine *machine) {
     }
     bool done = machine->runner.reading_back && !next_read_back(machine, plan);
     if (done) {
-        bool confirmed = any_read_back(machine, plan);
+        bool confirmed = command_any_read_back(machine, plan);
         runner_idle(machine);
         device_written(device, confirmed);
         command_run(machine);

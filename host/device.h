@@ -27,7 +27,7 @@ struct command {
     bool verify;        /* the runner only reads back */
     bool refused;       /* `wanted` was, maybe in its middle; retry_at sends it again */
     struct range held;  /* W, all that it may do by what was written to it, lost links outlived */
-    bool has_held;      /* else nothing was, since the host started */
+    bool has_held;      /* else it is not known: nothing was confirmed since the host started */
     struct plan sent;   /* the last one written whole on this connection */
     bool has_sent;      /* and nothing else was written since: the device has it */
     bool confirmed;     /* and read back */
@@ -83,7 +83,7 @@ struct device {
     struct decision wanted;     /* as decided without the share */
     bool wanted_set;            /* by a set point that somebody asked for */
     struct split_state split_state;
-    struct range nameplate; /* hull of `own` when last known, kept in the store */
+    struct range nameplate; /* all that it was seen to be able to do, kept in the store */
     bool has_nameplate;
     struct split_device split_seen; /* as it was when last split */
     bool has_decision;

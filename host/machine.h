@@ -155,6 +155,8 @@ void poll_hook_turn(struct machine *machine);
 
 /* command.c: starts the next wanted command if none is on its way. */
 void command_run(struct machine *machine);
+/* Any of its writes can be seen to have been taken. */
+bool command_any_read_back(const struct machine *machine, const struct plan *plan);
 void command_stop(struct machine *machine);
 /* The round of hooks.read that a command waits for is over, or failed for this reason. */
 void command_looked(struct machine *machine, enum err result, const char *why);

@@ -24,13 +24,30 @@ static bool read_nameplate(const char *text, struct range *nameplate) {
     return *end == '\0' && lo <= hi && lo > -POWER_UNBOUNDED && hi < POWER_UNBOUNDED;
 }
 
+/* What it can do now; where that is open, what its site leaves of it. */
+static bool hull_now(const struct device *device, struct range *hull) {
+    struct range own = {-POWER_UNBOUNDED, POWER_UNBOUNDED};
+    if (!ranges_hull(&device->physical, &hull->lo, &hull->hi))
+        return false;
+    (void)ranges_hull(&device->own, &own.lo, &own.hi);
+    if (hull->lo == -POWER_UNBOUNDED)
+        hull->lo = own.lo;
+    if (hull->hi == POWER_UNBOUNDED)
+        hull->hi = own.hi;
+    return hull->lo > -POWER_UNBOUNDED && hull->hi < POWER_UNBOUNDED;
+}
+
 /* What it counts with in its cluster when nothing else is known of it; kept for the time when it is
- * away and after a restart. */
+ * away and after a restart. What it can do at this moment (phases in use, a full battery) may be
+ * less than what it was seen to be able to do, so it only grows. */
 void share_see_nameplate(struct device *device) {
     struct range hull;
-    if (!device_reachable(device) || !ranges_hull(&device->own, &hull.lo, &hull.hi) ||
-        hull.lo == -POWER_UNBOUNDED || hull.hi == POWER_UNBOUNDED)
+    if (!device_reachable(device) || !hull_now(device, &hull))
         return;
+    if (device->has_nameplate && device->nameplate.lo < hull.lo)
+        hull.lo = device->nameplate.lo;
+    if (device->has_nameplate && device->nameplate.hi > hull.hi)
+        hull.hi = device->nameplate.hi;
     if (device->has_nameplate && hull.lo == device->nameplate.lo && hull.hi == device->nameplate.hi)
         return;
     device->nameplate = hull;

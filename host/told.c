@@ -178,6 +178,22 @@ static void cannot(struct device *device, const struct plan *plan) {
     device_told(device, COMMAND_UNSUPPORTED, plan->reason);
 }
 
+/* It may do what was sent; no more than that only when nothing speaks for the opposite: it was read
+ * back, or cannot be. */
+static void hold_sent(struct device *device, bool confirmed) {
+    struct command *command = &device->command;
+    const struct range *span = &command->sent.span;
+    if (confirmed || !command_any_read_back(device->machine, &command->sent)) {
+        command->held = *span;
+        command->has_held = true;
+        return;
+    }
+    if (span->lo < command->held.lo)
+        command->held.lo = span->lo;
+    if (span->hi > command->held.hi)
+        command->held.hi = span->hi;
+}
+
 /* `pace` knows an earlier plan only while `sent` holds it. */
 static void want_at_its_pace(struct device *device, struct plan *plan, bool look, struct mono now) {
     struct command *command = &device->command;
@@ -264,8 +280,10 @@ void device_tell(struct device *device) {
         want_at_its_pace(device, &plan, look, now);
         return;
     }
-    if (!command->due) /* what was rounded away before may be what is asked for now */
-        command->held = command->sent.span = plan.span;
+    if (!command->due) { /* what was rounded away before may be what is asked for now */
+        command->sent.span = plan.span;
+        hold_sent(device, command->confirmed);
+    }
     stay(device, look, now);
     if (command->state == COMMAND_PENDING)
         device_told(device, command->confirmed ? COMMAND_CONFIRMED : COMMAND_SENT, "");
@@ -285,8 +303,6 @@ void device_written(struct device *device, bool confirmed) {
     bool again = command->has_sent; /* refreshed or read back: nothing new for the pace */
     if (!again) {
         command->sent = command->wanted;
-        command->held = command->sent.span;
-        command->has_held = true;
         command->has_sent = true;
         command->sent_at = now;
         pace_sent(&command->pace, &command->sent, now);
@@ -295,6 +311,7 @@ void device_written(struct device *device, bool confirmed) {
     bool rewritten = !command->verify;
     command->due = command->verify = false;
     command->confirmed = confirmed;
+    hold_sent(device, confirmed);
     const struct control *control = &device_part(device)->control;
     bool holds = command->sent.control_case != CONTROL_RELEASE;
     if (confirmed)

@@ -25,11 +25,13 @@ static bool is_in_tree(const struct cluster *root, struct cluster *cluster) {
     return root_of(cluster) == root;
 }
 
-/* A device that is only watched, in a cluster that is controlled, is a load like any other. */
+/* A device that is only watched, in a cluster that is controlled, is a load like any other. One
+ * that was told something and has no machine any more still does it, whatever it is. */
 static bool takes_part(const struct cluster *cluster, const struct device *device) {
     if (device->site.observe && !cluster->observe)
         return false;
-    return device_controllable(device) || (device->told_before && device->type != DEVICE_METER);
+    return device_controllable(device) ||
+           (device->told_before && (!device->machine || device->type != DEVICE_METER));
 }
 
 /* --- one device ---------------------------------------------------------------------------------
@@ -150,12 +152,17 @@ static void held_of(const struct device *device, struct split_device *split) {
         split->held.lo = device->share.min < 0 ? device->share.min : 0;
 }
 
+/* Of what has no driver only that it can be told something is known. */
+static enum device_type type_of(const struct device *device) {
+    return device->machine || device->type != DEVICE_METER ? device->type : DEVICE_CHARGING_STATION;
+}
+
 static void describe(const struct device *device, struct split_device *split) {
     double quantities[POINT_NUMBER_COUNT];
     device_quantities(device, quantities);
     memset(split, 0, sizeof *split); /* it is compared as a whole */
     split->id = device->id;
-    split->type = device->type;
+    split->type = type_of(device);
     split->rank = device->site.share_rank;
     split->reach = reach_of(device);
     split->untold = device->command.state == COMMAND_UNSUPPORTED;
@@ -167,7 +174,8 @@ static void describe(const struct device *device, struct split_device *split) {
     phases_of(device, quantities, split->phases);
     split->nameplate = nameplate_of(device);
     held_of(device, split);
-    split->has_failsafe = device->site.has_failsafe;
+    /* What it was told by an earlier host, or under an earlier entry, it may still hold. */
+    split->has_failsafe = device->site.has_failsafe && (split->has_held || !device->told_before);
     split->failsafe = device->site.failsafe;
 }
 

@@ -182,7 +182,7 @@ static void go_there(struct split_work *work) {
         double counts = fmax(side->minimum, side->held);
         if (is_apart(work, i)) {
             counts = fmax(side->ideal, fmax(side->minimum, side->counted));
-            if (device->reach == SPLIT_STUBBORN && device->has_held)
+            if (device->reach == SPLIT_STUBBORN)
                 counts = fmax(counts, side->held);
         }
         split_charge(work, device, counts);

@@ -204,6 +204,31 @@ def test_clusters_inside_each_other(start_host, peer):
     until(lambda: shares(host) == {"outside": 1500, "left": 1500, "right": 1500}, "with all below")
 
 
+def test_what_a_device_holds_outlives_its_entry_and_a_share_its_parent_not(start_host, peer):
+    """6000 W for two cars: 3000 W each, 13043 mA. The driver of one is gone and its new entry says that
+    it falls back to 1380 W: it may still do what it was told, and counts with the 3680 W that it was seen
+    to be able to do. 2320 W are left for the other one, 10086 mA; after a restart too. The other one has
+    all of its 16 A as soon as its cluster stands alone."""
+    left, right = car(peer, "left", 1), car(peer, "right", 2)
+    gone = device(peer, "right", "gone", 2, "failsafe = { maxActivePower = 1380 }")
+    house = cluster(car(peer, "outside", 3, "fallback = { activePower = 0 }"),
+                    extra='limits = { maxActivePower = 6000, scope = "controllable" },')
+    inside = 'parent = "home",'
+    host = start_host(whole(house, cluster(left, right, key="garage", extra=inside)))
+    until(lambda: milliamperes(peer, 1, 2) == [13043, 13043], "equal parts")
+    host.write_site(whole(house, cluster(left, gone, key="garage", extra=inside)))
+    until(lambda: milliamperes(peer, 1) == [10086], "the one without a driver counts")
+    host.stop()
+    peer.set_int32(1, 11, 0)
+    host.start()
+    until(lambda: milliamperes(peer, 1) == [10086], "after a restart too")
+    assert [share["maxActivePower"] for share in effective(host)["shares"]
+            if "counts with 3680 W" in share["explanation"]], "it is said"
+    host.write_site(whole(house, cluster(left, gone, key="garage")))
+    until(lambda: milliamperes(peer, 1) == [16000], "nobody limits it any more")
+    assert host.device("left", "garage").effective()["share"] is None
+
+
 def test_against_export_the_battery_rises_before_the_roof_is_curtailed(start_host, peer):
     """The roof makes 8000 W, the house takes 2000 W, 3000 W may go out: 3000 W are too many. The battery
     may take 5000 W: it is told 3000 W. The roof may make 5000 W until the battery is seen to take it."""

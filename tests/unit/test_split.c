@@ -199,6 +199,26 @@ static void a_stubborn_car_counts_as_measured_and_is_told_what_is_its_due(void *
     assert_share(b, -OPEN, 2000);
 }
 
+/* It refuses what it is told and does nothing now, but nothing is known to keep it from its 3680 W:
+ * a is not raised beside them. When it is known to hold 0 W, a is. */
+static void a_stubborn_one_that_never_confirmed_anything_may_still_do_its_nameplate(void **state) {
+    (void)state;
+    struct split_site site = site_new();
+    struct split_device *a = site_car(&site, "a", 0);
+    struct split_device *b = site_car(&site, "b", 0);
+    site_limit(&site, SCOPE_CONTROLLABLE)->max = 4000;
+    b->reach = SPLIT_STUBBORN;
+    b->power = 0;
+    b->has_held = false;
+    site_split(&site);
+    assert_share(a, -OPEN, 0);
+    assert_int_equal(a->sides[0].why, SPLIT_WAITS);
+    b->has_held = true;
+    b->held.hi = 0;
+    site_split(&site);
+    assert_true(a->share.hi >= 2000);
+}
+
 /* --- the meter -------------------------------------------------------------------------------- */
 
 /* A limit of 10000 W at the connection. The meter shows 3000 W: 7000 W for the car. It falls
@@ -720,6 +740,7 @@ int main(void) {
         cmocka_unit_test(a_silent_car_counts_once_with_the_largest),
         cmocka_unit_test(at_the_connection_a_silent_car_is_not_counted_twice),
         cmocka_unit_test(a_stubborn_car_counts_as_measured_and_is_told_what_is_its_due),
+        cmocka_unit_test(a_stubborn_one_that_never_confirmed_anything_may_still_do_its_nameplate),
         cmocka_unit_test(a_silent_meter_leaves_what_was_declared),
         cmocka_unit_test(the_uncontrolled_load_is_what_is_left_of_the_reading),
         cmocka_unit_test(a_fall_of_the_load_is_believed_later_than_a_rise),
