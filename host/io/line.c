@@ -110,12 +110,14 @@ static struct line_kept *ring_pop(struct line_client *client) {
     return line;
 }
 
-/* Lines that came for nobody's question are not lost with an exchange that awaited more of them. */
+/* Lines that came for nobody's question are not lost with an exchange that awaited more of
+ * them, as long as their connection stays. */
 static void give_back(struct line_client *client, struct line_job *job) {
-    for (size_t i = 0; !job->sends && i < job->got; i++)
+    if (job->sends || client->state != LINE_UP)
+        return;
+    for (size_t i = 0; i < job->got; i++)
         ring_put(client, job->lines[i]);
-    if (!job->sends)
-        job->got = 0;
+    job->got = 0;
 }
 
 static void finish_current(struct line_client *client, enum err result) {
@@ -141,6 +143,8 @@ static void connection_end(struct line_client *client, enum line_state state) {
     client->state = state;
     client->figures.up = false;
     client->filled = 0;
+    while (client->figures.kept)
+        free(ring_pop(client));
 }
 
 void line_connected(struct line_client *client) {
