@@ -98,6 +98,22 @@ static void say_difference(const struct machine *machine, const struct plan_writ
                  point_name(machine, write->point), write->value, point->name);
 }
 
+/* The shown value is older than the write: it says nothing of it, whatever it is. */
+static bool is_stale(const struct machine *machine, const struct plan_write *write) {
+    return machine->value_at[shown_by(machine, write->point)].mono.ms <
+           machine->runner.device->command.wrote_at.ms;
+}
+
+/* It was sent; when nothing is seen of it until its lag is over, it stays so. */
+static void not_seen_yet(struct machine *machine) {
+    struct device *device = machine->runner.device;
+    if (!device_look_again(device))
+        device->command.look_at.ms = INT64_MAX;
+    runner_idle(machine);
+    device_written(device, false);
+    command_run(machine);
+}
+
 /* What was read back is not what was written. */
 static void differs(struct machine *machine, const struct plan_write *write,
                     const uint16_t *words) {
@@ -189,13 +205,25 @@ static void silent(struct machine *machine, const char *why) {
                    why); /* still due: the next sample or arrival tries again */
 }
 
+/* A refusal is the answer to the plan that was tried: another one that is wanted by now goes on. */
+static void hook_refused(struct machine *machine, const char *text, int64_t retry_ms) {
+    const struct command *command = &machine->runner.device->command;
+    if (command->due && machine->runner.version != command->version)
+        runner_next(machine);
+    else
+        runner_refused(machine, text, retry_ms);
+}
+
 static void hook_wrote(struct task *task, enum task_end end, const char *text) {
     struct machine *machine = task->machine;
+    struct command *command = &machine->runner.device->command;
     machine->runner.busy = false;
     switch (end) {
     case TASK_DONE:
         machine_answered(machine);
-        if (machine->runner.version == machine->runner.device->command.version)
+        if (!command->has_sent) /* a refresh changes nothing that could be seen */
+            command->wrote_at = clock_mono();
+        if (machine->runner.version == command->version)
             machine->runner.step += machine->runner.count;
         runner_next(machine);
         break;
@@ -207,11 +235,11 @@ static void hook_wrote(struct task *task, enum task_end end, const char *text) {
         break;
     case TASK_REFUSED:
         machine_answered(machine);
-        runner_refused(machine, text, REFUSED_RETRY_MS);
+        hook_refused(machine, text, REFUSED_RETRY_MS);
         break;
     case TASK_FAILED: /* what it has sent before, nobody knows */
         machine_fault(machine, FAULT_HOOK, text);
-        runner_refused(machine, text, BUSY_RETRY_MS);
+        hook_refused(machine, text, BUSY_RETRY_MS);
         break;
     }
     poll_hook_turn(machine);
@@ -254,6 +282,10 @@ void command_looked(struct machine *machine, enum err result, const char *why) {
     while (machine->runner.version == device->command.version && next_read_back(machine, plan) &&
            is_value(machine, &plan->writes[machine->runner.step])) {
         const struct plan_write *write = &plan->writes[machine->runner.step];
+        if (is_stale(machine, write)) {
+            not_seen_yet(machine);
+            return;
+        }
         if (!is_confirmed(machine, write, NULL)) {
             differs(machine, write, NULL);
             return;

@@ -33,6 +33,7 @@ struct command {
     bool confirmed;     /* and read back */
     bool touched;       /* something was written on this connection */
     struct pace pace;
+    struct mono wrote_at;      /* by hooks.write, refreshes aside: older values do not show it */
     struct mono sent_at;       /* of `sent`: first written whole, refreshes aside */
     struct mono outside_since; /* of the bounds; ms 0: inside */
     /* When to look again, INT64_MAX: no need. */

@@ -108,6 +108,10 @@ static void what_read_returns_is_published_and_what_write_did_is_confirmed(void 
     pair_end(&pair);
 }
 
+static bool is_online(struct world *world, void *key) {
+    return world_device(world, key)->connection == CONNECTION_ONLINE;
+}
+
 static bool applied(struct world *world, void *context) {
     struct pair *pair = context;
     (void)world;
@@ -144,6 +148,53 @@ static void a_refused_write_is_told_with_its_reason(void **state) {
     struct device *device = world_device(pair.world, "a");
     assert_logged(pair.world, "command rejected: it is locked");
     assert_int_equal(device->connection, CONNECTION_ONLINE);
+    pair_end(&pair);
+}
+
+static bool writes(struct world *world, void *context) {
+    (void)context;
+    const struct task *task = world_device(world, "a")->machine->task;
+    return task_busy(task) && strcmp(task->path, "hooks.write") == 0;
+}
+
+static void a_limit_that_comes_during_a_refused_write_does_not_wait_for_it(void **state) {
+    struct pair pair;
+    (void)state;
+    pair_start(&pair, STATION_READ
+               "local function write(dev, writes)\n"
+               "  if writes[1].raw > 10 then sleep(0.3) return nil, 'too much' end\n"
+               "  return dev.modbus:write{ address = 10, values = { writes[1].raw } }\n"
+               "end\n"
+               "return { name = 'tested'," STATION_HEAD
+               "  hooks = { read = read, write = write } }\n");
+    assert_true(world_until(pair.world, world_online, (void *)"a"));
+    world_constrain(pair.world, "a", 16000);
+    assert_true(world_until(pair.world, writes, NULL));
+    world_constrain(pair.world, "a", 7000);
+    assert_true(world_until(pair.world, confirmed, (void *)"a"));
+    assert_int_equal(limit_of(&pair), 9);
+    assert_null(strstr(pair.world->log, "command rejected"));
+    pair_end(&pair);
+}
+
+static bool no_more_looks(struct world *world, void *key) {
+    const struct command *command = &world_device(world, key)->command;
+    return command->has_sent && !command->due && command->look_at.ms == INT64_MAX;
+}
+
+static void a_value_from_before_the_write_confirms_nothing_and_refuses_nothing(void **state) {
+    struct pair pair;
+    (void)state;
+    pair_start(&pair, STATION_READ STATION_WRITE "local function old(dev) return read(dev), 5 end\n"
+                                                 "return { name = 'tested'," STATION_HEAD
+                                                 "  hooks = { read = old, write = write } "
+                                                 "}\n");
+    assert_true(world_until(pair.world, is_online, (void *)"a"));
+    world_constrain(pair.world, "a", 7000);
+    assert_true(world_until(pair.world, applied, &pair));
+    assert_true(world_until(pair.world, no_more_looks, (void *)"a")); /* its lag is over */
+    assert_int_equal(world_device(pair.world, "a")->command.state, COMMAND_SENT);
+    assert_null(strstr(pair.world->log, "command rejected"));
     pair_end(&pair);
 }
 
@@ -205,7 +256,8 @@ static bool generation_is(struct world *world, void *number) {
     "  dev.state.begun = (dev.state.begun or 0) + 1\n"                                             \
     "  if dev.state.ended then sleep(0.7) end\n"                                                   \
     "  dev.state.ended = (dev.state.ended or 0) + 1\n"                                             \
-    "  return { activePower = 100 + dev.state.ended, maxCurrent = 32, serialNumber = 'S1' }\n"     \
+    "  return { activePower = 100 + dev.state.ended, maxCurrent = 32, serialNumber = 'S1' }, "     \
+    "0.2\n"                                                                                        \
     "end\n"
 
 static json_int_t state_number(struct world *world, const char *key) {
@@ -245,6 +297,7 @@ static void a_call_that_waits_while_its_driver_changes_ends_and_hands_its_state_
     assert_int_equal(state_number(pair.world, "ended"), ended + 1); /* not begun anew */
     assert_int_equal(state_number(pair.world, "begun"), ended + 1);
     assert_int_equal((int)device->values[POINT_ACTIVE_POWER], 100 + (int)ended + 1);
+    assert_true(clock_mono().ms - device->value_at[POINT_ACTIVE_POWER].mono.ms >= 200);
     assert_true(world_until(pair.world, applied, &pair));
     ended += 2;
     assert_true(world_until(pair.world, has_ended, &ended));
@@ -348,6 +401,35 @@ a_script_that_breaks_again_and_again_is_quarantined_and_its_commands_say_so(void
     pair_end(&pair);
 }
 
+#define MIXED                                                                                      \
+    "  api = 1, version = '1', manufacturer = 'A', models = { 'A' }, type = 'chargingStation',\n"  \
+    "  link = { kinds = { 'tcp' }, timeout = 0.5 },\n"                                             \
+    "  parameters = { phases = { min = 1, max = 3, default = 3 } },\n"                             \
+    "  points = {\n"                                                                               \
+    "    { name = 'activePower', kind = 'value', period = 0.1 },\n"                                \
+    "    { name = 'maxCurrent', address = 0, encoding = 'uint16', period = 'once' },\n"            \
+    "    { name = '_limit', address = 10, encoding = 'uint16', unit = 'A',\n"                      \
+    "      writable = { min = 0, max = 32 } } },\n"                                                \
+    "  controls = { withoutSetPoint = 'followsMax', lag = 1,\n"                                    \
+    "    charge = { { point = '_limit', from = 'current' } },\n"                                   \
+    "    hold = { { point = '_limit', value = 0 } } },\n"
+
+static void a_script_that_is_stopped_does_not_keep_the_registers_from_being_written(void **state) {
+    struct pair pair;
+    (void)state;
+    pair_start(&pair, "local function read(dev) return { activePower = 1 } end\n"
+                      "return { name = 'tested'," MIXED "  hooks = { read = read } }\n");
+    assert_true(world_until(pair.world, world_online, (void *)"a"));
+    struct generation *generation = world_device(pair.world, "a")->machine->generation;
+    snprintf(generation->quarantine, sizeof generation->quarantine, "it broke");
+    peer_hang_up(pair.peer);
+    assert_true(world_until(pair.world, world_offline, (void *)"a"));
+    world_constrain(pair.world, "a", 7000);
+    assert_true(world_until(pair.world, is_quarantined, (void *)"a"));
+    assert_true(world_until(pair.world, applied, &pair));
+    pair_end(&pair);
+}
+
 static void a_hook_that_must_not_wait_says_so(void **state) {
     static const char *const places[] = {
         "local function values(dev) sleep(1) end\n",
@@ -387,12 +469,15 @@ int main(void) {
         cmocka_unit_test(what_read_returns_is_published_and_what_write_did_is_confirmed),
         cmocka_unit_test(a_device_that_was_away_gets_the_newest_limit_before_anything_else),
         cmocka_unit_test(a_refused_write_is_told_with_its_reason),
+        cmocka_unit_test(a_limit_that_comes_during_a_refused_write_does_not_wait_for_it),
+        cmocka_unit_test(a_value_from_before_the_write_confirms_nothing_and_refuses_nothing),
         cmocka_unit_test(any_function_code_can_be_asked),
         cmocka_unit_test(another_serial_number_is_read_and_never_written_to),
         cmocka_unit_test(a_call_that_waits_while_its_driver_changes_ends_and_hands_its_state_on),
         cmocka_unit_test(what_a_hook_does_wrong_costs_its_neighbour_nothing),
         cmocka_unit_test(
             a_script_that_breaks_again_and_again_is_quarantined_and_its_commands_say_so),
+        cmocka_unit_test(a_script_that_is_stopped_does_not_keep_the_registers_from_being_written),
         cmocka_unit_test(a_hook_that_must_not_wait_says_so),
         cmocka_unit_test(a_device_that_falls_silent_in_the_middle_is_offline_and_comes_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
