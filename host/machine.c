@@ -37,7 +37,8 @@ static const char *machine_name(const struct machine *machine) {
 }
 
 static void connect_devices(struct machine *machine, enum connection connection, const char *text) {
-    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+    enum machine_state state = machine->state; /* what a device does then may end it */
+    for (int i = 0; i < DRIVER_MAX_PARTS && machine->state == state; i++)
         if (machine->parts[i])
             device_connect(machine->parts[i], connection, text);
 }
@@ -305,6 +306,8 @@ void machine_arrived(struct machine *machine) {
     machine->faults_once = machine->faults;
     machine->faults = 0;
     connect_up(machine);
+    if (machine->state != MACHINE_UP)
+        return;
     poll_start(machine); /* commands of device_connect() stand before these reads */
 }
 
@@ -341,7 +344,7 @@ static void arrival_next(struct machine *machine) {
         return;
     }
     int64_t period_ms;
-    if (poll_hook_used(machine, &period_ms))
+    if (poll_hook_used(machine, &period_ms) && !poll_hook_dispensable(machine))
         poll_hook_begin(machine, true, true);
     else
         machine_arrived(machine);
@@ -361,6 +364,7 @@ static void forget_read(struct machine *machine) {
 static void machine_arrive(struct machine *machine) {
     machine_leave(machine);
     machine->state = MACHINE_ARRIVING;
+    machine->tried_ms = (int64_t)uv_now(&machine->engine->loop);
     machine->failures = 0;
     machine->heard = machine->settled = false;
     machine->faults = machine->faults_once = 0;
@@ -381,9 +385,20 @@ static void retry_due(uv_timer_t *timer) {
         machine_arrive(machine);
 }
 
+/* One that talks and does not answer must not be asked at every word of it. */
+static void retry_soon(struct machine *machine) {
+    int64_t now_ms = (int64_t)uv_now(&machine->engine->loop);
+    int64_t wait_ms = machine->tried_ms + MACHINE_BACKOFF_MIN_MS - now_ms;
+    if (wait_ms < 0)
+        wait_ms = 0;
+    if (!uv_is_active((uv_handle_t *)&machine->retry) ||
+        uv_timer_get_due_in(&machine->retry) > (uint64_t)wait_ms)
+        uv_timer_start(&machine->retry, retry_due, (uint64_t)wait_ms, 0);
+}
+
 void machine_heard(struct machine *machine) {
     if (machine->state == MACHINE_AWAY)
-        uv_timer_start(&machine->retry, retry_due, 0, 0);
+        retry_soon(machine);
     else if (machine->state == MACHINE_UP)
         poll_hook_now(machine);
 }
@@ -594,17 +609,18 @@ void machine_renew(struct machine *machine, struct generation *generation,
  * quantity and no hook corrects it. */
 void machine_take_late(struct machine *machine, struct device *device) {
     const struct reading *reading = &machine->reading;
-    struct now now = clock_now(&machine->engine->clock);
+    struct now at = reading_at(reading, clock_now(&machine->engine->clock));
     if (strcmp(machine->task->path, "hooks.read") != 0 || reading->driver->hook_values ||
         machine_driver(machine)->hook_values)
         return;
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];
         if (!reading->given[i] || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
-            point->period_ms <= 0 || device->value_at[point->id].mono.ms == 0)
+            point->period_ms <= 0 || device->value_at[point->id].mono.ms == 0 ||
+            device->value_at[point->id].mono.ms > at.mono.ms)
             continue;
         device->values[point->id] = reading->values[i];
-        device->value_at[point->id] = now;
+        device->value_at[point->id] = at;
         device->value_valid_ms[point->id] =
             device_trust_ms(point->period_ms, reading->driver->timeout_ms);
     }

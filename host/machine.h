@@ -52,7 +52,8 @@ struct machine {
     bool heard;   /* it has answered since it began to arrive */
     bool settled; /* and is up: said once, and the back-off starts anew */
     int64_t backoff_ms;
-    char why[240]; /* it is away, as logged last; "" while it is up */
+    int64_t tried_ms; /* of the loop's clock: it began to arrive last */
+    char why[240];    /* it is away, as logged last; "" while it is up */
 
     struct history history; /* of its polls by this generation */
     unsigned faults;        /* bits of enum fault, since the last poll ended */
@@ -126,7 +127,8 @@ void machine_arrived(struct machine *machine);
 /* For task.c: a task of the generation before has ended well, or at all. */
 void machine_take_late(struct machine *machine, struct device *device);
 void machine_moved_on(struct machine *machine);
-/* Something has come from a device that was away: it is asked now. */
+/* Something has come from a device: one that was away is asked, at most once a
+ * MACHINE_BACKOFF_MIN_MS; one that is up is read. */
 void machine_heard(struct machine *machine);
 /* True when the exception means that the unit is not there at all (gateway codes 10 and 11). */
 bool modbus_unit_absent(uint8_t exception);
@@ -146,6 +148,9 @@ bool poll_address(const struct machine *machine, int point, uint16_t *address);
 void poll_group_done(struct poll_group *group);
 /* poll_hook.c */
 bool poll_hook_used(const struct machine *machine, int64_t *period_ms); /* 0: only once */
+/* Its script is not called, its registers can be read and written, and none of its identity comes
+ * from hooks.read: it arrives without. */
+bool poll_hook_dispensable(const struct machine *machine);
 void poll_hook_begin(struct machine *machine, bool arriving, bool all);
 /* The device has said something by itself: it is read now, if nothing is under way. */
 void poll_hook_now(struct machine *machine);

@@ -46,6 +46,23 @@ bool poll_hook_used(const struct machine *machine, int64_t *period_ms) {
     return used;
 }
 
+bool poll_hook_dispensable(const struct machine *machine) {
+    const struct driver *driver = machine_driver(machine);
+    bool registers = false;
+    if (!machine->wire->link || !guard_stopped(machine->engine, machine->generation))
+        return false;
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        registers = registers || point->kind != REGISTER_VALUE;
+        if (point->id < POINT_TEXT_FIRST || point->id == POINT_FIRMWARE_VERSION)
+            continue;
+        for (int part = 0; part < driver->part_count; part++)
+            if (machine->parts[part] && reading_has(point, part))
+                return false;
+    }
+    return registers;
+}
+
 /* --- one part ------------------------------------------------------------------------------------
  */
 
@@ -84,16 +101,13 @@ static void take_text(struct machine *machine, const struct reading *reading,
 
 static void take(struct machine *machine, struct device *device) {
     struct reading *reading = &machine->reading;
-    struct now now = clock_now(&machine->engine->clock);
-    /* What a device has said before is as old as when it said it. */
-    now.mono.ms -= now.mono.ms > reading->age_ms ? reading->age_ms : now.mono.ms - 1;
-    now.wall.ms -= reading->age_ms;
+    struct now at = reading_at(reading, clock_now(&machine->engine->clock));
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];
         if (!reading->given[i] && !reading->due[i])
             continue;
         machine->values[i] = reading->values[i];
-        machine->value_at[i] = now;
+        machine->value_at[i] = at;
         if (point->id >= POINT_TEXT_FIRST)
             take_text(machine, reading, point, device->part);
     }
@@ -146,6 +160,11 @@ static void round_spoiled(struct machine *machine, struct device *device, const 
         log_warning(device->site.path, "hooks.read of %s: %s", machine->generation->name, error);
     snprintf(device->read_problem, sizeof device->read_problem, "%s", error);
     machine_fault(machine, FAULT_HOOK, error);
+    if (machine->round.arriving && poll_hook_dispensable(machine)) {
+        machine->round.active = false;
+        machine_arrived(machine);
+        return;
+    }
     if (machine->round.arriving) {
         round_failed(machine, error);
         return;

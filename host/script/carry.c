@@ -41,6 +41,7 @@ static json_t *migrate(struct device *device, struct generation *generation) {
         log_warning(device->site.path, "its state starts empty: %s", error);
         return NULL;
     }
+    script_set_subject(generation->script, device->site.path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.migrate", push_state, take_state, &migration, error);
     guard_leave(device->engine, generation, &caller, outcome, error);

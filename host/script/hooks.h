@@ -36,6 +36,8 @@ struct reading {
     int64_t age_ms;    /* of all its values, as the hook says */
 };
 must_check enum err reading_begin(struct reading *reading, const struct driver *driver);
+/* What a device has said before is as old as when it said it: `now` less the age of its values. */
+struct now reading_at(const struct reading *reading, struct now now);
 void reading_free(struct reading *reading);
 /* Whether a point is one that hooks.read gives for this part. */
 bool reading_has(const struct point *point, int part);

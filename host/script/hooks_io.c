@@ -42,6 +42,12 @@ enum err reading_begin(struct reading *reading, const struct driver *driver) {
     return ERR_OK;
 }
 
+struct now reading_at(const struct reading *reading, struct now now) {
+    now.mono.ms -= now.mono.ms > reading->age_ms ? reading->age_ms : now.mono.ms - 1;
+    now.wall.ms -= reading->age_ms;
+    return now;
+}
+
 void reading_free(struct reading *reading) {
     free(reading->values);
     free(reading->given);
