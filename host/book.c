@@ -17,6 +17,19 @@ void book_free(struct book *book) {
     book_init(book);
 }
 
+void book_move(struct book *to, struct book *from) {
+    size_t kept = 0;
+    for (size_t i = 0; i < from->count; i++)
+        if (from->entries[i].constraint->policy_key[0])
+            constraint_release(from->entries[i].constraint);
+        else
+            from->entries[kept++] = from->entries[i];
+    from->count = kept;
+    *to = *from;
+    to->touched = true;
+    book_init(from);
+}
+
 /* --- the clocks ------------------------------------------------------------------------------- */
 
 static int64_t later(int64_t a, int64_t b) {

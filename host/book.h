@@ -58,6 +58,10 @@ struct book {
 
 void book_init(struct book *book);
 void book_free(struct book *book);
+/* All that is not a policy's goes on in `to`, which is initialised and empty, as if nothing had
+ * happened: started, gates and clocks too. `from` is empty afterwards. The next advance of `to`
+ * returns true. */
+void book_move(struct book *to, struct book *from);
 /* Puts a constraint in, or in place of the one with its id (which then gives its rank on: renewing
  * changes no winner; gates are given on too). The caller has set wish.rank for a new one. A rank
  * given on is written into `constraint`, which therefore must not be seen by other threads yet

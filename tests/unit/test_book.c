@@ -133,6 +133,31 @@ static void valid_for_runs_on_the_monotonic_clock(void **state) {
     assert_int_equal(desk->ended, 1);
 }
 
+/* As when its device is built anew: the wall clock has stepped beyond its end. */
+static void valid_for_goes_on_in_another_book_and_a_proposal_does_not(void **state) {
+    struct desk *desk = *state;
+    struct constraint proposal = draft_for(desk, "k", WISH(MAX(100)), HOUR);
+    snprintf(proposal.policy_key, sizeof proposal.policy_key, "k");
+    advance(desk);
+    put(desk, draft_for(desk, "a", WISH(SET(700), MAX(900)), HOUR));
+    put(desk, proposal);
+    advance(desk);
+    run_for(desk, 20 * MINUTE);
+    step(desk, 5 * HOUR);
+    struct book before = desk->book;
+    book_init(&desk->book);
+    book_move(&desk->book, &before);
+    assert_int_equal(before.count, 0);
+    book_free(&before);
+    assert_int_equal(desk->book.count, 1);
+    assert_true(advance(desk));
+    assert_int_equal(set_now(desk), 700);
+    assert_int_equal(max_now(desk), 900);
+    assert_false(run_for(desk, 40 * MINUTE - 1));
+    assert_true(run_for(desk, 1));
+    assert_int_equal(desk->book.count, 0);
+}
+
 static void
 valid_for_in_the_future_starts_by_the_wall_and_then_runs_on_the_monotonic_clock(void **state) {
     struct desk *desk = *state;
@@ -547,6 +572,8 @@ int main(void) {
             teardown),
         cmocka_unit_test_setup_teardown(removing_one_ends_it_without_a_word, setup, teardown),
         cmocka_unit_test_setup_teardown(valid_for_runs_on_the_monotonic_clock, setup, teardown),
+        cmocka_unit_test_setup_teardown(valid_for_goes_on_in_another_book_and_a_proposal_does_not,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             valid_for_in_the_future_starts_by_the_wall_and_then_runs_on_the_monotonic_clock, setup,
             teardown),
