@@ -480,6 +480,14 @@ static void answers_are_taken_up_to_their_limits(void **state) {
     world_close(&world);
 }
 
+/* The peer ends the connection behind what it said; a busy machine may see that end first. */
+static void get_broken(struct world *world, struct http_client *client, const char *path) {
+    struct call call = call_to(world, client, path);
+    submit(&call);
+    DRIVE_UNTIL(world, call.finished);
+    assert_true(call.result == ERR_FORMAT || call.result == ERR_CLOSED);
+}
+
 static void broken_answers_end_with_a_reason_and_the_next_one_works(void **state) {
     (void)state;
     struct world world;
@@ -489,9 +497,9 @@ static void broken_answers_end_with_a_reason_and_the_next_one_works(void **state
     get(&world, client, "/gone", ERR_CLOSED);
     struct call call = get(&world, client, "/garbage", ERR_FORMAT);
     assert_non_null(strstr(call.why, "not HTTP"));
-    get(&world, client, "/status?abc", ERR_FORMAT);
-    get(&world, client, "/status?999", ERR_FORMAT);
-    get(&world, client, "/status?99999", ERR_FORMAT);
+    get_broken(&world, client, "/status?abc");
+    get_broken(&world, client, "/status?999");
+    get_broken(&world, client, "/status?99999");
     call = get(&world, client, "/status?204", ERR_OK);
     assert_int_equal(call.status, 204);
     get(&world, client, "/size?1", ERR_OK);
