@@ -218,6 +218,12 @@ static const struct schema http_fields[] = {
      .minimum = 1,
      .maximum = 512,
      .help = "most event streams at a time; at most half of the threads"},
+    {.key = "proxies",
+     .kind = SCHEMA_ARRAY,
+     .item = &allow_item,
+     .maximum = PROXIES_MAXIMUM,
+     .help = "addresses and ranges of the proxies in front, whose X-Forwarded-For is believed: "
+             "\"127.0.0.1\""},
     {.key = "webhooks", .kind = SCHEMA_OBJECT, .fields = webhooks_fields},
     {0},
 };
@@ -536,6 +542,21 @@ static void read_webhooks(struct site *site, struct report *report) {
     }
 }
 
+static void read_proxies(struct site *site, struct report *report) {
+    const json_t *proxies = json_object_get(json_object_get(site->tree, "http"), "proxies");
+    for (size_t i = 0; i < json_array_size(proxies) && i < PROXIES_MAXIMUM; i++) {
+        const char *entry = json_string_value(json_array_get(proxies, i));
+        const char *mistake = entry ? proxies_add(&site->proxies, entry) : NULL;
+        char where[64];
+        snprintf(where, sizeof where, "http.proxies[%zu]", i + 1);
+        if (mistake)
+            report_add(report, where,
+                       "expected the address of a proxy like \"127.0.0.1\", or a range like "
+                       "\"10.1.0.0/16\", got \"%.60s\": %s",
+                       entry, mistake);
+    }
+}
+
 static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
@@ -567,6 +588,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
                    &site->retention, report);
     read_webhooks(site, report);
+    read_proxies(site, report);
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "api/remote.h"
 #include "base/report.h"
 #include "control.h"
 #include "directory.h"
@@ -86,6 +87,7 @@ struct site {
     json_t *tree;
     char listen[80];
     int threads;
+    struct proxies proxies; /* in front, that are trusted */
     struct {
         const char **allow; /* of special addresses; the tree's texts, in a list of its own */
         size_t allow_count;

@@ -175,7 +175,8 @@ static struct request_head head_of(const struct mg_request_info *info,
     for (int i = 0; i < info->num_headers; i++)
         headers[i] =
             (struct request_header){info->http_headers[i].name, info->http_headers[i].value};
-    return (struct request_head){.method = info->request_method,
+    return (struct request_head){.peer = info->remote_addr,
+                                 .method = info->request_method,
                                  .version = info->http_version,
                                  .path = info->local_uri_raw,
                                  .query = info->query_string,
@@ -198,7 +199,8 @@ static int on_request(struct mg_connection *connection) {
     bool crowded = atomic_load_explicit(&api->connections, memory_order_relaxed) >= api->threads;
     bool close = !whole || crowded || !x->request.keep_alive;
     int status = x->status;
-    log_debug("api", "%s %s %d (request %s)", head.method, x->path, status, x->request_id);
+    log_debug("api", "%s %s %d (request %s, from %s)", head.method, x->path, status, x->request_id,
+              x->remote.address);
     send_answer(connection, x, close);
     if (x->pour && x->request.method != METHOD_HEAD && !pour(api, connection, x))
         mg_disable_connection_keep_alive(connection);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "api/remote.h"
 #include "ask/ask.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -15,9 +16,10 @@
 struct api;
 
 struct api_settings {
-    const char *listen;   /* "127.0.0.1:8080"; port 0: any free one */
-    const char *web_root; /* folder of the page */
-    int threads;          /* default 64 */
+    const char *listen;     /* "127.0.0.1:8080"; port 0: any free one */
+    const char *web_root;   /* folder of the page */
+    struct proxies proxies; /* whose word about the client's address is taken */
+    int threads;            /* default 64 */
     struct engine *engine;
     struct directory_slot *directory;
     struct store *store;

@@ -11,6 +11,7 @@
 #include "api/json.h"
 #include "api/page.h"
 #include "api/problem.h"
+#include "api/remote.h"
 #include "api/request.h"
 #include "api/stream.h"
 #include "base/buf.h"
@@ -31,6 +32,7 @@ struct exchange {
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];
+    struct remote remote; /* where it comes from */
     const char *step_account, *step_cluster, *step_device,
         *step_name;     /* what {a}, {c}, {d}, {name} of the route took */
     char step_text[64]; /* a step without its verb, where one was cut */

@@ -146,6 +146,7 @@ bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *r
     size_t path = strlen(head->path);
     if (path < sizeof x->path)
         memcpy(x->path, head->path, path + 1);
+    remote_find(&x->remote, head->peer, &x->settings->proxies, head);
     bool sound = request_parse(&x->request, head, &problem);
     take_request_id(x);
     if (!sound) {

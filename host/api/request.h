@@ -34,6 +34,7 @@ struct request_header {
 };
 
 struct request_head { /* as read from the wire; texts are the HTTP library's */
+    const char *peer; /* the address that is connected; NULL: not known */
     const char *method, *version;
     const char *path;  /* still percent-encoded, without the query */
     const char *query; /* NULL: none */

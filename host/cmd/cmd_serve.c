@@ -112,6 +112,7 @@ static int run_host(void *context, int ready_fd) {
     snprintf(web_root, sizeof web_root, "%s/web", serve->shared_folder);
     struct api_settings settings = {.listen = engine->site->listen,
                                     .web_root = web_root,
+                                    .proxies = engine->site->proxies,
                                     .threads = engine->site->threads,
                                     .engine = engine,
                                     .directory = &engine->directory,

@@ -180,6 +180,31 @@ static void a_limit_that_could_not_be_kept_is_refused(void **state) {
     report_free(&report);
 }
 
+static void proxies_are_addresses_and_nobody_is_one_by_default(void **state) {
+    (void)state;
+    struct report report;
+    struct site *site = parse("return { http = { proxies = { '127.0.0.1', '10.1.0.0/16' } },"
+                              " store = { directory = '/s' }, clusters = {} }",
+                              &report);
+    assert_non_null(site);
+    assert_int_equal(site->proxies.count, 2);
+    site_free(site);
+    report_free(&report);
+    site = parse("return { store = { directory = '/s' }, clusters = {} }", &report);
+    assert_non_null(site);
+    assert_int_equal(site->proxies.count, 0);
+    site_free(site);
+    report_free(&report);
+    assert_null(
+        parse("return { http = { proxies = { '127.0.0.1', 'proxy.local', '0.0.0.0/0', 7 } },"
+              " store = { directory = '/s' }, clusters = {} }",
+              &report));
+    assert_true(says(&report, "http.proxies[2]", "\"proxy.local\""));
+    assert_true(says(&report, "http.proxies[3]", "forge"));
+    assert_true(says(&report, "http.proxies[4]", "a text"));
+    report_free(&report);
+}
+
 static void parts_of_one_machine_may_share_link_and_unit(void **state) {
     (void)state;
     struct report report;
@@ -202,6 +227,7 @@ int main(void) {
         cmocka_unit_test(what_only_shows_between_entries_is_told_too),
         cmocka_unit_test(limits_of_a_cluster_are_taken_as_written),
         cmocka_unit_test(a_limit_that_could_not_be_kept_is_refused),
+        cmocka_unit_test(proxies_are_addresses_and_nobody_is_one_by_default),
         cmocka_unit_test(parts_of_one_machine_may_share_link_and_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
