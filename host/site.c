@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/guesses.h"
+#include "api/rates.h"
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "io/reach.h"
@@ -224,6 +226,21 @@ static const struct schema http_fields[] = {
      .maximum = PROXIES_MAXIMUM,
      .help = "addresses and ranges of the proxies in front, whose X-Forwarded-For is believed: "
              "\"127.0.0.1\""},
+    {.key = "rate",
+     .kind = SCHEMA_NUMBER,
+     .minimum = 0.1,
+     .maximum = RATE_MAXIMUM,
+     .help = "requests a second that one token may make, 100 when left out"},
+    {.key = "burst",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 1,
+     .maximum = RATE_MAXIMUM,
+     .help = "requests that it may make at once, 200 when left out"},
+    {.key = "guesses",
+     .kind = SCHEMA_INTEGER,
+     .minimum = 1,
+     .maximum = GUESSES_FREE_MAXIMUM,
+     .help = "wrong tokens or passwords from one address before it must wait, 5 when left out"},
     {.key = "webhooks", .kind = SCHEMA_OBJECT, .fields = webhooks_fields},
     {0},
 };
@@ -562,6 +579,9 @@ static void read_head(struct site *site, const char *folder) {
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
     site->threads = (int)tree_integer(http, "threads", 64);
     site->streams = (int)tree_integer(http, "streams", 0);
+    site->rate = tree_number(http, "rate", RATE_DEFAULT);
+    site->burst = tree_number(http, "burst", BURST_DEFAULT);
+    site->guesses = (int)tree_integer(http, "guesses", GUESSES_FREE_DEFAULT);
     copy_text(site->folder, sizeof site->folder, folder);
     const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
     if (directory[0] == '/')

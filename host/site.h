@@ -93,7 +93,9 @@ struct site {
         size_t allow_count;
         int64_t retry_ms, give_up_ms;
     } webhooks;
-    int streams; /* most event streams at a time; 0: as api.h says */
+    int streams;        /* most event streams at a time; 0: as api.h says */
+    double rate, burst; /* of one token: requests a second, and at once */
+    int guesses;        /* wrong tokens or passwords of an address without a wait */
     char store_directory[512];
     struct retention retention; /* of history */
     char folder[512];           /* where the file stands; scripts are looked for here first */

@@ -23,6 +23,7 @@
 
 #include "api/gate.h"
 #include "api/idempotency.h"
+#include "api/porter.h"
 #include "api/socket_find.h"
 #include "base/log.h"
 #include "events/events.h"
@@ -48,6 +49,7 @@ struct api {
     struct mg_context *context;
     struct api_settings settings; /* strings copied */
     struct page page;
+    struct porter *porter;
     struct keys *keys;
     char *listen, *web_root;
     int threads;
@@ -70,6 +72,7 @@ static struct exchange *exchange_new(struct api *api) {
         return NULL;
     x->settings = &api->settings;
     x->page = &api->page;
+    x->porter = api->porter;
     x->keys = api->keys;
     buf_init(&x->headers, REPLY_HEADERS);
     buf_init(&x->body, REPLY_MAXIMUM);
@@ -352,6 +355,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
 
 static void api_free(struct api *api) {
     page_free(&api->page);
+    porter_free(api->porter);
     keys_free(api->keys);
     free(api->listen);
     free(api->web_root);
@@ -369,6 +373,11 @@ static enum err prepare(struct api *api, char *why, size_t why_size) {
     if (sodium_init() < 0) {
         snprintf(why, why_size, "the system gives no random numbers");
         return ERR_IO;
+    }
+    api->porter = porter_new(&api->settings);
+    if (!api->porter) {
+        snprintf(why, why_size, "no memory");
+        return ERR_MEMORY;
     }
     api->start_mark = randombytes_random();
     page_load(&api->page, api->web_root);

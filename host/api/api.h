@@ -29,6 +29,8 @@ struct api_settings {
     struct webhooks *webhooks; /* NULL: there are none */
     int streams;               /* most at a time; 0: a quarter of the threads, at least 4, but never
                                   more than half of them, so that the rest of the API stays there */
+    double rate, burst; /* of one token: requests a second, and at once; 0: as rates.h says */
+    int guesses;        /* wrong answers without a wait; 0: as guesses.h says */
 };
 
 /* ERR_IO with a text in `why` when it cannot listen; ERR_FORMAT, ERR_RANGE: a setting is wrong.

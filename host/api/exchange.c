@@ -46,6 +46,18 @@ void exchange_unavailable(struct exchange *x, int retry_after_s, const char *det
     exchange_header(x, "Retry-After", seconds);
 }
 
+void exchange_too_many(struct exchange *x, int retry_after_s, const char *detail, ...) {
+    struct problem problem = {.status = 429};
+    char seconds[16];
+    va_list arguments;
+    va_start(arguments, detail);
+    vsnprintf(problem.detail, sizeof problem.detail, detail, arguments);
+    va_end(arguments);
+    snprintf(seconds, sizeof seconds, "%d", retry_after_s);
+    write_problem(x, &problem);
+    exchange_header(x, "Retry-After", seconds);
+}
+
 void exchange_empty(struct exchange *x, int status) {
     x->status = status;
     x->content_type = NULL;

@@ -23,11 +23,13 @@
 #define REPLY_HEADERS   512
 #define REQUEST_ID_SIZE 65
 
+struct porter;
 struct keys;
 
 struct exchange {
     const struct api_settings *settings;
-    struct keys *keys; /* idempotency.h */
+    struct porter *porter; /* porter.h */
+    struct keys *keys;     /* idempotency.h */
     const struct page *page;
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
@@ -67,6 +69,9 @@ void exchange_problem_report(struct exchange *x, int status, const struct report
                              const char *detail);
 /* 503 with Retry-After. */
 void exchange_unavailable(struct exchange *x, int retry_after_s, const char *detail);
+/* 429 with Retry-After. */
+void exchange_too_many(struct exchange *x, int retry_after_s, const char *detail, ...)
+    printf_like(3, 4);
 void exchange_empty(struct exchange *x, int status);
 void exchange_header(struct exchange *x, const char *name, const char *value);
 /* The body is made by `pour` after the head was sent (api/stream.h). `context` belongs to the

@@ -6,6 +6,8 @@
 #include <strings.h>
 
 #include "api/body.h"
+#include "api/handlers.h"
+#include "api/porter.h"
 #include "api/precondition.h"
 #include "api/route.h"
 
@@ -28,8 +30,13 @@ bool gate_authenticate(struct exchange *x) {
     return store_token_check(x->settings->store, given, &x->token);
 }
 
-static void answer_unauthorized(struct exchange *x) {
-    if (x->request.authorization) {
+static void answer_unauthorized(struct exchange *x, int wait_s) {
+    if (wait_s) {
+        exchange_too_many(x, wait_s,
+                          "Too many wrong tokens came from this address, or for this account, and "
+                          "this one is not good either; try another one in %d s.",
+                          wait_s);
+    } else if (x->request.authorization) {
         exchange_problem(x, 401,
                          "This token is not known here, or was revoked. `derd token` lists and "
                          "makes tokens.");
@@ -50,10 +57,15 @@ static const struct route *find_route(struct exchange *x) {
     enum route_result found = route_find(x, &route, allow);
     bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
     x->authenticated = gate_authenticate(x);
+    int wait_s = x->request.authorization && !x->authenticated ? porter_wrong_token(x) : 0;
     if (!open && !x->authenticated) {
-        answer_unauthorized(x);
+        answer_unauthorized(x, wait_s);
         return NULL;
     }
+    /* A watchdog that asks for /health with a token must not learn that the host is dead. */
+    if (x->authenticated && !(found == ROUTE_FOUND && route->handler == api_health) &&
+        !porter_rate(x))
+        return NULL;
     if (found == ROUTE_METHOD) {
         exchange_problem(x, 405, "This path takes %s.", allow);
         exchange_header(x, "Allow", allow);

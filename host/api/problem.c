@@ -28,6 +28,7 @@ static const struct {
     {415, "Unsupported Media Type", "unsupported-media-type"},
     {417, "Expectation Failed", "expectation-failed"},
     {422, "Unprocessable Content", "invalid"},
+    {429, "Too Many Requests", "too-many-requests"},
     {431, "Request Header Fields Too Large", "header-too-large"},
     {500, "Internal Server Error", "internal"},
     {501, "Not Implemented", "not-implemented"},

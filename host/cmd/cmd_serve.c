@@ -120,7 +120,10 @@ static int run_host(void *context, int ready_fd) {
                                     .telemetry = engine->telemetry,
                                     .clock = &engine->clock,
                                     .events = engine->events,
-                                    .streams = engine->site->streams};
+                                    .streams = engine->site->streams,
+                                    .rate = engine->site->rate,
+                                    .burst = engine->site->burst,
+                                    .guesses = engine->site->guesses};
     struct running running = {.engine = engine, .webhooks = open_webhooks(engine)};
     settings.webhooks = running.webhooks;
     char why[200];

@@ -55,8 +55,6 @@ struct store_change {
     /* ERR_CONFLICT, and nothing is kept, when there is one with its owner and key that is younger
      * than RECEIPT_KEPT_MS. NULL: none. */
     const struct receipt *receipt;
-    /* The one of this owner and key goes: what it told of is taken back. NULL: none. */
-    const struct receipt *forget;
 };
 must_check enum err store_change_constraints(struct store *store, const struct store_change *change,
                                              store_done *done, void *context);
@@ -211,15 +209,14 @@ struct token { /* what is known of one; the secret is not kept */
  * ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all accounts together 1024. */
 must_check enum err store_token_create(struct store *store, const char *name, const char *account,
                                        int32_t max_priority, char text[TOKEN_TEXT_SIZE]);
-/* The same for an account that was found before. ERR_NOT_FOUND: it is gone since. */
-must_check enum err store_token_create_for(struct store *store, const char *name,
-                                           const struct account *account, int32_t max_priority,
-                                           char text[TOKEN_TEXT_SIZE]);
 /* Durable before it returns, no longer accepted from then on. Blocking. */
 must_check enum err store_token_revoke(struct store *store, const char *id);
 /* All tokens, to be freed. Any thread (a lock inside; read-mostly). */
 must_check enum err store_token_list(struct store *store, struct token **tokens, size_t *count);
 /* Looks a presented token up, constant time in the hash. Any thread. */
 bool store_token_check(struct store *store, const char *text, struct token *token);
+/* The account of the token whose id stands in the text, whatever secret follows: of whom a wrong
+ * token was guessed at. False: there is none. Any thread. */
+bool store_token_named(struct store *store, const char *text, char account[ACCOUNT_KEY_SIZE]);
 
 #endif

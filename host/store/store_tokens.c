@@ -22,8 +22,7 @@ _Static_assert(TOKEN_LENGTH < TOKEN_TEXT_SIZE, "a token fits its buffer");
 struct token_job {
     struct store_job job;
     struct token token;
-    char account_id[ID_SIZE]; /* which it must still be; "": the account is made if need be */
-    struct account account;   /* made with it, or id "" */
+    struct account account; /* made with it, or id "" */
 };
 
 static void token_make(char text[TOKEN_TEXT_SIZE], struct token *token) {
@@ -71,9 +70,7 @@ static enum err create_run(struct store *store, struct store_job *job) {
     struct token_job *create = (struct token_job *)job;
     const struct token *token = &create->token;
     enum err result = token_room(store, token);
-    if (result == ERR_OK && create->account_id[0])
-        result = store_account_known(store, create->account_id);
-    else if (result == ERR_OK)
+    if (result == ERR_OK)
         result = store_account_provide(store, token->account, &create->account);
     if (result != ERR_OK)
         return result;
@@ -114,9 +111,8 @@ static bool text_take(const char *text, char *field, size_t size) {
     return true;
 }
 
-static enum err token_create(struct store *store, const char *name, const char *account,
-                             const char *account_id, int32_t max_priority,
-                             char text[TOKEN_TEXT_SIZE]) {
+enum err store_token_create(struct store *store, const char *name, const char *account,
+                            int32_t max_priority, char text[TOKEN_TEXT_SIZE]) {
     static const struct store_job_type type = {.run = create_run, .committed = create_committed};
     struct token_job create = {.job = {.type = &type, .bytes = sizeof create}};
     struct token *token = &create.token;
@@ -125,7 +121,6 @@ static enum err token_create(struct store *store, const char *name, const char *
         return ERR_RANGE;
     char made[TOKEN_TEXT_SIZE];
     token_make(made, token);
-    snprintf(create.account_id, sizeof create.account_id, "%s", account_id);
     if (!text_take(name ? name : token->id, token->name, sizeof token->name) ||
         !text_take(account ? account : ACCOUNT_ROOT, token->account, sizeof token->account))
         return ERR_FORMAT;
@@ -137,17 +132,6 @@ static enum err token_create(struct store *store, const char *name, const char *
         memcpy(text, made, sizeof made);
     sodium_memzero(made, sizeof made);
     return result;
-}
-
-enum err store_token_create(struct store *store, const char *name, const char *account,
-                            int32_t max_priority, char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account, "", max_priority, text);
-}
-
-enum err store_token_create_for(struct store *store, const char *name,
-                                const struct account *account, int32_t max_priority,
-                                char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account->key, account->id, max_priority, text);
 }
 
 /* --- revoking -------------------------------------------------------------------------------- */
@@ -221,6 +205,22 @@ bool store_token_check(struct store *store, const char *text, struct token *toke
             *token = store->tokens[i];
             found = true;
         }
+    pthread_rwlock_unlock(&store->tokens_lock);
+    return found;
+}
+
+bool store_token_named(struct store *store, const char *text, char account[ACCOUNT_KEY_SIZE]) {
+    const size_t prefix = sizeof TOKEN_PREFIX - 1;
+    bool found = false;
+    if (strnlen(text, TOKEN_LENGTH) <= prefix + ID_CHARACTERS ||
+        strncmp(text, TOKEN_PREFIX, prefix) != 0)
+        return false;
+    pthread_rwlock_rdlock(&store->tokens_lock);
+    for (size_t i = 0; i < store->token_count && !found; i++) {
+        found = strncmp(text + prefix, store->tokens[i].id, ID_CHARACTERS) == 0;
+        if (found)
+            memcpy(account, store->tokens[i].account, sizeof store->tokens[i].account);
+    }
     pthread_rwlock_unlock(&store->tokens_lock);
     return found;
 }

@@ -364,7 +364,9 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
                                     .engine = &kit->engine,
                                     .directory = &kit->slot,
                                     .store = kit->store,
-                                    .clock = &kit->clock};
+                                    .clock = &kit->clock,
+                                    .rate = 1e6, /* tests ask as fast as they can */
+                                    .burst = 1e6};
     if (api_start(&kit->api, &settings, why, sizeof why) != ERR_OK)
         fail_msg("%s", why);
     assert_true(api_port(kit->api) > 0);
