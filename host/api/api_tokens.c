@@ -148,7 +148,7 @@ void api_token_post(struct exchange *x) {
     if (!find_account(x, &account) || !inventory_may_manage(x) || !read_token(x, &token))
         return;
     enum err err =
-        store_token_create(x->settings->store, token.name, account.key, token.max_priority, text);
+        store_token_create_for(x->settings->store, token.name, &account, token.max_priority, text);
     if (err == ERR_OK && !store_token_check(x->settings->store, text, &token))
         err = ERR_NOT_FOUND;
     switch (err) {
@@ -168,7 +168,7 @@ void api_token_post(struct exchange *x) {
         exchange_problem(x, 409, "There are as many tokens as there may be; revoke one first.");
         return;
     case ERR_NOT_FOUND:
-        exchange_problem(x, 409, "The token was revoked while it was made.");
+        exchange_problem(x, 409, "The token or its account was removed while it was made.");
         return;
     default:
         exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");

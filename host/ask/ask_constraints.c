@@ -294,18 +294,39 @@ static void fill_answer(struct ask *ask) {
     memcpy(answer->makes_way, ask->makes_way, sizeof answer->makes_way);
 }
 
-/* What it put into the store is not to be applied after all. */
-static void unstore(struct ask *ask) {
-    for (size_t i = 0; i < ask->count; i++)
-        if (!ask->replaces[i] &&
-            store_remove_constraint(ask->engine->store, ask->items[i]->id, NULL, NULL) != ERR_OK)
-            log_warning("store", "constraint %s of what is gone stays for now", ask->items[i]->id);
+/* What it put into the store is not to be applied after all: in one transaction the new ones go,
+ * and with them the receipt that told of them; what they replaced, or what made way for them, is
+ * stored as the book has it. */
+static void unstore(struct ask *ask, const struct book *book) {
+    char removals[ASK_ITEMS_MAXIMUM][ID_SIZE];
+    struct constraint *puts[ASK_ITEMS_MAXIMUM]; /* those that make way are no more than are new */
+    struct store_change back = {.target_id = ask->target_id,
+                                .puts = puts,
+                                .removals = (const char(*)[ID_SIZE])removals,
+                                .forget = ask->receipt.owner[0] ? &ask->receipt : NULL};
+    for (size_t i = 0; i < ask->count; i++) {
+        const struct book_entry *entry = book ? book_find(book, ask->items[i]->id) : NULL;
+        if (entry)
+            puts[back.put_count++] = entry->constraint;
+        else if (!ask->replaces[i])
+            memcpy(removals[back.removal_count++], ask->items[i]->id, ID_SIZE);
+    }
+    for (size_t i = 0; book && i < ask->makes_way_count; i++) {
+        const struct book_entry *entry = book_find(book, ask->makes_way[i]);
+        if (entry && back.put_count < ASK_ITEMS_MAXIMUM)
+            puts[back.put_count++] = entry->constraint;
+    }
+    if (store_change_constraints(ask->engine->store, &back, NULL, NULL) != ERR_OK)
+        log_error("store",
+                  "what was refused to %s (constraint %s and %zu more) stays stored: it "
+                  "will be in force after a restart",
+                  ask->asker.created_by, ask->items[0]->id, ask->count - 1);
 }
 
 /* The target is gone: what it replaces waits elsewhere for its return, and is what the store has.
  */
 static void left_behind(struct ask *ask) {
-    unstore(ask);
+    unstore(ask, NULL);
     for (size_t i = 0; i < ask->makes_way_count; i++)
         stash_remove(ask->engine, ask->makes_way[i]);
     for (size_t i = 0; i < ask->count; i++)
@@ -327,8 +348,18 @@ static bool store_again(struct ask *ask, const struct target *target) {
     if (!ended)
         return false;
     ask->terms.receipt = NULL;
+    ask->stored_before = true;
     to_store(ask);
     return true;
+}
+
+/* It is applied, but not as its receipt says. */
+static void forget_receipt(struct ask *ask) {
+    const struct store_change forget = {.target_id = ask->target_id, .forget = &ask->receipt};
+    if (ask->receipt.owner[0] &&
+        store_change_constraints(ask->engine->store, &forget, NULL, NULL) != ERR_OK)
+        log_error("store", "the receipt of %s stays: a repetition will be told that it is durable",
+                  ask->asker.created_by);
 }
 
 static bool all_bounds(const struct ask *ask) {
@@ -388,12 +419,15 @@ static void put_stored(struct ask *ask, enum err result) {
         ask_finish(ask, ASK_REPEATED, "a request with this key was done before");
         return;
     }
+    bool stored = result == ERR_OK || ask->stored_before;
     if (result != ERR_OK && !all_bounds(ask)) {
+        if (stored)
+            unstore(ask, target.book);
         ask_finish(ask, ASK_STORE_FAILED, "it could not be stored and is not applied");
         return;
     }
     if (!target.book) {
-        if (result == ERR_OK)
+        if (stored)
             left_behind(ask);
         ask_finish(ask, ASK_NOT_FOUND, "it left the site meanwhile");
         return;
@@ -401,11 +435,13 @@ static void put_stored(struct ask *ask, enum err result) {
     if (result == ERR_OK && store_again(ask, &target))
         return;
     if (book_make_room(target.book, ask->count) != ERR_OK) {
-        if (result == ERR_OK)
-            unstore(ask);
+        if (stored)
+            unstore(ask, target.book);
         ask_finish(ask, ASK_STORE_FAILED, "no memory: it is not applied");
         return;
     }
+    if (result != ERR_OK && stored)
+        forget_receipt(ask);
     apply(ask, &target, result == ERR_OK);
     fill_answer(ask);
     ask_finish(ask, result == ERR_OK ? result_of_put(ask) : ASK_NOT_DURABLE, "");

@@ -32,7 +32,8 @@ struct ask {
     struct ask *next;
     struct ask *behind_first, *behind_last;
     bool in_flight;
-    enum err stored; /* what the store said */
+    enum err stored;    /* what the store said */
+    bool stored_before; /* once, with the receipt; it is stored again */
     struct ask_answer answer;
     pthread_mutex_t lock;
     pthread_cond_t done;

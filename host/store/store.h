@@ -55,6 +55,8 @@ struct store_change {
     /* ERR_CONFLICT, and nothing is kept, when there is one with its owner and key that is younger
      * than RECEIPT_KEPT_MS. NULL: none. */
     const struct receipt *receipt;
+    /* The one of this owner and key goes: what it told of is taken back. NULL: none. */
+    const struct receipt *forget;
 };
 must_check enum err store_change_constraints(struct store *store, const struct store_change *change,
                                              store_done *done, void *context);
@@ -209,6 +211,10 @@ struct token { /* what is known of one; the secret is not kept */
  * ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all accounts together 1024. */
 must_check enum err store_token_create(struct store *store, const char *name, const char *account,
                                        int32_t max_priority, char text[TOKEN_TEXT_SIZE]);
+/* The same for an account that was found before. ERR_NOT_FOUND: it is gone since. */
+must_check enum err store_token_create_for(struct store *store, const char *name,
+                                           const struct account *account, int32_t max_priority,
+                                           char text[TOKEN_TEXT_SIZE]);
 /* Durable before it returns, no longer accepted from then on. Blocking. */
 must_check enum err store_token_revoke(struct store *store, const char *id);
 /* All tokens, to be freed. Any thread (a lock inside; read-mostly). */

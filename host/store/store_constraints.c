@@ -28,6 +28,7 @@ struct change_job {
     char target_id[ID_SIZE];
     bool has_receipt;
     struct receipt receipt; /* its body: behind the rows, or NULL */
+    char forget_owner[RECEIPT_OWNER_SIZE], forget_key[RECEIPT_KEY_SIZE]; /* "": none */
     size_t put_count, removal_count;
     char removals[STORE_CHANGE_MAXIMUM][ID_SIZE];
     struct put_row puts[];
@@ -112,6 +113,8 @@ static enum err change_run(struct store *store, struct store_job *job) {
         result = row_remove(store, change->removals[i]);
     for (size_t i = 0; i < change->put_count && result == ERR_OK; i++)
         result = row_put(store, change->target_id, &change->puts[i]);
+    if (result == ERR_OK && change->forget_owner[0])
+        result = store_receipt_forget(store, change->forget_owner, change->forget_key);
     return result;
 }
 
@@ -170,6 +173,10 @@ enum err store_change_constraints(struct store *store, const struct store_change
     if (job->has_receipt) {
         job->receipt = *change->receipt;
         job->receipt.body = body_size ? memcpy((char *)job + rows_end, body, body_size) : NULL;
+    }
+    if (change->forget) {
+        memcpy(job->forget_owner, change->forget->owner, sizeof job->forget_owner);
+        memcpy(job->forget_key, change->forget->key, sizeof job->forget_key);
     }
     job->removal_count = change->removal_count;
     if (change->removal_count)

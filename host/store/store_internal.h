@@ -55,6 +55,7 @@ enum store_statement {
     STATEMENT_RECEIPT_FIND,
     STATEMENT_RECEIPT_PUT,
     STATEMENT_RECEIPT_PRUNE,
+    STATEMENT_RECEIPT_REMOVE,
     STATEMENT_RANK_PUT,
     STATEMENT_RANK_GET,
     STATEMENT_TEXT_PUT,
@@ -147,6 +148,8 @@ void *store_job_new(const struct store_job_type *type, size_t bytes, store_done 
 
 /* Inside a transaction. ERR_CONFLICT: one that is young enough is there. */
 must_check enum err store_receipt_add(struct store *store, const struct receipt *receipt);
+/* Inside a transaction. ERR_OK also when there was none. */
+must_check enum err store_receipt_forget(struct store *store, const char *owner, const char *key);
 
 /* --- store_file.c */
 

@@ -96,6 +96,15 @@ enum err store_receipt_add(struct store *store, const struct receipt *receipt) {
     return result == ERR_OK ? receipt_write(store, receipt) : result;
 }
 
+enum err store_receipt_forget(struct store *store, const char *owner, const char *key) {
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_RECEIPT_REMOVE,
+                                              "DELETE FROM receipts WHERE owner = ?1 AND key = ?2");
+    if (!statement)
+        return ERR_IO;
+    return store_statement_run(store, statement,
+                               bind_text(statement, 1, owner) | bind_text(statement, 2, key));
+}
+
 /* --- put and get ----------------------------------------------------------------------------- */
 
 struct put_job {

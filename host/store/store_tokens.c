@@ -22,7 +22,8 @@ _Static_assert(TOKEN_LENGTH < TOKEN_TEXT_SIZE, "a token fits its buffer");
 struct token_job {
     struct store_job job;
     struct token token;
-    struct account account; /* made with it, or id "" */
+    char account_id[ID_SIZE]; /* which it must still be; "": the account is made if need be */
+    struct account account;   /* made with it, or id "" */
 };
 
 static void token_make(char text[TOKEN_TEXT_SIZE], struct token *token) {
@@ -70,7 +71,9 @@ static enum err create_run(struct store *store, struct store_job *job) {
     struct token_job *create = (struct token_job *)job;
     const struct token *token = &create->token;
     enum err result = token_room(store, token);
-    if (result == ERR_OK)
+    if (result == ERR_OK && create->account_id[0])
+        result = store_account_known(store, create->account_id);
+    else if (result == ERR_OK)
         result = store_account_provide(store, token->account, &create->account);
     if (result != ERR_OK)
         return result;
@@ -111,8 +114,9 @@ static bool text_take(const char *text, char *field, size_t size) {
     return true;
 }
 
-enum err store_token_create(struct store *store, const char *name, const char *account,
-                            int32_t max_priority, char text[TOKEN_TEXT_SIZE]) {
+static enum err token_create(struct store *store, const char *name, const char *account,
+                             const char *account_id, int32_t max_priority,
+                             char text[TOKEN_TEXT_SIZE]) {
     static const struct store_job_type type = {.run = create_run, .committed = create_committed};
     struct token_job create = {.job = {.type = &type, .bytes = sizeof create}};
     struct token *token = &create.token;
@@ -121,6 +125,7 @@ enum err store_token_create(struct store *store, const char *name, const char *a
         return ERR_RANGE;
     char made[TOKEN_TEXT_SIZE];
     token_make(made, token);
+    snprintf(create.account_id, sizeof create.account_id, "%s", account_id);
     if (!text_take(name ? name : token->id, token->name, sizeof token->name) ||
         !text_take(account ? account : ACCOUNT_ROOT, token->account, sizeof token->account))
         return ERR_FORMAT;
@@ -132,6 +137,17 @@ enum err store_token_create(struct store *store, const char *name, const char *a
         memcpy(text, made, sizeof made);
     sodium_memzero(made, sizeof made);
     return result;
+}
+
+enum err store_token_create(struct store *store, const char *name, const char *account,
+                            int32_t max_priority, char text[TOKEN_TEXT_SIZE]) {
+    return token_create(store, name, account, "", max_priority, text);
+}
+
+enum err store_token_create_for(struct store *store, const char *name,
+                                const struct account *account, int32_t max_priority,
+                                char text[TOKEN_TEXT_SIZE]) {
+    return token_create(store, name, account->key, account->id, max_priority, text);
 }
 
 /* --- revoking -------------------------------------------------------------------------------- */

@@ -122,6 +122,76 @@ def test_what_was_deleted_does_not_come_back_with_its_device(start_host, peer):
     assert dut.constraints() == []
 
 
+def posted(dut, key, **fields):
+    return dut.host.request("POST", dut.path + "/constraints", fields,
+                            headers={"Idempotency-Key": key})
+
+
+def test_a_key_of_what_was_answered_not_found_can_be_used_again(start_host, peer):
+    host, dut, without = two(start_host, peer)
+    wish = {"priority": 5, "validFor": 600, "activePower": 700}
+    with slow_disk(host):
+        asking = Asking(lambda: posted(dut, "k1", **wish))
+        until(lambda: asking.is_alive(), "it is asked")
+        host.write_site(without)
+        has_begun(host, "home/dut: left the site")
+    assert asking.status() == 404
+    host.write_site(one(peer, "plain_load"))
+    until(lambda: host.get(dut.path)[0] == 200, "the device is back")
+    status, _, headers = posted(dut, "k1", **wish)
+    assert status == 201 and "Idempotency-Replayed" not in headers, "it was never done"
+    assert len(dut.constraints()) == 1
+    assert posted(dut, "k1", **wish)[2]["Idempotency-Replayed"] == "true"
+
+
+@contextlib.contextmanager
+def new_rows_refused(host):
+    """A constraint can be replaced on disk, but no new one can be written."""
+    base = sqlite3.connect(host.folder / "state" / "derd.db", isolation_level=None)
+    base.execute("CREATE TRIGGER no_more BEFORE INSERT ON constraints WHEN NOT EXISTS (SELECT 1 FROM "
+                 "constraints WHERE id = NEW.id) BEGIN SELECT RAISE(ABORT, 'no more'); END")
+    try:
+        yield
+    finally:
+        base.execute("DROP TRIGGER no_more")
+        base.close()
+
+
+def renewed_in_vain(dut, key, **fields):
+    """A keyed renewal, with a new one beside it, that meets the end of its predecessor on its way and
+    then cannot be stored: its answer, and how to ask it again."""
+    mine = str(uuid.uuid4())
+    assert dut.put(mine, priority=5, invalidAt=in_seconds(1), **fields)[0] == 201
+    renewal = {"constraints": [{"id": mine, "priority": 5, "validFor": 600, **fields}]}
+
+    def ask():
+        return dut.host.request("POST", dut.path + "/constraints:batch", renewal,
+                                headers={"Idempotency-Key": key})
+    with new_rows_refused(dut.host):
+        with slow_disk(dut.host):
+            asking = Asking(ask)
+            until(lambda: dut.constraints() == [], "the first one has ended")
+        return asking.status(), ask
+
+
+def test_a_renewal_that_could_not_be_stored_again_leaves_no_receipt(start_host, peer):
+    dut = load(start_host, peer)
+    status, ask = renewed_in_vain(dut, "k1", activePower=700)
+    assert status == 503 and dut.constraints() == []
+    status, _, headers = ask()
+    assert status == 200 and "Idempotency-Replayed" not in headers, "it was never done"
+    assert len(dut.constraints()) == 1
+
+
+def test_a_bound_that_could_not_be_stored_again_is_told_as_not_durable(start_host, peer):
+    dut = load(start_host, peer)
+    status, ask = renewed_in_vain(dut, "k1", maxActivePower=700)
+    assert status == 202
+    status, body, headers = ask()
+    assert (status, headers["Idempotency-Replayed"]) == (202, "true")
+    assert [item["durable"] for item in body["items"]] == [False]
+
+
 def test_a_site_edit_while_the_store_fails_keeps_the_device_and_its_limit(start_host, peer):
     dut = load(start_host, peer)
     host = dut.host

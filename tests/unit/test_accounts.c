@@ -310,6 +310,20 @@ static void a_token_makes_its_account(void **state) {
     store_close(store);
 }
 
+static void a_token_for_an_account_that_was_found_does_not_revive_it(void **state) {
+    struct store *store = store_opened(*state);
+    char text[TOKEN_TEXT_SIZE];
+    struct account found = made(store, "shop", "owner"), again;
+    assert_int_equal(store_token_create_for(store, "till", &found, 1, text), ERR_OK);
+    assert_int_equal(store_account_remove(store, found.id, 0), ERR_OK);
+    assert_int_equal(store_token_create_for(store, "door", &found, 1, text), ERR_NOT_FOUND);
+    assert_string_equal(text, "");
+    assert_false(store_account_find(store, "shop", &again));
+    made(store, "shop", "owner"); /* another one of the same key */
+    assert_int_equal(store_token_create_for(store, "door", &found, 1, text), ERR_NOT_FOUND);
+    store_close(store);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
     const struct CMUnitTest tests[] = {
@@ -323,6 +337,7 @@ int main(void) {
         T(clusters_and_devices_are_kept_by_id),
         T(a_store_of_the_first_layout_keeps_all_it_had),
         T(a_token_makes_its_account),
+        T(a_token_for_an_account_that_was_found_does_not_revive_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,11 +150,11 @@ static void a_change_is_kept_whole_with_its_receipt(void **state) {
     receipt.body = (char *)"{\"first\":true}";
     char removed[1][ID_SIZE];
     memcpy(removed[0], items[0]->id, ID_SIZE);
-    assert_int_equal(change(store, &(struct store_change){DEVICE, items, 1, NULL, 0, NULL}),
+    assert_int_equal(change(store, &(struct store_change){DEVICE, items, 1, NULL, 0, NULL, NULL}),
                      ERR_OK);
     assert_int_equal(
         change(store, &(struct store_change){DEVICE, items + 1, 2, (const char(*)[ID_SIZE])removed,
-                                             1, &receipt}),
+                                             1, &receipt, NULL}),
         ERR_OK);
     assert_int_equal(count_constraints(store), 2);
     assert_int_equal(store_last_rank(store), 3);
@@ -185,8 +185,8 @@ static void a_change_whose_receipt_is_there_writes_nothing(void **state) {
     struct constraint *item = constraint_made(1);
     struct constraint *other = constraint_made(2);
     struct receipt receipt = receipt_made("k1", 100);
-    const struct store_change first = {DEVICE, &item, 1, NULL, 0, &receipt};
-    const struct store_change second = {DEVICE, &other, 1, NULL, 0, &receipt};
+    const struct store_change first = {DEVICE, &item, 1, NULL, 0, &receipt, NULL};
+    const struct store_change second = {DEVICE, &other, 1, NULL, 0, &receipt, NULL};
     assert_int_equal(change(store, &first), ERR_OK);
     assert_int_equal(change(store, &second), ERR_CONFLICT);
     assert_int_equal(count_constraints(store), 1);
@@ -207,14 +207,14 @@ static void one_bad_row_fails_the_change_whole_and_no_other(void **state) {
     struct receipt receipt = receipt_made("k1", 100);
     items[1]->id[0] = '\0'; /* the file refuses an id that is none */
     gate_close(&gate, store);
-    assert_int_equal(
-        store_change_constraints(store, &(struct store_change){DEVICE, items, 2, NULL, 0, &receipt},
-                                 results_add, results),
-        ERR_OK);
-    assert_int_equal(
-        store_change_constraints(store, &(struct store_change){DEVICE, &other, 1, NULL, 0, NULL},
-                                 results_add, results),
-        ERR_OK);
+    assert_int_equal(store_change_constraints(
+                         store, &(struct store_change){DEVICE, items, 2, NULL, 0, &receipt, NULL},
+                         results_add, results),
+                     ERR_OK);
+    assert_int_equal(store_change_constraints(
+                         store, &(struct store_change){DEVICE, &other, 1, NULL, 0, NULL, NULL},
+                         results_add, results),
+                     ERR_OK);
     gate_open(&gate);
     results_wait(results, 2);
     assert_int_equal(results->items[0], ERR_IO);
@@ -228,6 +228,26 @@ static void one_bad_row_fails_the_change_whole_and_no_other(void **state) {
     store_close(store);
 }
 
+static void a_change_that_is_taken_back_takes_its_receipt_along(void **state) {
+    struct store *store = store_opened(*state);
+    struct constraint *item = constraint_made(1);
+    struct receipt receipt = receipt_made("k1", 100), other = receipt_made("k2", 100);
+    assert_int_equal(
+        change(store, &(struct store_change){DEVICE, &item, 1, NULL, 0, &receipt, NULL}), ERR_OK);
+    assert_int_equal(store_put_receipt(store, &other, NULL, NULL), ERR_OK);
+    const struct store_change back = {.target_id = DEVICE,
+                                      .removals = (const char(*)[ID_SIZE])item->id,
+                                      .removal_count = 1,
+                                      .forget = &receipt};
+    assert_int_equal(change(store, &back), ERR_OK);
+    assert_int_equal(change(store, &back), ERR_OK); /* also when there is none */
+    assert_int_equal(count_constraints(store), 0);
+    assert_false(has(store, "abc", "k1", 100));
+    assert_true(has(store, "abc", "k2", 100));
+    constraint_release(item);
+    store_close(store);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
     const struct CMUnitTest tests[] = {
@@ -238,6 +258,7 @@ int main(void) {
         T(a_change_is_kept_whole_with_its_receipt),
         T(a_change_whose_receipt_is_there_writes_nothing),
         T(one_bad_row_fails_the_change_whole_and_no_other),
+        T(a_change_that_is_taken_back_takes_its_receipt_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
