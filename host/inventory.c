@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/merge_patch.h"
 #include "base/schema.h"
 #include "store/store.h"
 
@@ -80,27 +81,6 @@ static void list_remove(struct made_list *list, struct made *made) {
 }
 
 /* --- bodies ----------------------------------------------------------------------------------- */
-
-/* RFC 7396: `patch` onto a copy of `target` (NULL: nothing). The depth of a body is bounded where
- * it is parsed. NULL without memory. */
-// NOLINTNEXTLINE(misc-no-recursion)
-static json_t *merge_patch(const json_t *target, const json_t *patch) {
-    const char *key;
-    json_t *value;
-    if (!json_is_object(patch))
-        return json_incref((json_t *)patch);
-    json_t *merged = json_is_object(target) ? json_copy((json_t *)target) : json_object();
-    json_object_foreach((json_t *)patch, key, value) {
-        if (json_is_null(value))
-            json_object_del(merged, key);
-        else if (json_object_set_new(merged, key,
-                                     merge_patch(json_object_get(merged, key), value)) != 0) {
-            json_decref(merged);
-            return NULL;
-        }
-    }
-    return merged;
-}
 
 /* What belongs to the resource but is not changed this way. */
 static void check_fixed(const struct made *made, bool is_device, const json_t *body,

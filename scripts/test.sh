@@ -169,6 +169,9 @@ if [ -n "$lint" ]; then
     echo "== API"
     count "the API keeps to its document" sh tests/openapi/run.sh ${full:+--seconds 900}
     grep '^seed' "$output/log"
+    echo "== fuzzing"
+    count "harnesses" sh tests/fuzz/run.sh ${full:+--seconds 60}
+    grep '^ok' "$output/log" | sed 's/^/  /'
     echo "== style"
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources

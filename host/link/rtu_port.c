@@ -15,9 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define US_PER_MS      1000
-#define CHECKSUM_BYTES 2
-#define UNIT_AT        6 /* in an MBAP frame: from here on both framings are alike */
+#include "link/rtu_frame.h"
+
+#define US_PER_MS 1000
+#define UNIT_AT   6 /* in an MBAP frame: from here on both framings are alike */
+
+_Static_assert(RTU_FRAME_MAXIMUM == MODBUS_RTU_MAX_ADU_LENGTH, "what libmodbus may write");
 
 /* A request that was not answered, while its answer may still come. */
 struct unanswered {
@@ -258,38 +261,12 @@ static void port_hear_out(struct rtu_port *port) {
 
 /* ---- asking ---- */
 
-/* Bytes of the answer to expect, its checksum too. */
-static size_t answer_length(const struct modbus_request *request) {
-    switch (request->function) {
-    case MODBUS_READ_COILS:
-    case MODBUS_READ_DISCRETE:
-        return 3U + (request->count + 7U) / 8 + CHECKSUM_BYTES;
-    case MODBUS_READ_HOLDING:
-    case MODBUS_READ_INPUT:
-        return 3U + 2U * request->count + CHECKSUM_BYTES;
-    default:
-        return 6 + CHECKSUM_BYTES;
-    }
-}
-
 /* True while an answer of this unit may belong to an earlier request than this one. One of another
  * function shows that itself, and the late answer to the same request is an answer to it. */
 static bool doubtful(const struct unanswered *earlier, const struct modbus_request *request) {
     return earlier->function == request->function &&
            (earlier->address != request->address || earlier->count != request->count) &&
            now_us() < earlier->until_us;
-}
-
-/* A frame off the line against the request. */
-static bool frame_answers(const uint8_t *frame, size_t length, const struct modbus_request *request,
-                          struct modbus_answer *answer) {
-    uint8_t framed[UNIT_AT + MODBUS_RTU_MAX_ADU_LENGTH] = {0};
-    size_t consumed = 0;
-    length -= CHECKSUM_BYTES;
-    framed[4] = (uint8_t)(length >> 8);
-    framed[5] = (uint8_t)(length & 0xFF);
-    memcpy(framed + UNIT_AT, frame, length);
-    return mbap_decode(framed, UNIT_AT + length, 0, request, answer, &consumed) == MBAP_ANSWER;
 }
 
 static bool is_garbled(int error) {
@@ -303,7 +280,7 @@ static enum rtu_result port_listen(struct rtu_port *port, const struct modbus_re
                                    int64_t end_us, struct modbus_answer *answer,
                                    unsigned *foreign) {
     const struct unanswered *earlier = &port->unanswered[request->unit];
-    uint8_t frame[MODBUS_RTU_MAX_ADU_LENGTH];
+    uint8_t frame[RTU_FRAME_MAXIMUM];
     for (bool over = false; !over;) {
         switch (port_wait(port, true, end_us)) {
         case WAITED_TIME:
@@ -324,8 +301,8 @@ static enum rtu_result port_listen(struct rtu_port *port, const struct modbus_re
         int length = modbus_receive_confirmation(port->modbus, frame);
         if (length < 0)
             return is_garbled(errno) ? RTU_GARBLED : RTU_GONE;
-        if (length > CHECKSUM_BYTES && !doubtful(earlier, request) &&
-            frame_answers(frame, (size_t)length, request, answer))
+        if (!doubtful(earlier, request) &&
+            rtu_frame_answers(frame, (size_t)length, request, answer))
             return RTU_ANSWER;
         ++*foreign; /* another unit's (length 0), or not to this request */
     }
@@ -354,7 +331,7 @@ enum rtu_result rtu_port_ask(struct rtu_port *port, const struct modbus_request 
     int64_t end_us = 0;
     if (waited != WAITED_GONE &&
         modbus_send_raw_request(port->modbus, frame + UNIT_AT, (int)length) >= 0) {
-        size_t characters = length + CHECKSUM_BYTES + answer_length(request);
+        size_t characters = length + RTU_CHECKSUM_BYTES + rtu_answer_length(request);
         end_us = now_us() + timeout_ms * US_PER_MS + (int64_t)characters * port->character_us;
         result = port_listen(port, request, end_us, answer, foreign);
     }

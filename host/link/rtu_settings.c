@@ -95,8 +95,12 @@ static void device_parse(const char *start, size_t length, struct rtu_settings *
 bool rtu_settings_parse(const char *url, struct rtu_settings *settings, char *why,
                         size_t why_size) {
     const char *device = url + strlen(RTU_SCHEME);
-    size_t length = strcspn(device, "?");
     struct buf mistakes;
+    if (strncmp(url, RTU_SCHEME, strlen(RTU_SCHEME)) != 0) {
+        snprintf(why, why_size, "expected rtu:///dev/ttyUSB0?baud=9600");
+        return false;
+    }
+    size_t length = strcspn(device, "?");
     buf_init(&mistakes, MISTAKES_SIZE);
     *settings = (struct rtu_settings){.baud = 9600, .parity = 'N', .stop_bits = 1};
     device_parse(device, length, settings, &mistakes);

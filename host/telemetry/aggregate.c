@@ -165,7 +165,7 @@ static void merge_spread(struct spread *into, const struct spread *part) {
     into->min = fmin(into->min, part->min);
     into->max = fmax(into->max, part->max);
     into->ms += part->ms;
-    into->count += part->count;
+    into->count = part->count > INT32_MAX - into->count ? INT32_MAX : into->count + part->count;
 }
 
 static void merge_counted(struct counted *into, const struct counted *part) {
@@ -247,6 +247,8 @@ bool aggregate_unpack(const void *from, size_t length, struct aggregate *aggrega
             spread->mean = number_widen(bytes_get_float(&in));
             spread->ms = (int64_t)bytes_get(&in, 4);
             spread->count = (int32_t)bytes_get(&in, 4);
+            if (spread->count < 0) /* damaged */
+                return false;
         } else {
             return false;
         }

@@ -429,6 +429,21 @@ static void kept_numbers_read_as_they_were_written(void **state) {
         assert_true(number_widen((float)values[i]) == values[i]);
 }
 
+static void a_damaged_number_of_samples_is_refused_and_none_overflows(void **state) {
+    (void)state;
+    struct aggregate aggregate, part;
+    unsigned char bytes[AGGREGATE_BYTES_MAXIMUM];
+    aggregate_init(&aggregate);
+    aggregate.spreads[POINT_ACTIVE_POWER] =
+        (struct spread){.min = 1, .max = 1, .mean = 1, .ms = 1000, .count = 2000000000};
+    size_t length = aggregate_pack(&aggregate, bytes);
+    assert_true(aggregate_unpack(bytes, length, &part));
+    aggregate_merge(&aggregate, &part);
+    assert_int_equal(aggregate.spreads[POINT_ACTIVE_POWER].count, INT32_MAX);
+    bytes[length - 1] |= 0x80; /* the high byte of the count */
+    assert_false(aggregate_unpack(bytes, length, &part));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_counter_counts_from_its_first_reading),
@@ -454,6 +469,7 @@ int main(void) {
         cmocka_unit_test(minutes_add_up_to_what_the_counter_moved),
         cmocka_unit_test(merging_weighs_by_the_time_that_is_known),
         cmocka_unit_test(a_sample_comes_back_as_it_was),
+        cmocka_unit_test(a_damaged_number_of_samples_is_refused_and_none_overflows),
         cmocka_unit_test(all_that_can_be_known_fits),
         cmocka_unit_test(numbers_on_disk_are_given_once),
         cmocka_unit_test(kept_numbers_read_as_they_were_written),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "link/link.h"
@@ -107,6 +108,20 @@ static void a_text_that_is_too_long_is_cut_to_its_room(void **state) {
     }
 }
 
+static void what_is_no_serial_line_is_refused_also_when_it_is_short(void **state) {
+    (void)state;
+    struct rtu_settings settings;
+    char why[100];
+    static const char *const urls[] = {"", "rtu:/", "tcp://a:502", "RTU:///dev/x"};
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        char *exact = strdup(urls[i]); /* the sanitizer sees what is read beyond its end */
+        why[0] = '\0';
+        assert_false(rtu_settings_parse(exact, &settings, why, sizeof why));
+        assert_non_null(strstr(why, "expected rtu://"));
+        free(exact);
+    }
+}
+
 static void times_follow_the_speed(void **state) {
     (void)state;
     struct rtu_settings slow = parsed("rtu:///dev/x?baud=9600&parity=even");
@@ -134,6 +149,7 @@ int main(void) {
         cmocka_unit_test(a_path_longer_than_there_is_room_for_is_refused),
         cmocka_unit_test(all_mistakes_are_told_at_once),
         cmocka_unit_test(a_text_that_is_too_long_is_cut_to_its_room),
+        cmocka_unit_test(what_is_no_serial_line_is_refused_also_when_it_is_short),
         cmocka_unit_test(times_follow_the_speed),
         cmocka_unit_test(links_of_one_port_in_other_words_clash),
     };
