@@ -107,7 +107,9 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/garbage":
             self.raw(b"\x00\x01\x02 SSH-2.0-nonsense\r\n\r\n" * 10)
         elif path == "/status":
-            self.raw(b"HTTP/1.1 " + query.encode() + b" X\r\nContent-Length: 0\r\n\r\n")
+            self.wfile.write(b"HTTP/1.1 " + query.encode() + b" X\r\nContent-Length: 0\r\n"
+                             b"Connection: close\r\n\r\n")
+            self.wait_for_end()  # who ends first is no question then
         elif path == "/to":
             self.answer(b"elsewhere", 302, [("Location", query)])
         elif path == "/loop":
