@@ -252,12 +252,7 @@ static void take_tree(lua_State *L, int first, int last, void *context) {
 static void assert_ending(const struct class *class, enum script_outcome outcome,
                           const char *error) {
     static const char *const names[] = {"ok", "raised", "overtime", "memory", "no such"};
-#ifdef DERD_SANITIZED /* how far a budget goes there depends on what else the machine does */
-    const bool too_slow = outcome == SCRIPT_OVERTIME;
-#else
-    const bool too_slow = false;
-#endif
-    if (outcome >= SCRIPT_NO_SUCH || (!class->may_end[outcome] && !too_slow))
+    if (outcome >= SCRIPT_NO_SUCH || !class->may_end[outcome])
         fail_msg("%s ended as '%s': %s", class->name, names[outcome], error);
     if (outcome != SCRIPT_OK && strncmp(error, "hostile.lua:", 12) != 0)
         fail_msg("%s: the error names no file and line: %s", class->name, error);
