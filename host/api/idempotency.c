@@ -101,8 +101,13 @@ static bool make_fingerprint(struct exchange *x) {
 
 bool idempotency_replay(struct exchange *x) {
     struct receipt kept;
-    if (store_get_receipt(x->settings->store, x->receipt.owner, x->receipt.key, x->now.wall,
-                          &kept) != ERR_OK)
+    enum err err =
+        store_get_receipt(x->settings->store, x->receipt.owner, x->receipt.key, x->now.wall, &kept);
+    if (err == ERR_MEMORY) { /* it may be there */
+        exchange_unavailable(x, 5, "The host is short of memory.");
+        return true;
+    }
+    if (err != ERR_OK)
         return false;
     if (memcmp(kept.fingerprint, x->receipt.fingerprint, sizeof kept.fingerprint) != 0) {
         exchange_problem(x, 422,

@@ -27,7 +27,8 @@ void keys_free(struct keys *keys);
 must_check bool idempotency_begin(struct exchange *x, enum key_use use);
 /* After the handler: keeps a success. */
 void idempotency_end(struct exchange *x);
-/* The answer kept for x->receipt's key, or the refusal of another body. False: nothing is kept. */
+/* The answer kept for x->receipt's key, or the refusal of another body, or 503 when there is no
+ * memory to tell. False: nothing is kept, or it cannot be read. */
 bool idempotency_replay(struct exchange *x);
 
 #endif

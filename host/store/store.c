@@ -135,6 +135,7 @@ static void transaction_abandon(struct store *store) {
 /* Jobs from `first` up to, not including, `end` in one transaction. False: nothing is written. */
 static bool transaction_run(struct store *store, struct store_job *first,
                             const struct store_job *end) {
+    transaction_abandon(store); /* one that could not be rolled back for want of memory */
     if (control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") != ERR_OK)
         return false;
     for (struct store_job *job = first; job != end; job = job->next) {
@@ -271,6 +272,8 @@ enum err store_open(struct store **out, const char *directory, struct report *re
     }
     if (result == ERR_OK)
         result = thread_start(store, report);
+    if (result == ERR_MEMORY && report_empty(report))
+        report_add(report, directory, "there is no memory to open the store");
     if (result == ERR_OK)
         *out = store;
     else

@@ -262,13 +262,33 @@ static enum err file_make(const struct store *store, struct report *report) {
     return ERR_OK;
 }
 
-/* A new file is there after a power cut only when its folder is on disk too. */
-static void directory_sync(const char *directory) {
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        log_warning("store", "%s could not be synced: %s", directory, strerror(errno));
-    if (fd >= 0)
-        close(fd);
+static bool folder_sync(const char *path, bool may_be_unreadable) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return may_be_unreadable && errno == EACCES;
+    bool synced = fsync(fd) == 0;
+    int error = errno;
+    close(fd);
+    errno = error;
+    /* A file system that has no such thing says so; on one that is read-only nothing is new. */
+    return synced || error == EINVAL || error == ENOTSUP || error == EROFS;
+}
+
+/* A new file is there after a power cut only when its folder is on disk too, and a new folder only
+ * when the one above it is. Each time: whoever made them may have been killed before. */
+static enum err directory_sync(const char *directory, struct report *report) {
+    char *above = path_join(directory, "..");
+    if (!above)
+        return ERR_MEMORY;
+    const char *failed = !folder_sync(directory, false) ? directory
+                         : !folder_sync(above, true)    ? above
+                                                        : NULL;
+    if (failed)
+        report_add(report, failed,
+                   "this folder could not be brought to the disk: %s; look at the disk (dmesg)",
+                   strerror(errno));
+    free(above);
+    return failed ? ERR_IO : ERR_OK;
 }
 
 /* --- faults and statements ------------------------------------------------------------------- */
@@ -475,9 +495,7 @@ enum err store_file_open(struct store *store, const char *directory, struct repo
         result = database_use_wal(store, report);
     if (result == ERR_OK)
         result = database_migrate(store, version, report);
-    if (result == ERR_OK)
-        directory_sync(directory);
-    return result;
+    return result == ERR_OK ? directory_sync(directory, report) : result;
 }
 
 void store_file_close(struct store *store) {

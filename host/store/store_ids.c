@@ -24,7 +24,7 @@ static enum err id_find(struct store *store, struct id_job *job) {
     if (code == SQLITE_ROW) {
         const char *id = (const char *)sqlite3_column_text(statement, 0);
         snprintf(job->id, sizeof job->id, "%s", id ? id : "");
-        result = ERR_OK;
+        result = id ? ERR_OK : store_fault(store);
     } else if (code != SQLITE_DONE) {
         result = store_fault(store);
     }

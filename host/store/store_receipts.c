@@ -56,6 +56,22 @@ static enum err receipt_write(struct store *store, const struct receipt *receipt
     return store_statement_run(store, statement, bound);
 }
 
+/* ERR_MEMORY: SQLite's or ours. */
+static enum err receipt_read(sqlite3_stmt *statement, struct receipt *receipt) {
+    const void *fingerprint = sqlite3_column_blob(statement, 0);
+    const char *location = (const char *)sqlite3_column_text(statement, 3);
+    const char *body = (const char *)sqlite3_column_text(statement, 4);
+    bool has_body = sqlite3_column_type(statement, 4) != SQLITE_NULL;
+    if (!fingerprint || !location || (has_body && !body))
+        return ERR_MEMORY;
+    *receipt = (struct receipt){.created_at = {sqlite3_column_int64(statement, 1)},
+                                .status = sqlite3_column_int(statement, 2),
+                                .body = body ? strdup(body) : NULL};
+    memcpy(receipt->fingerprint, fingerprint, sizeof receipt->fingerprint);
+    snprintf(receipt->location, sizeof receipt->location, "%s", location);
+    return has_body && !receipt->body ? ERR_MEMORY : ERR_OK;
+}
+
 static enum err receipt_find(struct store *store, const char *owner, const char *key,
                              struct wall now, struct receipt *receipt) {
     sqlite3_stmt *statement =
@@ -68,21 +84,15 @@ static enum err receipt_find(struct store *store, const char *owner, const char 
                 sqlite3_bind_int64(statement, 3, now.ms - RECEIPT_KEPT_MS);
     int code = bound == SQLITE_OK ? sqlite3_step(statement) : SQLITE_ERROR;
     enum err result = code == SQLITE_DONE ? ERR_NOT_FOUND : ERR_OK;
-    if (code == SQLITE_ROW && receipt) {
-        const char *location = (const char *)sqlite3_column_text(statement, 3);
-        const char *body = (const char *)sqlite3_column_text(statement, 4);
-        *receipt = (struct receipt){.created_at = {sqlite3_column_int64(statement, 1)},
-                                    .status = sqlite3_column_int(statement, 2),
-                                    .body = body ? strdup(body) : NULL};
-        memcpy(receipt->fingerprint, sqlite3_column_blob(statement, 0),
-               sizeof receipt->fingerprint);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        result = store_fault(store);
+    else if (code == SQLITE_ROW && receipt)
+        result = receipt_read(statement, receipt);
+    sqlite3_reset(statement);
+    if (result == ERR_OK && receipt) {
         snprintf(receipt->owner, sizeof receipt->owner, "%s", owner);
         snprintf(receipt->key, sizeof receipt->key, "%s", key);
-        snprintf(receipt->location, sizeof receipt->location, "%s", location ? location : "");
-    } else if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        result = store_fault(store);
     }
-    sqlite3_reset(statement);
     return result;
 }
 

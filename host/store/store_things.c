@@ -110,8 +110,7 @@ struct load_job {
 };
 
 static const char *text_at(sqlite3_stmt *statement, int column) {
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-    return text ? text : "";
+    return (const char *)sqlite3_column_text(statement, column);
 }
 
 static enum err load_kind(struct store *store, const struct load_job *load, bool is_device) {
@@ -134,7 +133,8 @@ static enum err load_kind(struct store *store, const struct load_job *load, bool
                                            .entry = text_at(statement, 4),
                                            .revision = sqlite3_column_int64(statement, 5),
                                            .created_at = {sqlite3_column_int64(statement, 6)}};
-        load->row(load->context, &thing);
+        if (thing.id && thing.key && thing.owner && thing.parent_id && thing.entry)
+            load->row(load->context, &thing); /* else no memory, which the next step says */
     }
     enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
     sqlite3_reset(statement);

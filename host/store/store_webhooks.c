@@ -86,10 +86,13 @@ static enum err load_run(struct store *store, struct store_job *job) {
     if (!statement)
         return ERR_IO;
     int code;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-        load->row(load->context, (const char *)sqlite3_column_text(statement, 0),
-                  (const char *)sqlite3_column_text(statement, 1),
-                  (const char *)sqlite3_column_text(statement, 2));
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *id = (const char *)sqlite3_column_text(statement, 0);
+        const char *account = (const char *)sqlite3_column_text(statement, 1);
+        const char *document = (const char *)sqlite3_column_text(statement, 2);
+        if (id && account && document) /* else no memory, which the next step says */
+            load->row(load->context, id, account, document);
+    }
     enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
     sqlite3_reset(statement);
     return result;
