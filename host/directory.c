@@ -221,6 +221,20 @@ const struct cluster_card *directory_cluster(const struct directory *directory, 
     return NULL;
 }
 
+bool directory_within(const struct directory *directory, const struct cluster_card *cluster,
+                      const char ids[][ID_SIZE], size_t count) {
+    if (count == 0)
+        return true;
+    /* Clusters have no cycle; the count of steps is bounded all the same. */
+    for (size_t steps = 0; cluster && steps <= directory->cluster_count; steps++) {
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(cluster->id, ids[i]) == 0)
+                return true;
+        cluster = cluster->parent_id[0] ? directory_cluster(directory, cluster->parent_id) : NULL;
+    }
+    return false;
+}
+
 struct device_card *directory_device(const struct directory *directory,
                                      const struct cluster_card *cluster, const char *which) {
     bool by_id = is_uuid(which);

@@ -181,6 +181,10 @@ struct decided *decided_slot_get(struct decided_slot *slot);               /* he
 
 /* A path step of the API: an id, or a key. NULL when there is none. */
 const struct cluster_card *directory_cluster(const struct directory *directory, const char *which);
+/* Whether the cluster is one of these `count` ids, or stands below one of them, at any depth. True
+ * when count is 0: no choice was made. */
+bool directory_within(const struct directory *directory, const struct cluster_card *cluster,
+                      const char ids[][ID_SIZE], size_t count);
 struct device_card *directory_device(const struct directory *directory,
                                      const struct cluster_card *cluster, const char *which);
 const struct script_card *directory_script(const struct directory *directory, enum script_kind kind,

@@ -49,6 +49,14 @@ static const struct word connections[] = {
                                 "points do not."},
 };
 
+static const struct word token_scopes[] = {
+    [TOKEN_READ] = {"read", "See what there is of the token's account and clusters; previews."},
+    [TOKEN_CONTROL] = {"control", "Set and withdraw constraints, up to the token's priority."},
+    [TOKEN_CONFIGURE] = {"configure", "Make, change and delete clusters, devices and webhooks."},
+    [TOKEN_SCRIPTS] = {"scripts", "Upload and delete drivers and policies."},
+    [TOKEN_ADMIN] = {"admin", "Accounts and tokens: change them, and list tokens."},
+};
+
 static const struct word command_states[] = {
     [COMMAND_NONE] = {0, "Nothing to tell yet, or the device cannot be told anything."},
     [COMMAND_OBSERVED] = {0, "Decided and never sent: the device is only observed."},
@@ -184,6 +192,7 @@ static const struct unit {
 _Static_assert(COUNT_OF(device_types) == DEVICE_TYPE_COUNT, "each device type has a word");
 _Static_assert(COUNT_OF(device_states) == STATE_COUNT, "each state has a word");
 _Static_assert(COUNT_OF(connections) == CONNECTION_COUNT, "each connection has a word");
+_Static_assert(COUNT_OF(token_scopes) == TOKEN_SCOPE_COUNT, "each scope of tokens has a word");
 _Static_assert(COUNT_OF(command_states) == COMMAND_DIVERGING + 1, "each command state has a word");
 _Static_assert(COUNT_OF(scopes) == SCOPE_COUNT, "each scope has a word");
 _Static_assert(COUNT_OF(no_set_points) == NO_SET_COUNT, "each behaviour has a word");
@@ -225,6 +234,18 @@ bool device_state_parse(const char *name, enum device_state *state) {
 
 const char *connection_name(enum connection connection) {
     return connections[connection].name;
+}
+
+const char *token_scope_name(enum token_scope scope) {
+    return token_scopes[scope].name;
+}
+
+bool token_scope_parse(const char *name, enum token_scope *scope) {
+    size_t index;
+    if (!word_find(token_scopes, TOKEN_SCOPE_COUNT, name, &index))
+        return false;
+    *scope = (enum token_scope)index;
+    return true;
 }
 
 const struct point_word *point_word(enum point_id id) {
@@ -314,6 +335,7 @@ void vocabulary_write(struct buf *json) {
     write_words(json, "states", device_states, STATE_COUNT);
     write_words(json, "connections", connections, CONNECTION_COUNT);
     write_named_words(json);
+    write_words(json, "tokenScopes", token_scopes, TOKEN_SCOPE_COUNT);
     buf_text(json, "\"points\":[");
     for (size_t i = 0; i < POINT_COUNT; i++) {
         if (i)
@@ -344,6 +366,9 @@ const char *const *device_state_names(void) {
     _Static_assert(COUNT_OF(names) == STATE_COUNT + 1, "complete");
     return names;
 }
+
+const char *const token_scope_words[TOKEN_SCOPE_COUNT + 1] = {"read",    "control", "configure",
+                                                              "scripts", "admin",   NULL};
 
 const char *const *point_names(void) {
     static const char *const names[] = {"activePower",   "activePowerL1",   "activePowerL2",

@@ -48,6 +48,17 @@ enum connection {
     CONNECTION_COUNT
 };
 
+/* What a token may do (token.h). No scope implies another. */
+enum token_scope {
+    TOKEN_READ,      /* see what there is, and previews */
+    TOKEN_CONTROL,   /* constraints */
+    TOKEN_CONFIGURE, /* clusters, devices, webhooks */
+    TOKEN_SCRIPTS,   /* drivers and policies */
+    TOKEN_ADMIN,     /* accounts and tokens */
+    TOKEN_SCOPE_COUNT
+};
+#define TOKEN_SCOPES_ALL ((1U << TOKEN_SCOPE_COUNT) - 1)
+
 /* Points. Powers and energies of the device as a whole come first; POINT_TEXT_FIRST and after are
  * texts (identity), all before are numbers (POINT_STATE holds an enum device_state). */
 enum point_id {
@@ -104,6 +115,8 @@ bool device_type_parse(const char *name, enum device_type *type);
 const char *device_state_name(enum device_state state);
 bool device_state_parse(const char *name, enum device_state *state);
 const char *connection_name(enum connection connection);
+const char *token_scope_name(enum token_scope scope);
+bool token_scope_parse(const char *name, enum token_scope *scope);
 const struct point_word *point_word(enum point_id id);
 /* The id of a published point's name, or false. */
 bool point_word_parse(const char *name, enum point_id *id);
@@ -116,5 +129,6 @@ void vocabulary_write(struct buf *json);
 const char *const *device_type_names(void);
 const char *const *device_state_names(void);
 const char *const *point_names(void);
+extern const char *const token_scope_words[TOKEN_SCOPE_COUNT + 1];
 
 #endif

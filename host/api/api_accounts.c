@@ -170,7 +170,7 @@ void api_account_post(struct exchange *x) {
     struct account account = {0};
     char location[80];
     memcpy(account.parent, x->token.account, sizeof account.parent);
-    if (!inventory_may_manage(x) || !read_account(x, &account))
+    if (!inventory_unrestricted(x, "accounts") || !read_account(x, &account))
         return;
     enum err err = store_account_create(x->settings->store, &account);
     if (err == ERR_CONFLICT) {
@@ -196,7 +196,7 @@ static bool find_changeable(struct exchange *x, struct account *account) {
     if (!find_account(x, x->step_account, account))
         return false;
     version_of(account, version);
-    if (!precondition_check(x, version) || !inventory_may_manage(x))
+    if (!precondition_check(x, version) || !inventory_unrestricted(x, "accounts"))
         return false;
     if (strcmp(account->key, x->token.account) == 0) {
         exchange_problem(x, 403, "An account does not change itself; the one above it may.");

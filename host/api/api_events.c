@@ -151,7 +151,8 @@ static bool read_last_id(struct exchange *x, struct event_id *id, bool *given) {
 
 static bool visible(const struct exchange *x, const struct event *event) {
     if (!event->cluster_id[0])
-        return !event_of_host(event) || strcmp(x->token.account, ACCOUNT_ROOT) == 0;
+        return !event_of_host(event) ||
+               (strcmp(x->token.account, ACCOUNT_ROOT) == 0 && x->token.cluster_count == 0);
     const struct cluster_card *cluster = directory_cluster(x->directory, event->cluster_id);
     if (cluster)
         return exchange_sees(x, cluster);
@@ -245,7 +246,7 @@ static bool watch_pour(struct exchange *x, struct stream *stream, void *context)
     bool ok = send_place(watch, stream, start) && (!lost || send_reset(x, watch, stream, lost));
     while (ok && stream_alive(stream)) {
         enum events_result result = events_next(&watch->reader, LOOK_MS, batch, &count, &lost);
-        bool known = gate_authenticate(x);
+        bool known = gate_authenticate(x) == GATE_KNOWN;
         if (result == EVENTS_SOME) {
             ok = known && send_batch(x, watch, stream, batch, count);
             for (size_t i = 0; i < count; i++)
@@ -254,7 +255,7 @@ static bool watch_pour(struct exchange *x, struct stream *stream, void *context)
                 gather();
         }
         if (!known || result == EVENTS_ENDED)
-            return true;                  /* the token was revoked, or the host stops */
+            return true; /* the token was revoked or has expired, or the host stops */
         ok = ok && result != EVENTS_LOST; /* too slow: more happened than is kept */
         if (ok && clock_mono().ms - watch->spoke_at.ms >= watch->heartbeat_ms)
             ok = send_place(watch, stream, ": still here\n");

@@ -21,8 +21,6 @@ static void version_of(int64_t revision, char version[VERSION_SIZE]) {
 static bool may_change(struct exchange *x, int64_t revision, const char *what, const char *key) {
     char version[VERSION_SIZE];
     version_of(revision, version);
-    if (!inventory_may_manage(x))
-        return false;
     if (revision)
         return precondition_check(x, version);
     exchange_problem(x, 409, "%s declares the %s \"%s\"; change it there.", inventory_file(x), what,
@@ -184,6 +182,29 @@ static void change_cluster(struct exchange *x, struct inventory_change *change) 
         answer_cluster(x, change);
 }
 
+/* A token for some clusters makes clusters below those, and moves none out of their reach or out of
+ * the limits above them. False with 403. `cluster` NULL: a new one. */
+static bool stays_within(struct exchange *x, const struct cluster_card *cluster) {
+    const json_t *given = json_object_get(x->tree, "parentId");
+    if (x->token.cluster_count == 0 || (cluster && !given))
+        return true;
+    const struct cluster_card *parent = cluster && cluster->parent_id[0]
+                                            ? directory_cluster(x->directory, cluster->parent_id)
+                                            : NULL;
+    if (json_is_string(given) && (!cluster || (parent && exchange_sees(x, parent))))
+        return true; /* whether it sees the new parent is looked at with the body */
+    if (cluster)
+        exchange_problem(x, 403,
+                         "This token is for some clusters only: it does not move the cluster "
+                         "\"%s\" out of what it is for.",
+                         cluster->key);
+    else
+        exchange_problem(x, 403,
+                         "This token is for some clusters only: name one of them as parentId to "
+                         "make a cluster below it.");
+    return false;
+}
+
 void api_cluster_post(struct exchange *x) {
     struct inventory_change change = {.verb = INVENTORY_CREATE};
     if (!x->directory) {
@@ -191,13 +212,14 @@ void api_cluster_post(struct exchange *x) {
         return;
     }
     memcpy(change.owner, x->token.account, sizeof change.owner);
-    if (inventory_may_manage(x))
+    if (stays_within(x, NULL))
         change_cluster(x, &change);
 }
 
 static void change_old_cluster(struct exchange *x, enum inventory_verb verb) {
     const struct cluster_card *cluster = exchange_cluster(x);
-    if (!cluster || !may_change(x, cluster->revision, "cluster", cluster->key))
+    if (!cluster || !may_change(x, cluster->revision, "cluster", cluster->key) ||
+        !stays_within(x, cluster))
         return;
     struct inventory_change change = {.verb = verb, .revision = cluster->revision};
     memcpy(change.id, cluster->id, sizeof change.id);
@@ -274,7 +296,7 @@ static void change_device(struct exchange *x, struct inventory_change *change,
 void api_device_post(struct exchange *x) {
     struct inventory_change change = {.verb = INVENTORY_CREATE, .is_device = true};
     const struct cluster_card *cluster = exchange_cluster(x);
-    if (!cluster || !inventory_may_manage(x))
+    if (!cluster)
         return;
     memcpy(change.owner, cluster->id, sizeof cluster->id);
     change_device(x, &change, cluster->id);

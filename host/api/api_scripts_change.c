@@ -28,7 +28,7 @@ static bool may_change(struct exchange *x, enum script_kind kind) {
     char version[VERSION_SIZE];
     char file_name[DRIVER_NAME_SIZE + 8];
     const struct script_card *card = find_card(x, kind);
-    if (!inventory_may_manage(x))
+    if (!inventory_unrestricted(x, "scripts"))
         return false;
     if (strcmp(x->token.account, ACCOUNT_ROOT) != 0) {
         exchange_problem(x, 403,

@@ -105,10 +105,15 @@ static void put_unmet(struct exchange *x, struct json *json) {
     json_array_close(json);
 }
 
+/* Whether an open route may tell what needs a token elsewhere. */
+static bool reads(const struct exchange *x) {
+    return x->authenticated && token_has(&x->token, TOKEN_READ);
+}
+
 /* What is wrong on this installation in words that hold paths and names of whatever account: for
  * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
-    if (!x->authenticated || strcmp(x->token.account, ACCOUNT_ROOT) != 0)
+    if (!reads(x) || strcmp(x->token.account, ACCOUNT_ROOT) != 0 || x->token.cluster_count > 0)
         return;
     json_put_known(json, "storeDetail", store_why);
     put_history(x, json);
@@ -147,7 +152,7 @@ void api_ready(struct exchange *x) {
         json_put_time(json, "siteReadAt", x->directory->made_at);
         put_connections(json, x->directory);
     }
-    if (x->authenticated)
+    if (reads(x))
         put_unmet(x, json);
     put_details(x, json, why);
     json_object_close(json);

@@ -1,5 +1,6 @@
 /* The tokens of an account. The text of one is shown when it is made and never again: only its hash
- * is kept. Nobody makes or takes away a token that may do more than his own. */
+ * is kept. Nobody makes or takes away a token that may do more than his own, and one that is for
+ * some clusters knows nothing of tokens for others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,37 @@ static void write_members(const struct account *account, const struct token *tok
     json_put_string(json, "id", token->id);
     json_put_string(json, "name", token->name);
     json_put_string(json, "accountId", account->id);
+    json_key(json, "scopes");
+    json_array_open(json);
+    for (int i = 0; i < TOKEN_SCOPE_COUNT; i++)
+        if (token_has(token, (enum token_scope)i))
+            json_write_string(json, token_scope_name((enum token_scope)i));
+    json_array_close(json);
     json_put_integer(json, "maxPriority", token->max_priority);
+    json_key(json, "clusters");
+    json_array_open(json);
+    for (size_t i = 0; i < token->cluster_count; i++)
+        json_write_string(json, token->clusters[i]);
+    json_array_close(json);
     json_put_time(json, "createdAt", token->created_at);
+    json_put_time(json, "expiresAt", token->expires_at);
+    json_put_time(json, "lastUsedAt", token->last_used_at);
+}
+
+/* Whether the clusters of a token are all within those of the one that asks. */
+static bool sees_clusters(const struct exchange *x, const struct token *token) {
+    if (x->token.cluster_count == 0)
+        return true;
+    bool sees = token->cluster_count > 0 && x->directory;
+    for (size_t i = 0; i < token->cluster_count && sees; i++) {
+        const struct cluster_card *cluster = directory_cluster(x->directory, token->clusters[i]);
+        sees = cluster && exchange_sees(x, cluster);
+    }
+    return sees;
 }
 
 struct token_list {
+    const struct exchange *x;
     struct account account;
     struct token *tokens;
 };
@@ -30,7 +57,8 @@ static const char *token_id(const void *context, size_t index) {
 
 static bool token_shown(const void *context, size_t index) {
     const struct token_list *list = context;
-    return strcmp(list->tokens[index].account, list->account.key) == 0;
+    return strcmp(list->tokens[index].account, list->account.key) == 0 &&
+           sees_clusters(list->x, &list->tokens[index]);
 }
 
 static void token_write(const void *context, size_t index, struct json *json) {
@@ -59,7 +87,7 @@ static bool get_tokens(struct exchange *x, struct token **tokens, size_t *count)
 }
 
 void api_token_list(struct exchange *x) {
-    struct token_list list;
+    struct token_list list = {.x = x};
     size_t count;
     if (!find_account(x, &list.account) || !get_tokens(x, &list.tokens, &count))
         return;
@@ -82,7 +110,7 @@ static bool find_token(struct exchange *x, struct account *account, struct token
     bool found = false;
     for (size_t i = 0; i < count && !found; i++)
         if (strcmp(tokens[i].account, account->key) == 0 &&
-            strcmp(tokens[i].id, x->step_name) == 0) {
+            strcmp(tokens[i].id, x->step_name) == 0 && sees_clusters(x, &tokens[i])) {
             *token = tokens[i];
             found = true;
         }
@@ -104,6 +132,9 @@ void api_token_get(struct exchange *x) {
     json_object_close(json);
 }
 
+static const struct schema scope_item = {.kind = SCHEMA_ENUM, .one_of = token_scope_words};
+static const struct schema cluster_item = {
+    .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1, .help = "an id or a key"};
 static const struct schema token_fields[] = {
     {.key = "name",
      .kind = SCHEMA_STRING,
@@ -117,24 +148,98 @@ static const struct schema token_fields[] = {
      .minimum = 0,
      .maximum = 2147483647,
      .help = "the highest priority that it may set"},
+    {.key = "scopes",
+     .kind = SCHEMA_ARRAY,
+     .item = &scope_item,
+     .minimum = 1,
+     .maximum = TOKEN_SCOPE_COUNT,
+     .help = "what it may do; read and control when left out"},
+    {.key = "clusters",
+     .kind = SCHEMA_ARRAY,
+     .item = &cluster_item,
+     .minimum = 0,
+     .maximum = TOKEN_CLUSTERS_MAXIMUM,
+     .help = "those it is for; as the token that asks when left out"},
+    {.key = "expiresAt",
+     .kind = SCHEMA_STRING,
+     .nullable = true,
+     .minimum = 1,
+     .maximum = 64,
+     .help = "RFC 3339, or null for never; as the token that asks when left out"},
     {0},
 };
 static const struct schema token_body = {.kind = SCHEMA_OBJECT, .fields = token_fields};
 
+static void read_scopes(const struct exchange *x, struct token *token) {
+    size_t index;
+    json_t *item;
+    const json_t *given = json_object_get(x->tree, "scopes");
+    token->scopes = given ? 0 : TOKEN_SCOPES_DEFAULT;
+    json_array_foreach(given, index, item) {
+        enum token_scope scope;
+        if (token_scope_parse(json_string_value(item), &scope)) /* as the schema has seen to */
+            token->scopes |= 1U << scope;
+    }
+}
+
+static void read_clusters(const struct exchange *x, struct token *token, struct report *report) {
+    size_t index;
+    json_t *item;
+    const json_t *given = json_object_get(x->tree, "clusters");
+    if (!given) {
+        token->cluster_count = x->token.cluster_count;
+        memcpy(token->clusters, x->token.clusters, sizeof token->clusters);
+        return;
+    }
+    json_array_foreach(given, index, item) {
+        char where[32];
+        const char *which = json_string_value(item);
+        const struct cluster_card *cluster =
+            x->directory && which ? directory_cluster(x->directory, which) : NULL;
+        snprintf(where, sizeof where, "/clusters/%zu", index);
+        if (cluster && exchange_sees(x, cluster))
+            memcpy(token->clusters[token->cluster_count++], cluster->id, ID_SIZE);
+        else
+            report_add(report, where, "there is no cluster \"%.64s\"", which ? which : "");
+    }
+}
+
+static void read_end(const struct exchange *x, struct token *token, struct report *report) {
+    const json_t *given = json_object_get(x->tree, "expiresAt");
+    const char *text = json_string_value(given);
+    if (!given)
+        token->expires_at = x->token.expires_at;
+    else if (text && !wall_parse(text, strlen(text), &token->expires_at))
+        report_add(report, "/expiresAt",
+                   "must be a moment like \"2030-01-31T18:00:00Z\" (RFC 3339), got \"%.60s\"",
+                   text);
+    else if (text && token->expires_at.ms <= x->now.wall.ms)
+        report_add(report, "/expiresAt", "lies in the past: the token would never be good");
+}
+
 static bool read_token(struct exchange *x, struct token *token) {
     struct report report;
+    char why[160] = "";
     report_init(&report);
     bool right = schema_check(&token_body, x->tree, "", PATH_POINTER, &report);
     if (right) {
-        snprintf(token->name, sizeof token->name, "%s", tree_string(x->tree, "name", ""));
         token->max_priority = (int32_t)tree_integer(x->tree, "maxPriority", 0);
-    } else {
-        exchange_problem_report(x, 422, &report, "The token cannot be made.");
+        read_scopes(x, token);
+        read_clusters(x, token, &report);
+        read_end(x, token, &report);
+        right = report_empty(&report);
     }
+    if (!right)
+        exchange_problem_report(x, 422, &report, "The token cannot be made.");
     report_free(&report);
-    if (right && token->max_priority > x->token.max_priority) {
-        exchange_problem(x, 403, "maxPriority %d is above %d, the highest of the token that asks.",
-                         (int)token->max_priority, (int)x->token.max_priority);
+    if (right && !token_covers(&x->token, token, why, sizeof why)) {
+        exchange_problem(x, 403, "A token makes none that may do more than itself: %s.", why);
+        return false;
+    }
+    if (right && !token_outlives(&x->token, token)) {
+        wall_format(x->token.expires_at, why);
+        exchange_problem(x, 403, "A token makes none that lasts longer than itself: it ends at %s.",
+                         why);
         return false;
     }
     return right;
@@ -145,12 +250,10 @@ void api_token_post(struct exchange *x) {
     struct token token = {0};
     char text[TOKEN_TEXT_SIZE];
     char location[120];
-    if (!find_account(x, &account) || !inventory_may_manage(x) || !read_token(x, &token))
+    if (!find_account(x, &account) || !read_token(x, &token))
         return;
-    enum err err =
-        store_token_create_for(x->settings->store, token.name, &account, token.max_priority, text);
-    if (err == ERR_OK && !store_token_check(x->settings->store, text, &token))
-        err = ERR_NOT_FOUND;
+    const char *name = tree_string(x->tree, "name", "");
+    enum err err = store_token_create_for(x->settings->store, name, &account, &token, text);
     switch (err) {
     case ERR_OK:
         break;
@@ -158,7 +261,7 @@ void api_token_post(struct exchange *x) {
         exchange_problem(x, 409,
                          "The account has a token named \"%s\"; revoke that one first, or "
                          "choose another name.",
-                         token.name);
+                         name);
         return;
     case ERR_FORMAT:
         exchange_problem(x, 422, "A name has 1 to %d bytes and no control characters.",
@@ -168,7 +271,7 @@ void api_token_post(struct exchange *x) {
         exchange_problem(x, 409, "There are as many tokens as there may be; revoke one first.");
         return;
     case ERR_NOT_FOUND:
-        exchange_problem(x, 409, "The token or its account was removed while it was made.");
+        exchange_problem(x, 409, "The account was removed while the token was made.");
         return;
     default:
         exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");
@@ -188,12 +291,11 @@ void api_token_post(struct exchange *x) {
 void api_token_delete(struct exchange *x) {
     struct account account;
     struct token token;
-    if (!find_token(x, &account, &token) || !inventory_may_manage(x))
+    char why[160];
+    if (!find_token(x, &account, &token))
         return;
-    if (token.max_priority > x->token.max_priority) {
-        exchange_problem(x, 403,
-                         "That token may set priorities up to %d, the one that asks only up to %d.",
-                         (int)token.max_priority, (int)x->token.max_priority);
+    if (!token_covers(&x->token, &token, why, sizeof why)) {
+        exchange_problem(x, 403, "A token revokes none that may do more than itself: %s.", why);
         return;
     }
     enum err err = store_token_revoke(x->settings->store, token.id);

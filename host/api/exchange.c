@@ -85,8 +85,10 @@ void exchange_creator(const struct exchange *x, char creator[CREATOR_SIZE]) {
 }
 
 bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster) {
+    const struct token *token = &x->token;
     return x->authenticated &&
-           store_account_controls(x->settings->store, x->token.account, cluster->account);
+           store_account_controls(x->settings->store, token->account, cluster->account) &&
+           directory_within(x->directory, cluster, token->clusters, token->cluster_count);
 }
 
 void exchange_header_set(const struct exchange *x, const char *name, char *value, size_t size) {

@@ -91,7 +91,8 @@ must_check bool exchange_dry_run(struct exchange *x, bool *dry_run);
  */
 
 /* Whether the token may know of this cluster of the directory, and so of its devices, constraints,
- * history and events: an account controls its own clusters and those of the accounts below it. */
+ * history and events: an account controls its own clusters and those of the accounts below it; a
+ * token that names clusters is for those and what stands below them. Needs x->directory. */
 bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster);
 /* The name of who asks as a constraint's creator: "token:NAME" of the root account; of another one
  * with its id, "token:NAME#ID", since a name is one account's only. */

@@ -17,36 +17,78 @@ static void answer_refusal(struct exchange *x, const struct problem *problem) {
     exchange_problem(x, problem->status, "%s", problem->detail);
 }
 
-bool gate_authenticate(struct exchange *x) {
+enum gate_token gate_authenticate(struct exchange *x) {
     const char *given = x->request.authorization;
     size_t prefix = strlen(TOKEN_PREFIX);
-    if (!given || strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
-        return false;
+    if (!given)
+        return GATE_NONE;
+    if (strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
+        return GATE_UNKNOWN;
     given += prefix;
     given += strspn(given, " ");
     size_t length = strlen(given);
-    if (length == 0 || length >= TOKEN_TEXT_SIZE)
-        return false;
-    return store_token_check(x->settings->store, given, &x->token);
+    if (length == 0 || length >= TOKEN_TEXT_SIZE ||
+        !store_token_check(x->settings->store, given, &x->token))
+        return GATE_UNKNOWN;
+    struct now now = clock_now(x->settings->clock);
+    switch (token_end_at(&x->token, now)) {
+    case TOKEN_LIVES:
+        store_token_used(x->settings->store, x->token.id, now.wall);
+        return GATE_KNOWN;
+    case TOKEN_EXPIRED:
+        return GATE_EXPIRED;
+    default:
+        return GATE_UNDECIDED;
+    }
 }
 
-static void answer_unauthorized(struct exchange *x, int wait_s) {
+static void answer_unauthorized(struct exchange *x, enum gate_token token, int wait_s) {
+    char at[WALL_TEXT_SIZE];
     if (wait_s) {
         exchange_too_many(x, wait_s,
                           "Too many wrong tokens came from this address, or for this account, and "
                           "this one is not good either; try another one in %d s.",
                           wait_s);
-    } else if (x->request.authorization) {
-        exchange_problem(x, 401,
-                         "This token is not known here, or was revoked. `derd token` lists and "
-                         "makes tokens.");
-        exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\", error=\"invalid_token\"");
-    } else {
+        return;
+    }
+    if (token == GATE_NONE) {
         exchange_problem(x, 401,
                          "This needs a token: send the header \"Authorization: Bearer TOKEN\". "
                          "`derd token` makes one.");
         exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\"");
+        return;
     }
+    wall_format(x->token.expires_at, at);
+    if (token == GATE_EXPIRED)
+        exchange_problem(x, 401,
+                         "This token has expired, at %s. `derd token create` makes a new one.", at);
+    else if (token == GATE_UNDECIDED)
+        exchange_problem(x, 401,
+                         "This token has an end (%s), and nobody can tell whether it has passed: "
+                         "the host's clock is behind a time that it knew already. Set the clock; "
+                         "tokens without an end are good meanwhile.",
+                         at);
+    else
+        exchange_problem(x, 401,
+                         "This token is not known here, or was revoked. `derd token` lists and "
+                         "makes tokens.");
+    exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\", error=\"invalid_token\"");
+}
+
+/* Whether the token may what the route does, else 403. */
+static bool has_scope(struct exchange *x, const struct route *route) {
+    char scopes[TOKEN_SCOPES_TEXT_SIZE];
+    char challenge[100];
+    if (route->open || token_has(&x->token, route->scope))
+        return true;
+    token_scopes_format(x->token.scopes, ", ", scopes);
+    exchange_problem(x, 403, "This needs a token with the scope \"%s\"; this one has: %s.",
+                     token_scope_name(route->scope), scopes);
+    snprintf(challenge, sizeof challenge,
+             "Bearer realm=\"derd\", error=\"insufficient_scope\", scope=\"%s\"",
+             token_scope_name(route->scope));
+    exchange_header(x, "WWW-Authenticate", challenge);
+    return false;
 }
 
 /* The route, or an answer that says why not. A path below /v1 tells nobody without a token whether
@@ -56,10 +98,11 @@ static const struct route *find_route(struct exchange *x) {
     char allow[ROUTE_ALLOW_SIZE];
     enum route_result found = route_find(x, &route, allow);
     bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
-    x->authenticated = gate_authenticate(x);
-    int wait_s = x->request.authorization && !x->authenticated ? porter_wrong_token(x) : 0;
+    enum gate_token token = gate_authenticate(x);
+    int wait_s = token == GATE_UNKNOWN ? porter_wrong_token(x) : 0;
+    x->authenticated = token == GATE_KNOWN;
     if (!open && !x->authenticated) {
-        answer_unauthorized(x, wait_s);
+        answer_unauthorized(x, token, wait_s);
         return NULL;
     }
     /* A watchdog that asks for /health with a token must not learn that the host is dead. */
@@ -76,6 +119,8 @@ static const struct route *find_route(struct exchange *x) {
         return NULL;
     }
     struct problem problem = {0};
+    if (!has_scope(x, route))
+        return NULL;
     if (!request_query_known(&x->request, route->query, &problem)) {
         answer_refusal(x, &problem);
         return NULL;

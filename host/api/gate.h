@@ -13,7 +13,16 @@ typedef size_t gate_read(void *context, char *to, size_t length);
  * the body, if there was one, was read to its end. */
 bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read, void *context);
 
-/* Whether the request's token is known, now: for answers that last long. Fills in x->token. */
-bool gate_authenticate(struct exchange *x);
+enum gate_token {
+    GATE_KNOWN,
+    GATE_NONE, /* the request has none */
+    GATE_UNKNOWN,
+    GATE_EXPIRED,
+    GATE_UNDECIDED, /* it has an end and the clock cannot be trusted (token.h) */
+};
+
+/* What the request's token is, now: also for answers that last long. Fills in x->token unless it is
+ * not known; notes that it was used when it is. */
+enum gate_token gate_authenticate(struct exchange *x);
 
 #endif

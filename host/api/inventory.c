@@ -7,13 +7,13 @@
 #include "base/schema.h"
 #include "site.h"
 
-bool inventory_may_manage(struct exchange *x) {
-    if (x->token.max_priority >= MANAGE_PRIORITY)
+bool inventory_unrestricted(struct exchange *x, const char *what) {
+    if (x->token.cluster_count == 0)
         return true;
     exchange_problem(x, 403,
-                     "A token for priorities below %d does not change what there is; this one is "
-                     "for up to %d.",
-                     MANAGE_PRIORITY, (int)x->token.max_priority);
+                     "This token is for %zu of the clusters only: it does not change %s, which "
+                     "concern others too.",
+                     x->token.cluster_count, what);
     return false;
 }
 

@@ -6,14 +6,11 @@
 #include "api/present.h"
 #include "base/report.h"
 
-/* A token for less than this sees and wishes, but does not change what there is: the permanent
- * limits and the fallback of a device stand above and below every priority. */
-#define MANAGE_PRIORITY 1000
-
 #define SCRIPT_UPLOAD_MAXIMUM 60000 /* bytes of a script that comes through the API */
 
-/* False with 403 when the token may not change accounts, clusters, devices or scripts. */
-must_check bool inventory_may_manage(struct exchange *x);
+/* False with 403 when the token is for some clusters only, and so has no say in `what`
+ * ("accounts"), which is not of one cluster. */
+must_check bool inventory_unrestricted(struct exchange *x, const char *what);
 /* The account with this id or key, when the token's account controls it. No answer is made. */
 must_check bool inventory_account(const struct exchange *x, const char *which,
                                   struct account *account);

@@ -16,8 +16,9 @@ struct route {
     const char *path;  /* "{x}" takes one step that is not empty, "{x}:verb" one that ends so */
     const char *query; /* known query parameters, parted by blanks */
     route_handler *handler;
-    enum method method; /* a GET row answers HEAD too */
-    bool open;          /* needs no token */
+    enum method method;     /* a GET row answers HEAD too */
+    bool open;              /* needs no token */
+    enum token_scope scope; /* that the token of a request must have, unless open */
 };
 
 enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };

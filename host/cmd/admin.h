@@ -3,7 +3,8 @@
  * and root) may do everything, so there is no other check.
  *
  * A client sends one line of JSON and gets one line of JSON:
- *   {"command": "token create", "name": "phone", "account": "owner", "maxPriority": 1999}
+ *   {"command": "token create", "name": "phone", "account": "owner", "maxPriority": 1999,
+ *    "scopes": ["read", "control"], "expiresAt": null, "clusters": ["home"]}
  *   {"command": "token list"}
  *   {"command": "token revoke", "id": "..."}
  *   {"command": "status"}
@@ -25,7 +26,7 @@
 
 #define ADMIN_SOCKET_NAME     "derd.sock"
 #define ADMIN_REQUEST_MAXIMUM 65536
-#define ADMIN_ANSWER_MAXIMUM  262144
+#define ADMIN_ANSWER_MAXIMUM  2097152 /* a list of all tokens that there may be */
 #define ADMIN_CLIENTS_MAXIMUM 8
 #define ADMIN_PATIENCE_MS     10000
 /* What a new token may ask for unless it is said otherwise: people at the site. */

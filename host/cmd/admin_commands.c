@@ -50,13 +50,88 @@ static json_t *mistakes_refusal(const struct report *report) {
 
 /* --- tokens ---------------------------------------------------------------------------------- */
 
+static json_t *scopes_tree(unsigned scopes) {
+    json_t *list = json_array();
+    for (int i = 0; i < TOKEN_SCOPE_COUNT; i++)
+        if (scopes >> i & 1)
+            json_array_append_new(list, json_string(token_scope_name((enum token_scope)i)));
+    return list;
+}
+
+static json_t *moment_tree(struct wall at) {
+    char text[WALL_TEXT_SIZE];
+    wall_format(at, text);
+    return at.ms ? json_string(text) : json_null();
+}
+
+static json_t *token_tree(const struct token *token) {
+    json_t *clusters = json_array();
+    for (size_t i = 0; i < token->cluster_count; i++)
+        json_array_append_new(clusters, json_string(token->clusters[i]));
+    return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "id", token->id, "name",
+                     token->name, "account", token->account, "scopes", scopes_tree(token->scopes),
+                     "maxPriority", (int)token->max_priority, "clusters", clusters, "createdAt",
+                     moment_tree(token->created_at), "expiresAt", moment_tree(token->expires_at),
+                     "lastUsedAt", moment_tree(token->last_used_at));
+}
+
+static bool list_has(const json_t *list, const char *word) {
+    size_t index;
+    json_t *item;
+    json_array_foreach(list, index,
+                       item) if (strcmp(json_string_value(item), word) == 0) return true;
+    return false;
+}
+
+/* What the request wants of a token, as far as the schema has not looked. NULL when it is right. */
+static json_t *token_read(struct store *store, const json_t *request, struct token *token) {
+    const json_t *scopes = json_object_get(request, "scopes");
+    const char *end = tree_string(request, "expiresAt", NULL);
+    size_t index;
+    json_t *item;
+    token->max_priority = (int32_t)tree_integer(request, "maxPriority", ADMIN_DEFAULT_MAX_PRIORITY);
+    token->scopes = json_is_array(scopes) ? 0 : TOKEN_SCOPES_DEFAULT;
+    json_array_foreach(scopes, index, item) {
+        enum token_scope scope;
+        if (token_scope_parse(json_string_value(item), &scope)) /* as the schema has seen to */
+            token->scopes |= 1U << scope;
+    }
+    if (end && !wall_parse(end, strlen(end), &token->expires_at))
+        return admin_refusal(ERR_FORMAT,
+                             "expiresAt is a moment like 2030-01-31T18:00:00Z, not \"%s\"", end);
+    if (end && token->expires_at.ms <= clock_wall().ms)
+        return admin_refusal(ERR_RANGE, "%s lies in the past: the token would never be good", end);
+    json_array_foreach(json_object_get(request, "clusters"), index, item) {
+        const char *which = json_string_value(item);
+        char id[ID_SIZE];
+        if (list_has(json_object_get(request, "siteClusters"), which) &&
+            store_id(store, "cluster", which, id) != ERR_OK)
+            return store_refusal(store, ERR_IO);
+        enum err result = store_cluster_find(store, which, token->clusters[token->cluster_count++]);
+        if (result == ERR_NOT_FOUND)
+            return admin_refusal(result,
+                                 "the store knows no cluster \"%s\"; one of the site file is known "
+                                 "once a host has read it, or with --site",
+                                 which);
+        if (result == ERR_CONFLICT)
+            return admin_refusal(result, "two clusters had the key \"%s\"; name one by its id",
+                                 which);
+        if (result != ERR_OK)
+            return store_refusal(store, result);
+    }
+    return NULL;
+}
+
 static json_t *token_create(const struct admin_host *host, const json_t *request) {
     const char *name = tree_string(request, "name", NULL);
     const char *account = tree_string(request, "account", NULL);
-    long long priority = tree_integer(request, "maxPriority", ADMIN_DEFAULT_MAX_PRIORITY);
     char text[TOKEN_TEXT_SIZE];
-    struct token token;
-    enum err result = store_token_create(host->store, name, account, (int32_t)priority, text);
+    char scopes[TOKEN_SCOPES_TEXT_SIZE];
+    struct token token = {0};
+    json_t *refusal = token_read(host->store, request, &token);
+    if (refusal)
+        return refusal;
+    enum err result = store_token_create(host->store, name, account, &token, text);
     switch (result) {
     case ERR_OK:
         break;
@@ -74,13 +149,12 @@ static json_t *token_create(const struct admin_host *host, const json_t *request
     default:
         return store_refusal(host->store, result);
     }
-    if (!store_token_check(host->store, text, &token)) /* revoked by another client meanwhile */
-        return admin_refusal(ERR_NOT_FOUND, "the token was revoked while it was made");
-    json_t *answer =
-        json_pack("{s:b, s:s, s:s, s:s, s:s, s:i}", "ok", 1, "token", text, "id", token.id, "name",
-                  token.name, "account", token.account, "maxPriority", (int)token.max_priority);
-    log_info("store", "token %s (%s) was made for account %s, priorities up to %d", token.id,
-             token.name, token.account, (int)token.max_priority);
+    json_t *answer = token_tree(&token);
+    json_object_set_new(answer, "ok", json_true());
+    json_object_set_new(answer, "token", json_string(text));
+    token_scopes_format(token.scopes, ", ", scopes);
+    log_info("store", "token %s (%s) was made for account %s: %s, priorities up to %d", token.id,
+             token.name, token.account, scopes, (int)token.max_priority);
     return answer;
 }
 
@@ -92,14 +166,8 @@ static json_t *token_list(const struct admin_host *host, const json_t *request) 
     if (result != ERR_OK)
         return store_refusal(host->store, result);
     json_t *items = json_array();
-    for (size_t i = 0; i < count; i++) {
-        char at[WALL_TEXT_SIZE];
-        wall_format(tokens[i].created_at, at);
-        json_array_append_new(items,
-                              json_pack("{s:s, s:s, s:s, s:i, s:s}", "id", tokens[i].id, "name",
-                                        tokens[i].name, "account", tokens[i].account, "maxPriority",
-                                        (int)tokens[i].max_priority, "createdAt", at));
-    }
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(items, token_tree(&tokens[i]));
     free(tokens);
     if (json_array_size(items) != count) {
         json_decref(items);
@@ -154,6 +222,9 @@ static json_t *log_level(const struct admin_host *host, const json_t *request) {
 
 static const struct schema no_fields[] = {COMMAND_FIELD, {0}};
 
+static const struct schema scope_item = {.kind = SCHEMA_ENUM, .one_of = token_scope_words};
+static const struct schema cluster_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 64};
+
 static const struct schema create_fields[] = {
     COMMAND_FIELD,
     {.key = "name", .kind = SCHEMA_STRING, .nullable = true, .minimum = 1, .maximum = 64},
@@ -163,6 +234,23 @@ static const struct schema create_fields[] = {
      .minimum = 0,
      .maximum = PRIORITY_MAXIMUM,
      .help = "the highest priority that it may give to a constraint"},
+    {.key = "scopes",
+     .kind = SCHEMA_ARRAY,
+     .item = &scope_item,
+     .minimum = 1,
+     .maximum = TOKEN_SCOPE_COUNT,
+     .help = "what it may do; read and control when left out"},
+    {.key = "expiresAt", .kind = SCHEMA_STRING, .nullable = true, .minimum = 1, .maximum = 64},
+    {.key = "clusters",
+     .kind = SCHEMA_ARRAY,
+     .item = &cluster_item,
+     .minimum = 0,
+     .maximum = TOKEN_CLUSTERS_MAXIMUM,
+     .help = "ids or keys; all that the account controls when left out"},
+    {.key = "siteClusters",
+     .kind = SCHEMA_ARRAY,
+     .item = &cluster_item,
+     .help = "keys that the site file declares, which may have no id yet"},
     {0},
 };
 

@@ -60,6 +60,26 @@ char *client_site_directory(const char *site) {
     return NULL;
 }
 
+json_t *client_site_clusters(const char *site) {
+    struct report report;
+    size_t length;
+    size_t i;
+    json_t *cluster;
+    json_t *keys = json_array();
+    report_init(&report);
+    char *text = file_read(site, SITE_MAXIMUM, &length, &report);
+    json_t *tree = text ? luadata_load(site, text, length, &report) : NULL;
+    json_array_foreach(json_object_get(tree, "clusters"), i, cluster) {
+        json_t *key = json_object_get(cluster, "key");
+        if (json_is_string(key))
+            json_array_append(keys, key);
+    }
+    json_decref(tree);
+    free(text);
+    report_free(&report);
+    return keys;
+}
+
 /* --- through the host ------------------------------------------------------------------------ */
 
 enum host_reach { HOST_ABSENT, HOST_ANSWERED, HOST_FAILED };

@@ -10,6 +10,8 @@
 /* store.directory of a site file, on the heap; NULL with a text on standard error. Other mistakes
  * of the file are not for these commands. */
 char *client_site_directory(const char *site);
+/* Keys of the clusters that a site file declares, a list; empty when it cannot be read. */
+json_t *client_site_clusters(const char *site);
 /* The answer, as admin.h has it (`command`: "token"); NULL with a text on standard error.
  * `makes_store`: where there is neither a host nor a store, one is made. */
 json_t *client_ask(const char *command, const char *directory, const json_t *request,

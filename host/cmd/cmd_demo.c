@@ -209,9 +209,9 @@ static bool make_token(struct demo *demo, char token[TOKEN_TEXT_SIZE]) {
     struct store *store = NULL;
     char directory[300];
     snprintf(directory, sizeof directory, "%s/state", demo->folder);
-    bool ok =
-        store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
-        store_token_create(store, TOKEN_NAME, ACCOUNT_ROOT, DEMO_MAX_PRIORITY, token) == ERR_OK;
+    struct token wanted = {.max_priority = DEMO_MAX_PRIORITY, .scopes = TOKEN_SCOPES_ALL};
+    bool ok = store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
+              store_token_create(store, TOKEN_NAME, ACCOUNT_ROOT, &wanted, token) == ERR_OK;
     if (store)
         store_close(store);
     for (size_t i = 0; i < report.count; i++)

@@ -9,15 +9,17 @@
 
 #include "cmd/admin.h"
 #include "cmd/client.h"
+#include "cmd/token_print.h"
+#include "cmd/token_rights.h"
 #include "store/store.h"
 
 #define EXIT_WRONG 1
 #define EXIT_USAGE 2
 
 static const char help_text[] =
-    "Tokens open the API; each has a name and a highest priority.\n"
+    "Tokens open the API. Each has a name, scopes, a highest priority, and may have an end.\n"
     "\n"
-    "  derd token create [--name NAME] [--max-priority N] [--account ACCOUNT] WHERE\n"
+    "  derd token create [--name NAME] [OPTIONS] WHERE\n"
     "  derd token list WHERE\n"
     "  derd token revoke ID WHERE\n"
     "\n"
@@ -27,13 +29,30 @@ static const char help_text[] =
     "\n"
     "  --name NAME           who or what will use it; default: its id\n"
     "  --account ACCOUNT     on whose behalf, made below owner if need be; default: owner\n"
+    "  --scopes SCOPES       what it may do, parted by commas, or all; default: read,control\n"
     "  --max-priority N      the highest priority it may give, 0 to 2147483647; default 1999\n"
+    "  --expires END         30d, 12h, or a moment like 2030-01-31T18:00:00Z; default: never\n"
+    "  --clusters CLUSTERS   keys or ids, parted by commas: for these and the clusters below them\n"
+    "                        only; default: all of the account\n"
+    "\n"
+    "Scopes; none implies another:\n"
+    "  read        see what there is, and previews\n"
+    "  control     set and withdraw constraints, up to the highest priority\n"
+    "  configure   make, change and delete clusters, devices and webhooks\n"
+    "  scripts     upload and delete drivers and policies\n"
+    "  admin       accounts and tokens; a token makes none that may do more than itself\n"
     "\n"
     "Priorities go by bands; a higher one wins:\n"
     "     0 to  999   policies\n"
     "  1000 to 1999   people at the site\n"
     "  2000 to 2999   programs\n"
     "  3000 to 3999   grid operator\n"
+    "\n"
+    "Examples:\n"
+    "  derd token create --site site.lua --name owner --scopes all\n"
+    "  derd token create --site site.lua --name phone\n"
+    "  derd token create --site site.lua --name display --scopes read --clusters home\n"
+    "  derd token create --site site.lua --name operator --max-priority 3999 --expires 365d\n"
     "\n"
     "create prints the token alone on standard output. It is shown this once: only a hash of it\n"
     "is kept. A host that runs takes changes at once. Exit status: 0 done, 1 something is wrong,\n"
@@ -44,7 +63,8 @@ static const char help_text[] =
 struct options {
     const char *action; /* "" when there is none */
     const char *id;     /* of revoke */
-    const char *name, *account, *priority;
+    const char *name, *account;
+    struct token_rights rights; /* of create */
     const char *store, *site;
     bool help;
 };
@@ -60,8 +80,9 @@ static bool options_fit(const struct options *options, int word_count) {
     bool revoke = strcmp(action, "revoke") == 0;
     if (!create && !revoke && strcmp(action, "list") != 0)
         return usage_wrong("expected create, list or revoke, not ", action[0] ? action : "nothing");
-    if (!create && (options->name || options->account || options->priority))
-        return usage_wrong("--name, --account and --max-priority belong to create, not to ",
+    if (!create && (options->name || options->account || token_rights_given(&options->rights)))
+        return usage_wrong("--name, --account, --scopes, --max-priority, --expires and --clusters "
+                           "belong to create, not to ",
                            action);
     if (revoke && !options->id)
         return usage_wrong("expected the id of the token to revoke", "");
@@ -74,13 +95,11 @@ static bool options_fit(const struct options *options, int word_count) {
 
 static bool options_read(struct options *options, int argc, char **argv) {
     static const struct option known[] = {
-        {"name", required_argument, NULL, 'n'},
-        {"account", required_argument, NULL, 'a'},
-        {"store", required_argument, NULL, 's'},
-        {"max-priority", required_argument, NULL, 'p'},
-        {"site", required_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"name", required_argument, NULL, 'n'},     {"account", required_argument, NULL, 'a'},
+        {"store", required_argument, NULL, 's'},    {"max-priority", required_argument, NULL, 'p'},
+        {"scopes", required_argument, NULL, 'c'},   {"expires", required_argument, NULL, 'e'},
+        {"clusters", required_argument, NULL, 'l'}, {"site", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     int option;
     *options = (struct options){0};
@@ -94,7 +113,16 @@ static bool options_read(struct options *options, int argc, char **argv) {
             options->account = optarg;
             break;
         case 'p':
-            options->priority = optarg;
+            options->rights.priority = optarg;
+            break;
+        case 'c':
+            options->rights.scopes = optarg;
+            break;
+        case 'e':
+            options->rights.expires = optarg;
+            break;
+        case 'l':
+            options->rights.clusters = optarg;
             break;
         case 's':
             options->store = optarg;
@@ -114,33 +142,25 @@ static bool options_read(struct options *options, int argc, char **argv) {
     return options_fit(options, argc - optind);
 }
 
-/* The whole text as a number in 0..PRIORITY_MAXIMUM. */
-static bool priority_read(const char *text, json_int_t *priority) {
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    *priority = value;
-    return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && value <= PRIORITY_MAXIMUM;
-}
-
 /* NULL with a text on standard error. */
 static json_t *request_make(const struct options *options) {
     char command[32];
-    json_int_t priority = ADMIN_DEFAULT_MAX_PRIORITY;
+    char wrong[200];
+    bool create = strcmp(options->action, "create") == 0;
     snprintf(command, sizeof command, "token %s", options->action);
-    if (options->priority && !priority_read(options->priority, &priority)) {
-        usage_wrong("--max-priority is a whole number from 0 to 2147483647, not ",
-                    options->priority);
-        return NULL;
-    }
     json_t *request;
-    if (strcmp(options->action, "create") == 0)
-        request = json_pack("{s:s, s:s*, s:s*, s:I}", "command", command, "name", options->name,
-                            "account", options->account, "maxPriority", priority);
+    if (create)
+        request = json_pack("{s:s, s:s*, s:s*}", "command", command, "name", options->name,
+                            "account", options->account);
     else
         request = json_pack("{s:s, s:s*}", "command", command, "id", options->id);
-    if (!request)
+    if (!request) {
         usage_wrong("a name, an account or an id is no UTF-8 text", "");
+    } else if (create && !token_rights_add(&options->rights, request, wrong, sizeof wrong)) {
+        usage_wrong(wrong, "");
+        json_decref(request);
+        request = NULL;
+    }
     return request;
 }
 
@@ -151,36 +171,17 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
-static void list_print(const json_t *tokens) {
-    size_t i;
-    const json_t *token;
-    if (json_array_size(tokens) == 0)
-        fputs("there are no tokens; `derd token create` makes one\n", stderr);
-    else
-        printf("%-12s  %-24s  %-16s  %12s  %s\n", "ID", "NAME", "ACCOUNT", "MAX PRIORITY",
-               "CREATED");
-    json_array_foreach(tokens, i, token) printf(
-        "%-12s  %-24s  %-16s  %12" JSON_INTEGER_FORMAT "  %s\n", text_of(token, "id"),
-        text_of(token, "name"), text_of(token, "account"),
-        json_integer_value(json_object_get(token, "maxPriority")), text_of(token, "createdAt"));
-}
-
 static int answer_print(const char *action, const json_t *answer) {
     if (!json_is_true(json_object_get(answer, "ok"))) {
         fprintf(stderr, "derd token: %s\n", text_of(answer, "error"));
         return EXIT_WRONG;
     }
     if (strcmp(action, "list") == 0) {
-        list_print(json_object_get(answer, "tokens"));
+        token_list_print(json_object_get(answer, "tokens"));
     } else if (strcmp(action, "revoke") == 0) {
         fprintf(stderr, "the token %s is revoked\n", text_of(answer, "id"));
     } else {
-        fprintf(stderr,
-                "A token named %s (id %s) for account %s, for priorities up to "
-                "%" JSON_INTEGER_FORMAT ". It is shown this once:\n",
-                text_of(answer, "name"), text_of(answer, "id"), text_of(answer, "account"),
-                json_integer_value(json_object_get(answer, "maxPriority")));
-        puts(text_of(answer, "token"));
+        token_made_print(answer);
     }
     if (fflush(stdout) != 0) {
         fprintf(stderr, "derd token: standard output could not be written: %s\n", strerror(errno));
@@ -212,6 +213,9 @@ int cmd_token(int argc, char **argv) {
         directory = strdup(options.store);
     else if (options.site)
         directory = client_site_directory(options.site);
+    /* Clusters of the site file have ids also before the first start. */
+    if (options.site && json_object_get(request, "clusters"))
+        json_object_set_new(request, "siteClusters", client_site_clusters(options.site));
     int status = directory ? token_act(options.action, directory, request) : EXIT_WRONG;
     free(directory);
     json_decref(request);

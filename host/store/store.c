@@ -285,6 +285,7 @@ void store_close(struct store *store) {
     if (!store)
         return;
     if (store->threaded) {
+        store_tokens_flush(store);
         pthread_mutex_lock(&store->lock);
         store->closing = true;
         pthread_cond_signal(&store->wake);
@@ -293,6 +294,7 @@ void store_close(struct store *store) {
     }
     store_file_close(store);
     free(store->tokens);
+    free(store->uses);
     free(store->accounts);
     pthread_rwlock_destroy(&store->tokens_lock);
     pthread_cond_destroy(&store->wake);

@@ -17,8 +17,9 @@
 #include "base/err.h"
 #include "base/report.h"
 #include "constraint.h"
+#include "token.h"
 
-#define STORE_SCHEMA         5
+#define STORE_SCHEMA         6
 #define STORE_QUEUE_MAXIMUM  4096
 #define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
@@ -84,6 +85,9 @@ char *store_get_text(struct store *store, const char *kind, const char *key);
  * "home/wallbox"): found, or made and kept. Blocking; at start and at site changes. */
 must_check enum err store_id(struct store *store, const char *kind, const char *path,
                              char id[ID_SIZE]);
+/* The id of the cluster that `which` (an id or a key) names, of the site file or of the API.
+ * Blocking. ERR_NOT_FOUND: none is known. ERR_CONFLICT: two had this key; name one by its id. */
+must_check enum err store_cluster_find(struct store *store, const char *which, char id[ID_SIZE]);
 /* The largest wish.rank ever given. */
 uint64_t store_last_rank(struct store *store);
 
@@ -97,7 +101,6 @@ bool uuid_valid(const char *text); /* 8-4-4-4-12 hexadecimal, any case */
  * A tree: an account controls its own clusters and those of the accounts below it. All of them are
  * in memory; what asks takes a read lock for a moment, what changes blocks until it is on disk. */
 
-#define ACCOUNT_KEY_SIZE  65
 #define ACCOUNT_NAME_SIZE 129
 #define ACCOUNT_ROOT      "owner" /* key of the account above all others */
 #define ACCOUNTS_MAXIMUM  1000
@@ -191,38 +194,36 @@ must_check enum err store_get_receipt(struct store *store, const char *owner, co
  */
 
 #define TOKEN_TEXT_SIZE    80 /* "derd_" + 12 characters of id + "_" + 43 of secret, NUL */
-#define TOKEN_NAME_SIZE    65
 #define TOKENS_PER_ACCOUNT 256
-
-struct token { /* what is known of one; the secret is not kept */
-    char id[16];
-    char name[TOKEN_NAME_SIZE];
-    char account[ACCOUNT_KEY_SIZE];
-    int32_t max_priority;
-    struct wall created_at;
-    unsigned char hash[32]; /* BLAKE2b-256 of the whole token text (libsodium crypto_generichash) */
-};
+#define TOKEN_USE_MS       60000 /* between two writes of when a token was last used */
 
 /* Makes a token, durable before it returns; `text` is shown once and forgotten. Blocking: called on
  * a store of its own by the command, or by the host's workers for the local socket. `name` NULL:
- * named by its id; `account` NULL: the root; one that is not there is made below the root.
- * ERR_CONFLICT: the account has a token of that name. ERR_FORMAT: a name or
- * account that is empty, too long or has control characters. ERR_RANGE: a negative priority.
- * ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all accounts together 1024. */
+ * named by its id; `account` NULL: the root; one that is not there is made below the root. `token`
+ * says what it may do, and is whole afterwards. ERR_CONFLICT: the account has a token of that name.
+ * ERR_FORMAT: a name or account that is empty, too long or has control characters. ERR_RANGE: a
+ * negative priority, no scope, too many clusters. ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all
+ * accounts together 1024. */
 must_check enum err store_token_create(struct store *store, const char *name, const char *account,
-                                       int32_t max_priority, char text[TOKEN_TEXT_SIZE]);
+                                       struct token *token, char text[TOKEN_TEXT_SIZE]);
 /* The same for an account that was found before. ERR_NOT_FOUND: it is gone since. */
 must_check enum err store_token_create_for(struct store *store, const char *name,
-                                           const struct account *account, int32_t max_priority,
+                                           const struct account *account, struct token *token,
                                            char text[TOKEN_TEXT_SIZE]);
 /* Durable before it returns, no longer accepted from then on. Blocking. */
 must_check enum err store_token_revoke(struct store *store, const char *id);
 /* All tokens, to be freed. Any thread (a lock inside; read-mostly). */
 must_check enum err store_token_list(struct store *store, struct token **tokens, size_t *count);
-/* Looks a presented token up, constant time in the hash. Any thread. */
+/* Looks a presented token up, constant time in the hash; whether its end has passed is the
+ * caller's question (token_end_at()). Any thread. */
 bool store_token_check(struct store *store, const char *text, struct token *token);
 /* The account of the token whose id stands in the text, whatever secret follows: of whom a wrong
  * token was guessed at. False: there is none. Any thread. */
 bool store_token_named(struct store *store, const char *text, char account[ACCOUNT_KEY_SIZE]);
+/* Notes that a token was used at `at`: seen at once, on disk at most once in TOKEN_USE_MS for each
+ * token and at store_close(), without waiting. Any thread. */
+void store_token_used(struct store *store, const char *id, struct wall at);
+/* Whether there is any token. Any thread, no lock. */
+bool store_has_tokens(struct store *store);
 
 #endif

@@ -244,11 +244,9 @@ static void remove_committed(struct store *store, struct store_job *job) {
     pthread_rwlock_wrlock(&store->tokens_lock);
     struct account *account = find(store, ((const struct account_job *)job)->account.id);
     if (account) {
-        size_t kept = 0;
-        for (size_t i = 0; i < store->token_count; i++)
-            if (strcmp(store->tokens[i].account, account->key) != 0)
-                store->tokens[kept++] = store->tokens[i];
-        store->token_count = kept;
+        for (size_t i = store->token_count; i-- > 0;)
+            if (strcmp(store->tokens[i].account, account->key) == 0)
+                store_token_forget(store, i);
         size_t after = --store->account_count - (size_t)(account - store->accounts);
         memmove(account, account + 1, after * sizeof *account);
     }

@@ -154,6 +154,13 @@ static const char *const migrations[] = {
     "  error TEXT NOT NULL DEFAULT ''"
     ") STRICT;"
     "CREATE INDEX deliveries_by_state ON deliveries (webhook_id, state, number);",
+    /* What a token may do. Those of before may go on with what they could. */
+    "ALTER TABLE tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '';" /* words, parted by commas */
+    "ALTER TABLE tokens ADD COLUMN expires_at_ms INTEGER NOT NULL DEFAULT 0;"   /* 0: never */
+    "ALTER TABLE tokens ADD COLUMN last_used_at_ms INTEGER NOT NULL DEFAULT 0;" /* 0: never */
+    "ALTER TABLE tokens ADD COLUMN clusters TEXT NOT NULL DEFAULT '';" /* ids, by commas; '': all */
+    "UPDATE tokens SET scopes = CASE WHEN max_priority >= 1000"
+    " THEN 'read,control,configure,scripts,admin' ELSE 'read,control' END;",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

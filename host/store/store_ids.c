@@ -81,3 +81,41 @@ bool uuid_valid(const char *text) {
     }
     return text[ID_SIZE - 1] == '\0';
 }
+
+/* --- clusters by what people call them ---------------------------------------------------------
+ */
+
+static enum err find_run(struct store *store, struct store_job *base) {
+    struct id_job *job = (struct id_job *)base;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CLUSTER_FIND,
+        "SELECT min(id), count(DISTINCT id) FROM ("
+        "SELECT id FROM ids WHERE kind = 'cluster' AND (path = ?1 OR id = lower(?1))"
+        " UNION ALL SELECT id FROM clusters WHERE key = ?1 OR id = lower(?1))");
+    if (!statement)
+        return ERR_IO;
+    int code = sqlite3_bind_text(statement, 1, job->path, -1, SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    enum err result = ERR_NOT_FOUND;
+    if (code != SQLITE_ROW) {
+        result = store_fault(store);
+    } else if (sqlite3_column_int(statement, 1) > 1) {
+        result = ERR_CONFLICT;
+    } else if (sqlite3_column_int(statement, 1) == 1) {
+        const char *id = (const char *)sqlite3_column_text(statement, 0);
+        snprintf(job->id, sizeof job->id, "%s", id ? id : "");
+        result = ERR_OK;
+    }
+    sqlite3_reset(statement);
+    return result;
+}
+
+enum err store_cluster_find(struct store *store, const char *which, char id[ID_SIZE]) {
+    static const struct store_job_type type = {.run = find_run, .reads = true};
+    struct id_job job = {.job = {.type = &type, .bytes = sizeof job}, .path = which};
+    enum err result = store_run(store, &job.job);
+    if (result == ERR_OK)
+        memcpy(id, job.id, ID_SIZE);
+    return result;
+}

@@ -67,6 +67,7 @@ enum store_statement {
     STATEMENT_TOKEN_TAKEN,
     STATEMENT_TOKEN_REVOKE,
     STATEMENT_TOKEN_LOAD,
+    STATEMENT_TOKEN_USED,
     STATEMENT_ACCOUNT_TAKEN,
     STATEMENT_ACCOUNT_CREATE,
     STATEMENT_ACCOUNT_CHANGE,
@@ -77,6 +78,7 @@ enum store_statement {
     STATEMENT_CLUSTER_PUT,
     STATEMENT_CLUSTER_REMOVE,
     STATEMENT_CLUSTER_LOAD,
+    STATEMENT_CLUSTER_FIND,
     STATEMENT_DEVICE_PUT,
     STATEMENT_DEVICE_REMOVE,
     STATEMENT_DEVICE_LOAD,
@@ -101,6 +103,10 @@ enum store_statement {
 #define STORE_TOKENS_MAXIMUM 1024
 #define STORE_WHY_SIZE       240
 
+struct token_use {                  /* ms since 1970 UTC */
+    atomic_int_fast64_t used, kept; /* last use; the one that is on disk or on its way there */
+};
+
 struct store {
     char *directory;
     char *path; /* of derd.db */
@@ -124,9 +130,10 @@ struct store {
 
     atomic_uint_fast64_t last_rank;
 
-    pthread_rwlock_t tokens_lock; /* of the four below; only the store's thread writes */
-    struct token *tokens; /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */
-    size_t token_count;
+    pthread_rwlock_t tokens_lock; /* of the five below; only the store's thread writes */
+    struct token *tokens;   /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */
+    struct token_use *uses; /* of each; readers of the lock write into it */
+    atomic_size_t token_count;
     struct account *accounts; /* room for ACCOUNTS_MAXIMUM, by age */
     size_t account_count;
 };
@@ -168,6 +175,13 @@ enum err store_fault(struct store *store);
 must_check enum err store_rank_open(struct store *store);
 must_check enum err store_tokens_open(struct store *store);
 must_check enum err store_accounts_open(struct store *store); /* after the tokens */
+
+/* --- store_tokens.c */
+
+/* Under the lock for writing: takes token `index` out of the table. */
+void store_token_forget(struct store *store, size_t index);
+/* Queues what of the tokens' last use is not on disk. */
+void store_tokens_flush(struct store *store);
 
 /* --- store_accounts.c, inside jobs of others */
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/store_internal.h"
 
 #define ID_CHARACTERS     12 /* 60 bits: names the token, secret or not */
@@ -19,12 +20,37 @@ _Static_assert(TOKEN_LENGTH < TOKEN_TEXT_SIZE, "a token fits its buffer");
 
 /* --- making one ------------------------------------------------------------------------------ */
 
+#define CLUSTERS_TEXT_SIZE (TOKEN_CLUSTERS_MAXIMUM * ID_SIZE)
+
 struct token_job {
     struct store_job job;
     struct token token;
     char account_id[ID_SIZE]; /* which it must still be; "": the account is made if need be */
     struct account account;   /* made with it, or id "" */
 };
+
+/* Ids parted by commas; "" for none. */
+static void clusters_format(const struct token *token, char text[CLUSTERS_TEXT_SIZE]) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < token->cluster_count && used < CLUSTERS_TEXT_SIZE; i++)
+        used += (size_t)snprintf(text + used, CLUSTERS_TEXT_SIZE - used, "%s%s", i ? "," : "",
+                                 token->clusters[i]);
+}
+
+/* False: it is no such text, or there are too many. */
+static bool clusters_parse(const char *text, struct token *token) {
+    token->cluster_count = 0;
+    while (*text) {
+        size_t length = strcspn(text, ",");
+        if (length != ID_SIZE - 1 || token->cluster_count == TOKEN_CLUSTERS_MAXIMUM)
+            return false;
+        memcpy(token->clusters[token->cluster_count], text, length);
+        token->clusters[token->cluster_count++][length] = '\0';
+        text += length + (text[length] == ',');
+    }
+    return true;
+}
 
 static void token_make(char text[TOKEN_TEXT_SIZE], struct token *token) {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 base32 */
@@ -79,16 +105,24 @@ static enum err create_run(struct store *store, struct store_job *job) {
         return result;
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_TOKEN_CREATE,
-                        "INSERT INTO tokens (id, name, account, max_priority, created_at_ms, hash)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+                        "INSERT INTO tokens (id, name, account, max_priority, created_at_ms, hash,"
+                        " scopes, expires_at_ms, clusters)"
+                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+    char scopes[TOKEN_SCOPES_TEXT_SIZE];
+    char clusters[CLUSTERS_TEXT_SIZE];
     if (!statement)
         return ERR_IO;
+    token_scopes_format(token->scopes, ",", scopes);
+    clusters_format(token, clusters);
     int bound = sqlite3_bind_text(statement, 1, token->id, -1, SQLITE_STATIC);
     bound |= sqlite3_bind_text(statement, 2, token->name, -1, SQLITE_STATIC);
     bound |= sqlite3_bind_text(statement, 3, token->account, -1, SQLITE_STATIC);
     bound |= sqlite3_bind_int(statement, 4, token->max_priority);
     bound |= sqlite3_bind_int64(statement, 5, token->created_at.ms);
     bound |= sqlite3_bind_blob(statement, 6, token->hash, sizeof token->hash, SQLITE_STATIC);
+    bound |= sqlite3_bind_text(statement, 7, scopes, -1, SQLITE_TRANSIENT);
+    bound |= sqlite3_bind_int64(statement, 8, token->expires_at.ms);
+    bound |= sqlite3_bind_text(statement, 9, clusters, -1, SQLITE_TRANSIENT);
     return store_statement_run(store, statement, bound);
 }
 
@@ -97,8 +131,11 @@ static void create_committed(struct store *store, struct store_job *job) {
     const struct token *token = &create->token;
     store_account_remember(store, &create->account);
     pthread_rwlock_wrlock(&store->tokens_lock);
-    if (store->token_count < STORE_TOKENS_MAXIMUM)
+    if (store->token_count < STORE_TOKENS_MAXIMUM) {
+        atomic_store(&store->uses[store->token_count].used, 0);
+        atomic_store(&store->uses[store->token_count].kept, 0);
         store->tokens[store->token_count++] = *token;
+    }
     pthread_rwlock_unlock(&store->tokens_lock);
 }
 
@@ -115,39 +152,42 @@ static bool text_take(const char *text, char *field, size_t size) {
 }
 
 static enum err token_create(struct store *store, const char *name, const char *account,
-                             const char *account_id, int32_t max_priority,
+                             const char *account_id, struct token *token,
                              char text[TOKEN_TEXT_SIZE]) {
     static const struct store_job_type type = {.run = create_run, .committed = create_committed};
-    struct token_job create = {.job = {.type = &type, .bytes = sizeof create}};
-    struct token *token = &create.token;
+    struct token_job create = {.job = {.type = &type, .bytes = sizeof create}, .token = *token};
+    struct token *made = &create.token;
+    char shown[TOKEN_TEXT_SIZE];
     text[0] = '\0';
-    if (max_priority < 0)
+    if (made->max_priority < 0 || (made->scopes & TOKEN_SCOPES_ALL) == 0 ||
+        (made->scopes & ~TOKEN_SCOPES_ALL) != 0 || made->cluster_count > TOKEN_CLUSTERS_MAXIMUM)
         return ERR_RANGE;
-    char made[TOKEN_TEXT_SIZE];
-    token_make(made, token);
+    token_make(shown, made);
     snprintf(create.account_id, sizeof create.account_id, "%s", account_id);
-    if (!text_take(name ? name : token->id, token->name, sizeof token->name) ||
-        !text_take(account ? account : ACCOUNT_ROOT, token->account, sizeof token->account))
+    if (!text_take(name ? name : made->id, made->name, sizeof made->name) ||
+        !text_take(account ? account : ACCOUNT_ROOT, made->account, sizeof made->account))
         return ERR_FORMAT;
-    token->max_priority = max_priority;
-    token->created_at = clock_wall();
-    token_hash(made, strlen(made), token->hash);
+    made->created_at = clock_wall();
+    made->last_used_at.ms = 0;
+    token_hash(shown, strlen(shown), made->hash);
     enum err result = store_run(store, &create.job);
-    if (result == ERR_OK)
-        memcpy(text, made, sizeof made);
-    sodium_memzero(made, sizeof made);
+    if (result == ERR_OK) {
+        memcpy(text, shown, sizeof shown);
+        *token = *made;
+    }
+    sodium_memzero(shown, sizeof shown);
     return result;
 }
 
 enum err store_token_create(struct store *store, const char *name, const char *account,
-                            int32_t max_priority, char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account, "", max_priority, text);
+                            struct token *token, char text[TOKEN_TEXT_SIZE]) {
+    return token_create(store, name, account, "", token, text);
 }
 
 enum err store_token_create_for(struct store *store, const char *name,
-                                const struct account *account, int32_t max_priority,
+                                const struct account *account, struct token *token,
                                 char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account->key, account->id, max_priority, text);
+    return token_create(store, name, account->key, account->id, token, text);
 }
 
 /* --- revoking -------------------------------------------------------------------------------- */
@@ -170,13 +210,21 @@ static enum err revoke_run(struct store *store, struct store_job *job) {
     return result;
 }
 
+void store_token_forget(struct store *store, size_t index) {
+    size_t after = --store->token_count - index;
+    memmove(&store->tokens[index], &store->tokens[index + 1], after * sizeof *store->tokens);
+    for (size_t i = index; i < index + after; i++) {
+        atomic_store(&store->uses[i].used, atomic_load(&store->uses[i + 1].used));
+        atomic_store(&store->uses[i].kept, atomic_load(&store->uses[i + 1].kept));
+    }
+}
+
 static void revoke_committed(struct store *store, struct store_job *job) {
     const char *id = ((const struct token_job *)job)->token.id;
     pthread_rwlock_wrlock(&store->tokens_lock);
     for (size_t i = 0; i < store->token_count; i++)
         if (strcmp(store->tokens[i].id, id) == 0) {
-            size_t after = --store->token_count - i;
-            memmove(&store->tokens[i], &store->tokens[i + 1], after * sizeof *store->tokens);
+            store_token_forget(store, i);
             break;
         }
     pthread_rwlock_unlock(&store->tokens_lock);
@@ -193,15 +241,21 @@ enum err store_token_revoke(struct store *store, const char *id) {
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
+/* Under the lock. */
+static void copy_out(struct store *store, size_t index, struct token *token) {
+    *token = store->tokens[index];
+    token->last_used_at.ms = atomic_load(&store->uses[index].used);
+}
+
 enum err store_token_list(struct store *store, struct token **tokens, size_t *count) {
     enum err result = ERR_OK;
     pthread_rwlock_rdlock(&store->tokens_lock);
     *count = store->token_count;
     *tokens = calloc(*count + 1, sizeof **tokens);
-    if (*tokens)
-        memcpy(*tokens, store->tokens, *count * sizeof **tokens);
-    else
+    if (!*tokens)
         result = ERR_MEMORY;
+    for (size_t i = 0; i < *count && result == ERR_OK; i++)
+        copy_out(store, i, &(*tokens)[i]);
     pthread_rwlock_unlock(&store->tokens_lock);
     if (result != ERR_OK)
         *count = 0;
@@ -218,7 +272,7 @@ bool store_token_check(struct store *store, const char *text, struct token *toke
     pthread_rwlock_rdlock(&store->tokens_lock);
     for (size_t i = 0; i < store->token_count; i++) /* to the end, found or not */
         if (sodium_memcmp(hash, store->tokens[i].hash, sizeof hash) == 0) {
-            *token = store->tokens[i];
+            copy_out(store, i, token);
             found = true;
         }
     pthread_rwlock_unlock(&store->tokens_lock);
@@ -241,6 +295,67 @@ bool store_token_named(struct store *store, const char *text, char account[ACCOU
     return found;
 }
 
+bool store_has_tokens(struct store *store) {
+    return atomic_load(&store->token_count) > 0;
+}
+
+/* --- their use -------------------------------------------------------------------------------- */
+
+static enum err use_run(struct store *store, struct store_job *job) {
+    const struct token *token = &((const struct token_job *)job)->token;
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_TOKEN_USED, "UPDATE tokens SET last_used_at_ms = ?2 WHERE id = ?1");
+    if (!statement)
+        return ERR_IO;
+    int bound = sqlite3_bind_text(statement, 1, token->id, -1, SQLITE_STATIC) |
+                sqlite3_bind_int64(statement, 2, token->last_used_at.ms);
+    return store_statement_run(store, statement, bound);
+}
+
+/* Nobody waits for it; what does not fit is written a minute later. */
+static void keep_use(struct store *store, const char *id, int64_t used_ms) {
+    static const struct store_job_type type = {.run = use_run};
+    struct token_job *use = store_job_new(&type, sizeof *use, NULL, NULL);
+    if (!use)
+        return;
+    memcpy(use->token.id, id, sizeof use->token.id);
+    use->token.last_used_at.ms = used_ms;
+    if (store_submit(store, &use->job) != ERR_OK)
+        log_debug("store", "when token %s was used is not kept now", id);
+}
+
+/* The clock may have been set back: that is a use too. */
+static bool is_due(int64_t used_ms, int64_t kept_ms) {
+    return used_ms - kept_ms >= TOKEN_USE_MS || used_ms < kept_ms;
+}
+
+void store_token_used(struct store *store, const char *id, struct wall at) {
+    bool due = false;
+    pthread_rwlock_rdlock(&store->tokens_lock);
+    for (size_t i = 0; i < store->token_count; i++) {
+        if (strcmp(store->tokens[i].id, id) != 0)
+            continue;
+        int_fast64_t kept = atomic_load(&store->uses[i].kept);
+        atomic_store(&store->uses[i].used, at.ms);
+        due = is_due(at.ms, kept) &&
+              atomic_compare_exchange_strong(&store->uses[i].kept, &kept, at.ms);
+        break;
+    }
+    pthread_rwlock_unlock(&store->tokens_lock);
+    if (due)
+        keep_use(store, id, at.ms);
+}
+
+void store_tokens_flush(struct store *store) {
+    pthread_rwlock_rdlock(&store->tokens_lock);
+    for (size_t i = 0; i < store->token_count; i++) {
+        int64_t used = atomic_load(&store->uses[i].used);
+        if (atomic_exchange(&store->uses[i].kept, used) != used)
+            keep_use(store, store->tokens[i].id, used);
+    }
+    pthread_rwlock_unlock(&store->tokens_lock);
+}
+
 /* --- at open --------------------------------------------------------------------------------- */
 
 static bool row_read(sqlite3_stmt *statement, struct token *token) {
@@ -248,9 +363,16 @@ static bool row_read(sqlite3_stmt *statement, struct token *token) {
     const char *name = (const char *)sqlite3_column_text(statement, 1);
     const char *account = (const char *)sqlite3_column_text(statement, 2);
     const void *hash = sqlite3_column_blob(statement, 5);
-    if (!id || !name || !account || !hash ||
-        (size_t)sqlite3_column_bytes(statement, 5) != sizeof token->hash)
+    const char *scopes = (const char *)sqlite3_column_text(statement, 6);
+    const char *clusters = (const char *)sqlite3_column_text(statement, 9);
+    char wrong[TOKEN_SCOPES_TEXT_SIZE];
+    if (!id || !name || !account || !hash || !scopes || !clusters ||
+        (size_t)sqlite3_column_bytes(statement, 5) != sizeof token->hash ||
+        !token_scopes_parse(scopes, &token->scopes, wrong, sizeof wrong) ||
+        !clusters_parse(clusters, token))
         return false;
+    token->expires_at.ms = sqlite3_column_int64(statement, 7);
+    token->last_used_at.ms = sqlite3_column_int64(statement, 8);
     token->max_priority = sqlite3_column_int(statement, 3);
     token->created_at.ms = sqlite3_column_int64(statement, 4);
     memcpy(token->hash, hash, sizeof token->hash);
@@ -272,19 +394,24 @@ enum err store_tokens_open(struct store *store) {
     if (drop_orphaned_receipts(store) != ERR_OK)
         return ERR_IO;
     store->tokens = calloc(STORE_TOKENS_MAXIMUM, sizeof *store->tokens);
-    if (!store->tokens)
+    store->uses = calloc(STORE_TOKENS_MAXIMUM, sizeof *store->uses);
+    if (!store->tokens || !store->uses)
         return ERR_MEMORY;
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_TOKEN_LOAD,
-                        "SELECT id, name, account, max_priority, created_at_ms, hash FROM tokens"
+                        "SELECT id, name, account, max_priority, created_at_ms, hash, scopes,"
+                        " expires_at_ms, last_used_at_ms, clusters FROM tokens"
                         " ORDER BY created_at_ms, id");
     if (!statement)
         return ERR_IO;
     int code;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW)
         if (store->token_count < STORE_TOKENS_MAXIMUM &&
-            row_read(statement, &store->tokens[store->token_count]))
-            store->token_count++;
+            row_read(statement, &store->tokens[store->token_count])) {
+            size_t index = store->token_count++;
+            atomic_store(&store->uses[index].used, store->tokens[index].last_used_at.ms);
+            atomic_store(&store->uses[index].kept, store->tokens[index].last_used_at.ms);
+        }
     enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
     sqlite3_reset(statement);
     return result;

@@ -289,6 +289,7 @@ static void change_thing(struct witness *witness, struct store *store, enum kind
 static void change_token(struct witness *witness, struct store *store) {
     int change, slot = pick(witness, KIND_TOKEN);
     char key[32], id[16];
+    struct token wanted = {.max_priority = 1000 + slot, .scopes = TOKEN_SCOPES_DEFAULT};
     if (slot < 0)
         return;
     const struct version *known = &witness->slots[KIND_TOKEN][slot].known;
@@ -297,7 +298,7 @@ static void change_token(struct witness *witness, struct store *store) {
     struct answer *answer = begin(witness, &change);
     struct version *version = touch(witness, KIND_TOKEN, slot, change, present);
     slot_key(KIND_TOKEN, slot, key);
-    answered(answer, present ? store_token_create(store, key, NULL, 1000 + slot, version->text)
+    answered(answer, present ? store_token_create(store, key, NULL, &wanted, version->text)
                              : store_token_revoke(store, id));
 }
 
@@ -387,8 +388,9 @@ static int take_answers(struct witness *witness) {
 
 static void make_owner(struct witness *witness, struct store *store) {
     char text[TOKEN_TEXT_SIZE];
+    struct token owner = {.scopes = TOKEN_SCOPES_ALL};
     struct token token;
-    if (store_token_create(store, OWNER_NAME, NULL, 0, text) == ERR_OK &&
+    if (store_token_create(store, OWNER_NAME, NULL, &owner, text) == ERR_OK &&
         store_token_check(store, text, &token))
         memcpy(witness->owner, token.id, sizeof token.id);
 }
@@ -481,7 +483,8 @@ static void see_token(struct witness *witness, struct store *store, int slot) {
     slot_key(KIND_TOKEN, slot, key);
     for (int i = 0; i < 2; i++)
         if (both[i]->text[0] && store_token_check(store, both[i]->text, &token) &&
-            strcmp(token.name, key) == 0 && token.max_priority == 1000 + slot)
+            strcmp(token.name, key) == 0 && token.max_priority == 1000 + slot &&
+            token.scopes == TOKEN_SCOPES_DEFAULT)
             see(witness, KIND_TOKEN, slot, both[i]->number, both[i]->text);
 }
 

@@ -126,10 +126,10 @@ class Host:
         new.write_text(site.replace("@HTTP@", str(self.port)))
         new.rename(self.site_path)
 
-    def make_token(self, name, max_priority):
+    def make_token(self, name, max_priority, scopes="all", *more):
         made = subprocess.run(
-            [DERD, "token", "create", "--name", name, "--max-priority", str(max_priority),
-             "--site", self.site_path], capture_output=True, text=True, check=True)
+            [DERD, "token", "create", "--name", name, "--max-priority", str(max_priority), "--scopes",
+             scopes, "--site", self.site_path, *more], capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
     def start(self, *more):

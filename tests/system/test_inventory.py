@@ -180,7 +180,8 @@ def test_accounts_part_what_they_see(start_host, peer):
     status, shop, _ = host.request("POST", "/v1/accounts", {"name": "Shop"})
     assert status == 201
     status, token, _ = host.request("POST", f"/v1/accounts/{shop['id']}/tokens",
-                                    {"name": "till", "maxPriority": 2000})
+                                    {"name": "till", "maxPriority": 2000,
+                                     "scopes": ["read", "configure"]})
     assert status == 201
     theirs = token["token"]
     assert host.request("GET", "/v1/clusters", token=theirs)[1]["items"] == []
@@ -252,7 +253,8 @@ def test_a_tenant_reaches_no_files_no_machines_of_others_and_no_further_tokens(s
     host.device("dut").until_online()
     _, account, _ = host.request("POST", "/v1/accounts", {"key": "tenant", "name": "Tenant"})
     tokens = f"/v1/accounts/{account['id']}/tokens"
-    tenant = host.request("POST", tokens, {"name": "boss", "maxPriority": 2999})[1]["token"]
+    tenant = host.request("POST", tokens, {"name": "boss", "maxPriority": 2999, "scopes": [
+        "read", "control", "configure", "scripts", "admin"]})[1]["token"]
     small = host.request("POST", tokens, {"name": "wall", "maxPriority": 999})[1]
     assert host.request("POST", "/v1/clusters", {"key": "flat", "name": "Flat"}, token=tenant)[0] == 201
     devices = "/v1/clusters/flat/devices"

@@ -191,7 +191,7 @@ def test_wrong_webhooks_are_refused_with_every_mistake(world):
         "url": "https://example.com/", "clusterIds": ["nowhere"], "deviceIds": ["nothing"]})
     assert status == 422 and {error["pointer"] for error in problem["errors"]} == {
         "/clusterIds/0", "/deviceIds/0"}
-    guest = host.make_token("guest", 500)
+    guest = host.make_token("guest", 3999, "read,control,scripts,admin")
     assert host.request("POST", HOOKS, {"url": receiver.url("/x")}, token=guest)[0] == 403
 
 

@@ -27,6 +27,7 @@
 #include "directory.h"
 #include "inventory_desk.h"
 #include "store/store.h"
+#include "token_kit.h"
 
 #define ID_HOME    "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define ID_WALLBOX "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -346,9 +347,10 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
     clock_init(&kit->clock, (struct wall){0}, 0);
     assert_int_equal(store_open(&kit->store, kit->folder, &report), ERR_OK);
     report_free(&report);
-    assert_int_equal(store_token_create(kit->store, "ems", "owner", 2999, kit->token), ERR_OK);
-    assert_int_equal(store_token_create(kit->store, "guest", "owner", 999, kit->weak_token),
-                     ERR_OK);
+    assert_int_equal(token_create(kit->store, "ems", "owner", 2999, kit->token), ERR_OK);
+    assert_int_equal(
+        token_create_with(kit->store, "guest", "owner", 999, TOKEN_SCOPES_DEFAULT, kit->weak_token),
+        ERR_OK);
     directory_slot_init(&kit->slot);
     kit->engine.clock = &kit->clock;
     desk_open(&kit->engine.desk, &kit->slot, ID_HOME);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "store/store.h"
+#include "token_kit.h"
 
 struct folder {
     char path[100];

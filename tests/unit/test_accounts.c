@@ -148,7 +148,7 @@ static void one_that_has_something_stays_and_tokens_go_with_theirs(void **state)
     struct account shop = made(store, "shop", "north");
     char text[TOKEN_TEXT_SIZE];
     struct token token;
-    assert_int_equal(store_token_create(store, "till", "shop", 1000, text), ERR_OK);
+    assert_int_equal(token_create(store, "till", "shop", 1000, text), ERR_OK);
     assert_int_equal(store_account_remove(store, north.id, 0), ERR_REFUSED);
     struct stored_thing cluster = cluster_of(ID_ONE, "site", "shop");
     assert_int_equal(put(store, &cluster), ERR_OK);
@@ -239,6 +239,7 @@ static void a_store_of_the_first_layout_keeps_all_it_had(void **state) {
         assert_int_equal(count, 2);
         assert_string_equal(tokens[0].name, "phone");
         assert_int_equal(tokens[0].max_priority, 1999);
+        assert_int_equal(tokens[0].scopes, TOKEN_SCOPES_ALL);
         assert_string_equal(tokens[1].account, "Next door");
         free(tokens);
         assert_true(store_account_find(store, "owner", &account));
@@ -261,11 +262,11 @@ static void a_token_makes_its_account(void **state) {
     struct store *store = store_opened(*state);
     char text[TOKEN_TEXT_SIZE];
     struct account account;
-    assert_int_equal(store_token_create(store, "phone", "north", 1, text), ERR_OK);
+    assert_int_equal(token_create(store, "phone", "north", 1, text), ERR_OK);
     assert_true(store_account_find(store, "north", &account));
     assert_string_equal(account.parent, "owner");
-    assert_int_equal(store_token_create(store, "phone", "north", 1, text), ERR_CONFLICT);
-    assert_int_equal(store_token_create(store, "phone", "south", 1, text), ERR_OK);
+    assert_int_equal(token_create(store, "phone", "north", 1, text), ERR_CONFLICT);
+    assert_int_equal(token_create(store, "phone", "south", 1, text), ERR_OK);
     assert_int_equal(store_account_ensure(store, "north"), ERR_OK);
     assert_int_equal(store_account_ensure(store, "east"), ERR_OK);
     struct account *accounts;
@@ -280,13 +281,14 @@ static void a_token_for_an_account_that_was_found_does_not_revive_it(void **stat
     struct store *store = store_opened(*state);
     char text[TOKEN_TEXT_SIZE];
     struct account found = made(store, "shop", "owner"), again;
-    assert_int_equal(store_token_create_for(store, "till", &found, 1, text), ERR_OK);
+    struct token token = {.scopes = TOKEN_SCOPES_DEFAULT};
+    assert_int_equal(store_token_create_for(store, "till", &found, &token, text), ERR_OK);
     assert_int_equal(store_account_remove(store, found.id, 0), ERR_OK);
-    assert_int_equal(store_token_create_for(store, "door", &found, 1, text), ERR_NOT_FOUND);
+    assert_int_equal(store_token_create_for(store, "door", &found, &token, text), ERR_NOT_FOUND);
     assert_string_equal(text, "");
     assert_false(store_account_find(store, "shop", &again));
     made(store, "shop", "owner"); /* another one of the same key */
-    assert_int_equal(store_token_create_for(store, "door", &found, 1, text), ERR_NOT_FOUND);
+    assert_int_equal(store_token_create_for(store, "door", &found, &token, text), ERR_NOT_FOUND);
     store_close(store);
 }
 

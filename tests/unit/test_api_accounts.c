@@ -22,7 +22,7 @@ static int start(void **state) {
     (void)state;
     log_set_level(LOG_LEVEL_ERROR);
     kit_start(&kit, 4, true);
-    return store_token_create(kit.store, "other", "neighbour", 3999, stranger) != ERR_OK;
+    return token_create(kit.store, "other", "neighbour", 3999, stranger) != ERR_OK;
 }
 
 static int stop(void **state) {

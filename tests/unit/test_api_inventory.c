@@ -36,9 +36,9 @@ static int start(void **state) {
     north = account_made("north", "owner");
     shop = account_made("shop", "north");
     south = account_made("south", "owner");
-    assert_int_equal(store_token_create(kit.store, "t", "south", 3999, tokens[OTHER]), ERR_OK);
-    assert_int_equal(store_token_create(kit.store, "t", "north", 3999, tokens[PARENT]), ERR_OK);
-    assert_int_equal(store_token_create(kit.store, "t", "shop", 3999, tokens[OWN]), ERR_OK);
+    assert_int_equal(token_create(kit.store, "t", "south", 3999, tokens[OTHER]), ERR_OK);
+    assert_int_equal(token_create(kit.store, "t", "north", 3999, tokens[PARENT]), ERR_OK);
+    assert_int_equal(token_create(kit.store, "t", "shop", 3999, tokens[OWN]), ERR_OK);
     return 0;
 }
 
@@ -360,8 +360,9 @@ static void a_token_does_not_raise_its_own_rights(void **state) {
     (void)state;
     char path[200], text[TOKEN_TEXT_SIZE], strong[20];
     snprintf(path, sizeof path, "/v1/accounts/%s/tokens", shop.id);
-    json_t *made =
-        ask_as(tokens[OWN], "POST", path, "{\"name\":\"low\",\"maxPriority\":1000}", 201);
+    json_t *made = ask_as(
+        tokens[OWN], "POST", path,
+        "{\"name\":\"low\",\"maxPriority\":1000,\"scopes\":[\"read\",\"control\",\"admin\"]}", 201);
     snprintf(text, sizeof text, "%s", text_at(made, "token"));
     json_decref(made);
     expect_as(text, "POST", path, "{\"name\":\"higher\",\"maxPriority\":1001}", 403);

@@ -158,7 +158,7 @@ static void only_the_root_account_changes_scripts(void **state) {
     (void)state;
     struct answer answer;
     char other[TOKEN_TEXT_SIZE];
-    assert_int_equal(store_token_create(kit.store, "o", "other", 3999, other), ERR_OK);
+    assert_int_equal(token_create(kit.store, "o", "other", 3999, other), ERR_OK);
     kit_request_as(&kit, other, "PUT", PATH, BODY, &answer);
     expect_problem(&answer, 403);
     kit_request_as(&kit, other, "DELETE", PATH, NULL, &answer);

@@ -273,6 +273,28 @@ static void open_routes_are_described_as_open(void **state) {
     }
 }
 
+static void every_operation_names_the_scope_of_its_route(void **state) {
+    (void)state;
+    size_t count;
+    size_t wrong = 0;
+    const struct route *routes = route_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *operation = is_page(&routes[i]) ? NULL : find_operation(&routes[i]);
+        const json_t *security = json_object_get(operation, "security");
+        const json_t *scopes = json_object_get(json_array_get(security, 0), "token");
+        const char *scope = json_string_value(json_array_get(scopes, 0));
+        if (!operation || routes[i].open ||
+            (json_array_size(security) == 1 && json_array_size(scopes) == 1 && scope &&
+             strcmp(scope, token_scope_name(routes[i].scope)) == 0))
+            continue;
+        print_error("%s %s: say \"security\": [{\"token\": [\"%s\"]}]\n",
+                    method_key(routes[i].method), routes[i].path,
+                    token_scope_name(routes[i].scope));
+        wrong++;
+    }
+    assert_int_equal(wrong, 0);
+}
+
 static void every_body_has_named_examples(void **state) {
     (void)state;
     const char *path;
@@ -544,6 +566,7 @@ int main(void) {
         cmocka_unit_test(idempotency_keys_are_described_where_they_are_kept),
         cmocka_unit_test(path_parameters_are_those_of_the_path),
         cmocka_unit_test(open_routes_are_described_as_open),
+        cmocka_unit_test(every_operation_names_the_scope_of_its_route),
         cmocka_unit_test(every_body_has_named_examples),
         cmocka_unit_test(every_operation_says_what_it_is),
         cmocka_unit_test(every_schema_has_an_example_and_a_description),

@@ -73,7 +73,7 @@ static void a_receipt_is_there_after_a_restart_and_whole(void **state) {
     struct receipt receipt = receipt_made("k1", 5000);
     struct token token;
     char text[TOKEN_TEXT_SIZE];
-    assert_int_equal(store_token_create(store, "phone", NULL, 999, text), ERR_OK);
+    assert_int_equal(token_create(store, "phone", NULL, 999, text), ERR_OK);
     assert_true(store_token_check(store, text, &token));
     memcpy(receipt.owner, token.id, sizeof token.id);
     receipt.body = "{\"a\":1}";

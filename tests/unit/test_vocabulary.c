@@ -120,6 +120,7 @@ static void the_json_lists_every_word_with_its_meaning(void **state) {
                  {"constraintStatuses", 3},
                  {"onConflicts", 2},
                  {"scopes", 2},
+                 {"tokenScopes", TOKEN_SCOPE_COUNT},
                  {"withoutSetPoint", 3},
                  {"points", POINT_COUNT}};
     json_t *tree = written_vocabulary();
