@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/report.h"
 #include "site.h"
+#include "store/store_audit.h"
 
 #define INVENTORY_CLUSTERS 1000
 #define INVENTORY_DEVICES  2000 /* a change looks at all of them on the engine's thread */
@@ -62,12 +63,13 @@ enum inventory_verb { INVENTORY_CREATE, INVENTORY_PATCH, INVENTORY_REMOVE };
 struct inventory_change {
     enum inventory_verb verb;
     bool is_device;
-    char id[ID_SIZE];        /* of what is changed or removed; of a new one: filled in */
-    char owner[KEY_SIZE];    /* as in struct made; "" in a patch: as it is */
-    bool sets_parent;        /* of a cluster */
-    char parent_id[ID_SIZE]; /* "": none */
-    json_t *body;            /* borrowed: an object; without accountId and parentId */
-    int64_t revision;        /* that it must still have; 0: any */
+    char id[ID_SIZE];           /* of what is changed or removed; of a new one: filled in */
+    char owner[KEY_SIZE];       /* as in struct made; "" in a patch: as it is */
+    bool sets_parent;           /* of a cluster */
+    char parent_id[ID_SIZE];    /* "": none */
+    json_t *body;               /* borrowed: an object; without accountId and parentId */
+    int64_t revision;           /* that it must still have; 0: any */
+    struct audit_origin origin; /* for the audit log; of nobody: it is told nothing */
 };
 
 enum inventory_result {

@@ -8,6 +8,7 @@
 #include "api/inventory.h"
 #include "api/list.h"
 #include "api/precondition.h"
+#include "api/witness.h"
 #include "base/log.h"
 #include "base/schema.h"
 #include "webhooks/webhooks.h"
@@ -93,6 +94,20 @@ void api_account_list(struct exchange *x) {
     free(list.accounts);
 }
 
+/* For the audit log. An account belongs to the one above it, which may see what became of it. */
+static bool witness_account(struct exchange *x, int status, const struct account *before,
+                            const struct account *after, struct audit_record **record) {
+    const struct account *account = after ? after : before;
+    const struct audit_target target = {
+        .kind = "account", .id = account->id, .name = account->key, .owner = account->parent};
+    json_t *trees[2] = {NULL, NULL};
+    const struct account *const both[2] = {before, after};
+    for (int i = 0; i < 2; i++)
+        if (both[i])
+            trees[i] = json_pack("{s:s, s:s}", "name", both[i]->name, "parent", both[i]->parent);
+    return witness(x, status, &target, trees[0], trees[1], record);
+}
+
 static void version_of(const struct account *account, char version[VERSION_SIZE]) {
     snprintf(version, VERSION_SIZE, "%lld", (long long)account->revision);
 }
@@ -168,11 +183,14 @@ static bool read_account(struct exchange *x, struct account *account) {
 
 void api_account_post(struct exchange *x) {
     struct account account = {0};
+    struct audit_record *record;
     char location[80];
     memcpy(account.parent, x->token.account, sizeof account.parent);
     if (!inventory_unrestricted(x, "accounts") || !read_account(x, &account))
         return;
-    enum err err = store_account_create(x->settings->store, &account);
+    if (!witness_account(x, 201, NULL, &account, &record))
+        return;
+    enum err err = store_account_create(x->settings->store, &account, record);
     if (err == ERR_CONFLICT) {
         exchange_problem(x, 409, "The key \"%s\" is taken on this host.", account.key);
     } else if (err == ERR_NOT_FOUND) {
@@ -230,11 +248,13 @@ static void answer_changed(struct exchange *x, enum err err, struct account *now
 
 void api_account_patch(struct exchange *x) {
     struct account account;
+    struct audit_record *record;
     if (!find_changeable(x, &account))
         return;
-    if (!read_account(x, &account))
+    const struct account before = account;
+    if (!read_account(x, &account) || !witness_account(x, 200, &before, &account, &record))
         return;
-    enum err err = store_account_change(x->settings->store, &account);
+    enum err err = store_account_change(x->settings->store, &account, record);
     if (err == ERR_REFUSED) {
         exchange_problem(x, 409, "The account \"%s\" would be below itself.", account.key);
         return;
@@ -289,8 +309,14 @@ void api_account_delete(struct exchange *x) {
     buf_init(&names, 256);
     list_belongings(x, &account, &names);
     enum err err = ERR_REFUSED;
-    if (!names.length && !names.failed)
-        err = store_account_remove(x->settings->store, account.id, account.revision);
+    struct audit_record *record;
+    if (!names.length && !names.failed) {
+        if (!witness_account(x, 204, &account, NULL, &record)) {
+            buf_free(&names);
+            return;
+        }
+        err = store_account_remove(x->settings->store, account.id, account.revision, record);
+    }
     if (err == ERR_REFUSED)
         exchange_problem(x, 409,
                          "The account still has what belongs to it (%s); delete or move it first.",

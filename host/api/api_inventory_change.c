@@ -6,6 +6,7 @@
 #include "api/handlers.h"
 #include "api/inventory.h"
 #include "api/precondition.h"
+#include "api/witness.h"
 #include "ask/ask_inventory.h"
 #include "base/log.h"
 
@@ -103,6 +104,11 @@ static void answer_refused(struct exchange *x, const struct inventory_answer *an
 static bool ask(struct exchange *x, struct inventory_change *change, struct report *mistakes,
                 bool dry) {
     struct inventory_answer answer;
+    witness_origin(x,
+                   change->verb == INVENTORY_CREATE  ? 201
+                   : change->verb == INVENTORY_PATCH ? 200
+                                                     : 204,
+                   &change->origin);
     change->body = x->tree;
     x->tree = NULL;
     ask_inventory(x->settings->engine, change, mistakes, dry, PATIENCE_MS, &answer);

@@ -1,19 +1,24 @@
 /* Scripts that come through the API. A text is checked as `derd check` does it before anything is
  * written; then it is a file like any other, in a folder of its own behind the site's and before
  * the installed one, and is taken live as a dropped file is. */
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/handlers.h"
 #include "api/inventory.h"
 #include "api/precondition.h"
 #include "api/upload.h"
+#include "api/witness.h"
 #include "ask/ask_script.h"
 #include "base/log.h"
+#include "base/luadata.h"
 #include "base/schema.h"
 #include "script/library_watch.h"
 
 #define PATIENCE_MS 5000
+#define HASH_BYTES  32
 
 static const char *kind_word(enum script_kind kind) {
     return kind == SCRIPT_DRIVER ? "driver" : "policy";
@@ -114,9 +119,62 @@ static void answer_card(struct exchange *x, enum script_kind kind, int status) {
     }
 }
 
+/* Of a text, for the audit log, which does not keep 60 kB of it. */
+static json_t *text_tree(const char *text, size_t length) {
+    unsigned char hash[HASH_BYTES];
+    char hex[2 * HASH_BYTES + 1];
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)text, length, NULL, 0);
+    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+    return json_pack("{s:s, s:I}", "blake2b256", hex, "bytes", (json_int_t)length);
+}
+
+static json_t *file_tree(const char *path) {
+    struct report report;
+    size_t length;
+    report_init(&report);
+    char *text = file_read(path, SCRIPT_UPLOAD_MAXIMUM, &length, &report);
+    json_t *tree = text ? text_tree(text, length) : json_pack("{s:n}", "blake2b256");
+    report_free(&report);
+    free(text);
+    return tree;
+}
+
+/* `text` NULL: it is taken away. The file is on disk by itself; the record follows it. */
+static bool witness_script(struct exchange *x, enum script_kind kind,
+                           const struct script_answer *was, const char *text,
+                           struct audit_record **record) {
+    const struct audit_target target = {
+        .kind = kind_word(kind), .id = x->step_name, .name = x->step_name, .owner = ACCOUNT_ROOT};
+    return witness(x,
+                   !text           ? 204
+                   : was->uploaded ? 200
+                                   : 201,
+                   &target, was->uploaded ? file_tree(was->path) : NULL,
+                   text ? text_tree(text, strlen(text)) : NULL, record);
+}
+
+/* Checked and free to be put. */
+static void write_text(struct exchange *x, enum script_kind kind,
+                       const struct script_answer *answer, const char *text) {
+    char why[800] = "";
+    struct audit_record *record;
+    if (!witness_script(x, kind, answer, text, &record))
+        return;
+    if (upload_write(answer->path, text, strlen(text), why, sizeof why) != ERR_OK) {
+        audit_records_free(record);
+        log_error("api", "an upload could not be written: %s", why);
+        exchange_unavailable(x, 5, "The script could not be written; nothing was changed.");
+        return;
+    }
+    store_put_audit(x->settings->store, record);
+    log_info("api", "token:%s put the %s %s (request %s)", x->token.name, kind_word(kind),
+             x->step_name, x->request_id);
+    take_newest(x);
+    answer_card(x, kind, answer->uploaded ? 200 : 201);
+}
+
 static void put(struct exchange *x, enum script_kind kind) {
     struct script_answer answer;
-    char why[800] = "";
     if (!may_change(x, kind) || !body_right(x))
         return;
     const char *text = tree_string(x->tree, "text", "");
@@ -130,14 +188,8 @@ static void put(struct exchange *x, enum script_kind kind) {
                          answer.beside);
     } else if (!report_empty(&answer.mistakes)) {
         answer_mistakes(x, &answer.mistakes);
-    } else if (upload_write(answer.path, text, strlen(text), why, sizeof why) != ERR_OK) {
-        log_error("api", "an upload could not be written: %s", why);
-        exchange_unavailable(x, 5, "The script could not be written; nothing was changed.");
     } else {
-        log_info("api", "token:%s put the %s %s (request %s)", x->token.name, kind_word(kind),
-                 x->step_name, x->request_id);
-        take_newest(x);
-        answer_card(x, kind, answer.uploaded ? 200 : 201);
+        write_text(x, kind, &answer, text);
     }
     report_free(&answer.mistakes);
 }
@@ -158,7 +210,14 @@ static void take_away(struct exchange *x, enum script_kind kind) {
                          answer.beside);
         return;
     }
+    struct audit_record *record = NULL;
+    if (answer.uploaded && !witness_script(x, kind, &answer, NULL, &record))
+        return;
     enum err err = answer.uploaded ? upload_remove(answer.path, why, sizeof why) : ERR_NOT_FOUND;
+    if (err == ERR_OK)
+        store_put_audit(x->settings->store, record);
+    else
+        audit_records_free(record);
     if (err == ERR_NOT_FOUND) {
         exchange_problem(x, 404, "There is no %s \"%.100s\".", kind_word(kind), x->step_name);
     } else if (err != ERR_OK) {

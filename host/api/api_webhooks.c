@@ -1,5 +1,6 @@
 /* Webhooks as resources. One belongs to the account of the token that made it; an account sees its
  * own and those of the accounts below it. The secret is shown once, when it is made. */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +10,13 @@
 #include "api/list.h"
 #include "api/precondition.h"
 #include "api/webhook_draft.h"
+#include "api/witness.h"
 #include "base/log.h"
+#include "io/url.h"
 #include "webhooks/webhooks.h"
 
 #define DELIVERIES_SHOWN 500
+#define URL_HASH_BYTES   16
 
 /* --- showing --------------------------------------------------------------------------------- */
 
@@ -156,6 +160,56 @@ void api_webhook_get(struct exchange *x) {
 
 /* --- changing -------------------------------------------------------------------------------- */
 
+/* A URL of a receiver often has a secret in its path, so that logs show where it leads to only. */
+static void show_address(const char *text, char address[URL_HOST_SIZE + 24]) {
+    struct url url;
+    if (url_parse(text, &url))
+        snprintf(address, URL_HOST_SIZE + 24, "(no URL)");
+    else
+        snprintf(address, URL_HOST_SIZE + 24, url.kind == URL_IPV6 ? "%s://[%s]:%u" : "%s://%s:%u",
+                 url.scheme, url.host, url.port);
+}
+
+static json_t *audit_ids(const char ids[][ID_SIZE], size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(ids[i]));
+    return list;
+}
+
+/* Without its secret and the rest of its URL, of which a hash tells whether it is another one. */
+static json_t *audit_tree(const struct webhook *webhook) {
+    char address[URL_HOST_SIZE + 24];
+    char hash[2 * URL_HASH_BYTES + 1];
+    unsigned char bytes[URL_HASH_BYTES];
+    json_t *types = json_array();
+    show_address(webhook->url, address);
+    crypto_generichash(bytes, sizeof bytes, (const unsigned char *)webhook->url,
+                       strlen(webhook->url), NULL, 0);
+    sodium_bin2hex(hash, sizeof hash, bytes, sizeof bytes);
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++)
+        if (i != EVENT_RESET && webhook->filter.types >> i & 1)
+            json_array_append_new(types, json_string(event_type_name((enum event_type)i)));
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "address", address, "urlHash", hash,
+                     "description", webhook->description, "enabled", webhook->enabled, "types",
+                     types, "clusterIds",
+                     audit_ids(webhook->filter.clusters, webhook->filter.cluster_count),
+                     "deviceIds", audit_ids(webhook->filter.devices, webhook->filter.device_count));
+}
+
+/* `rotates`: with another secret. */
+static bool witness_webhook(struct exchange *x, int status, const struct webhook *before,
+                            const struct webhook *after, bool rotates,
+                            struct audit_record **record) {
+    const struct webhook *webhook = after ? after : before;
+    const struct audit_target target = {
+        .kind = "webhook", .id = webhook->id, .owner = webhook->account};
+    json_t *now = after ? audit_tree(after) : NULL;
+    if (now && rotates)
+        json_object_set_new(now, "secretRotated", json_true());
+    return witness(x, status, &target, before ? audit_tree(before) : NULL, now, record);
+}
+
 static bool read_body(struct exchange *x, bool patch, struct webhook *webhook, bool *rotate) {
     struct report report;
     report_init(&report);
@@ -181,18 +235,22 @@ static void answer_refused(struct exchange *x, enum err err) {
 
 void api_webhook_post(struct exchange *x) {
     struct webhook webhook = {0};
-    char location[80];
+    struct audit_record *record;
+    char location[80], address[URL_HOST_SIZE + 24];
     bool rotate;
     if (!present(x) || !read_body(x, false, &webhook, &rotate))
         return;
     memcpy(webhook.account, x->token.account, sizeof webhook.account);
-    enum err err = webhooks_create(x->settings->webhooks, &webhook);
+    if (!witness_webhook(x, 201, NULL, &webhook, false, &record))
+        return;
+    enum err err = webhooks_create(x->settings->webhooks, &webhook, record);
     if (err != ERR_OK) {
         answer_refused(x, err);
         return;
     }
+    show_address(webhook.url, address);
     log_info("api", "token:%s made the webhook %s to %s (request %s)", x->token.name, webhook.id,
-             webhook.url, x->request_id);
+             address, x->request_id);
     snprintf(location, sizeof location, "/v1/webhooks/%s", webhook.id);
     set_version(x, &webhook);
     write_webhook(x, &webhook, true, exchange_json(x, 201));
@@ -202,13 +260,16 @@ void api_webhook_post(struct exchange *x) {
 
 void api_webhook_patch(struct exchange *x) {
     struct webhook webhook;
+    struct audit_record *record;
     bool rotate;
     if (!find_changeable(x, &webhook))
         return;
-    int64_t revision = webhook.revision;
-    if (!read_body(x, true, &webhook, &rotate))
+    const struct webhook before = webhook;
+    if (!read_body(x, true, &webhook, &rotate) ||
+        !witness_webhook(x, 200, &before, &webhook, rotate, &record))
         return;
-    enum err err = webhooks_change(x->settings->webhooks, &webhook, rotate, revision);
+    enum err err =
+        webhooks_change(x->settings->webhooks, &webhook, rotate, before.revision, record);
     if (err == ERR_CONFLICT) {
         exchange_problem(x, 409, "Somebody else has changed it meanwhile; read it and try again.");
         return;
@@ -226,9 +287,10 @@ void api_webhook_patch(struct exchange *x) {
 
 void api_webhook_delete(struct exchange *x) {
     struct webhook webhook;
-    if (!find_changeable(x, &webhook))
+    struct audit_record *record;
+    if (!find_changeable(x, &webhook) || !witness_webhook(x, 204, &webhook, NULL, false, &record))
         return;
-    enum err err = webhooks_remove(x->settings->webhooks, webhook.id);
+    enum err err = webhooks_remove(x->settings->webhooks, webhook.id, record);
     if (err != ERR_OK) {
         answer_refused(x, err);
         return;

@@ -7,6 +7,7 @@
 #include "api/idempotency.h"
 #include "api/precondition.h"
 #include "api/present.h"
+#include "api/witness.h"
 #include "outlook.h"
 #include "preview.h"
 
@@ -37,6 +38,7 @@ void change_answer_missing(struct exchange *x, const char *id) {
 bool change_begin(struct exchange *x, struct change *change) {
     *change = (struct change){.asker.max_priority = x->token.max_priority};
     exchange_creator(x, change->asker.created_by);
+    witness_origin(x, 0, &change->asker.origin);
     return exchange_target(x, &change->target) && exchange_dry_run(x, &change->terms.dry_run);
 }
 

@@ -53,6 +53,8 @@ void api_effective_get(struct exchange *x);
 void api_history_get(struct exchange *x);
 /* api_decisions.c */
 void api_decisions_get(struct exchange *x);
+/* api_audit.c */
+void api_audit_list(struct exchange *x);
 /* api_events.c */
 void api_events_get(struct exchange *x);
 /* api_webhooks.c */

@@ -70,6 +70,7 @@ static const struct route routes[] = {
     {D "/{d}/constraints/{name}", "", api_constraint_get, METHOD_GET, NEEDS(READ)},
     {D "/{d}/constraints/{name}", "dryRun", api_constraint_put, METHOD_PUT, NEEDS(CONTROL)},
     {D "/{d}/constraints/{name}", "dryRun", api_constraint_delete, METHOD_DELETE, NEEDS(CONTROL)},
+    {"/v1/audit", "from to limit cursor target account", api_audit_list, METHOD_GET, NEEDS(ADMIN)},
     {"/v1/events", "types clusterId deviceId heartbeat lastEventId", api_events_get, METHOD_GET,
      NEEDS(READ)},
     {W, "limit cursor", api_webhook_list, METHOD_GET, NEEDS(READ)},

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/report.h"
 #include "constraint.h"
+#include "store/store_audit.h"
 
 struct engine;
 struct receipt;
@@ -16,6 +17,7 @@ struct receipt;
 struct asker { /* on whose behalf */
     char created_by[CREATOR_SIZE];
     int32_t max_priority;
+    struct audit_origin origin; /* for the audit log; of nobody: it is told nothing */
 };
 
 #define ASK_ITEMS_MAXIMUM 50 /* constraints put together */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/ask_audit.h"
 #include "ask/ask_internal.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
@@ -304,18 +305,27 @@ static void unstore(struct ask *ask, const struct book *book) {
                                 .puts = puts,
                                 .removals = (const char(*)[ID_SIZE])removals,
                                 .forget = ask->receipt.owner[0] ? &ask->receipt : NULL};
+    bool told = true;
     for (size_t i = 0; i < ask->count; i++) {
         const struct book_entry *entry = book ? book_find(book, ask->items[i]->id) : NULL;
         if (entry)
             puts[back.put_count++] = entry->constraint;
         else if (!ask->replaces[i])
             memcpy(removals[back.removal_count++], ask->items[i]->id, ID_SIZE);
+        told =
+            ask_audit_change(ask, ask->items[i], entry ? entry->constraint : NULL, &back.records) &&
+            told;
     }
     for (size_t i = 0; book && i < ask->makes_way_count; i++) {
         const struct book_entry *entry = book_find(book, ask->makes_way[i]);
-        if (entry && back.put_count < ASK_ITEMS_MAXIMUM)
-            puts[back.put_count++] = entry->constraint;
+        if (!entry || back.put_count == ASK_ITEMS_MAXIMUM)
+            continue;
+        puts[back.put_count++] = entry->constraint;
+        told = ask_audit_change(ask, NULL, entry->constraint, &back.records) && told;
     }
+    if (!told)
+        log_error("store", "the audit log lacks that a change of %s was taken back",
+                  ask->asker.created_by);
     if (store_change_constraints(ask->engine->store, &back, NULL, NULL) != ERR_OK)
         log_error("store",
                   "what was refused to %s (constraint %s and %zu more) stays stored: it "
@@ -442,6 +452,11 @@ static void put_stored(struct ask *ask, enum err result) {
     }
     if (result != ERR_OK && stored)
         forget_receipt(ask);
+    struct audit_record *records = NULL;
+    if (result != ERR_OK && ask_audit_changes(ask, target.book, &records)) {
+        audit_records_not_durable(records);
+        store_put_audit(ask->engine->store, records);
+    }
     apply(ask, &target, result == ERR_OK);
     fill_answer(ask);
     ask_finish(ask, result == ERR_OK ? result_of_put(ask) : ASK_NOT_DURABLE, "");
@@ -549,17 +564,22 @@ static void stored_done(void *context, enum err result) {
 }
 
 static void to_store(struct ask *ask) {
-    const struct store_change change = {.target_id = ask->target_id,
-                                        .puts = ask->items,
-                                        .put_count = ask->count,
-                                        .removals = (const char(*)[ID_SIZE])ask->makes_way,
-                                        .removal_count = ask->makes_way_count,
-                                        .receipt = ask->terms.receipt};
+    const struct target target = ask_target(ask);
+    struct audit_record *records = NULL;
+    bool recorded = ask_audit_changes(ask, target.book, &records);
+    bool removes = ask->kind == ASK_REMOVE;
+    const struct store_change change = {
+        .target_id = ask->target_id,
+        .puts = ask->items,
+        .put_count = ask->count,
+        .removals = (const char(*)[ID_SIZE])(removes ? &ask->constraint_id : ask->makes_way),
+        .removal_count = removes ? 1 : ask->makes_way_count,
+        .receipt = ask->terms.receipt,
+        .records = records};
     ask->item.run = stored_run;
-    enum err err =
-        ask->kind == ASK_PUT
-            ? store_change_constraints(ask->engine->store, &change, stored_done, ask)
-            : store_remove_constraint(ask->engine->store, ask->constraint_id, stored_done, ask);
+    enum err err = ERR_MEMORY;
+    if (recorded)
+        err = store_change_constraints(ask->engine->store, &change, stored_done, ask);
     if (err == ERR_OK)
         return;
     ask->stored = err;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/ask_audit.h"
 #include "ask/errand.h"
 #include "base/log.h"
 #include "engine.h"
@@ -131,10 +132,15 @@ static void to_store(struct inventory_ask *ask) {
     struct store *store = ask->errand.engine->store;
     bool is_device = ask->change.is_device;
     enum err err;
-    if (ask->change.verb == INVENTORY_REMOVE) {
-        err = store_remove_thing(store, is_device, ask->change.id, stored_done, ask);
+    struct audit_record *record = NULL;
+    const struct made *made = inventory_find(&ask->candidate, is_device, ask->change.id);
+    if (!ask_audit_made(ask->errand.engine, &ask->change.origin, is_device,
+                        inventory_find(&ask->errand.engine->inventory, is_device, ask->change.id),
+                        made, &record)) {
+        err = ERR_MEMORY;
+    } else if (ask->change.verb == INVENTORY_REMOVE) {
+        err = store_remove_thing(store, is_device, ask->change.id, record, stored_done, ask);
     } else {
-        const struct made *made = inventory_find(&ask->candidate, is_device, ask->change.id);
         char *entry = json_dumps(made->entry, JSON_COMPACT | JSON_SORT_KEYS);
         const struct stored_thing thing = {.is_device = is_device,
                                            .id = made->id,
@@ -143,8 +149,11 @@ static void to_store(struct inventory_ask *ask) {
                                            .parent_id = made->parent_id,
                                            .entry = entry,
                                            .revision = made->revision,
-                                           .created_at = made->created_at};
+                                           .created_at = made->created_at,
+                                           .record = record};
         err = entry ? store_put_thing(store, &thing, stored_done, ask) : ERR_MEMORY;
+        if (!entry)
+            audit_records_free(record);
         free(entry);
     }
     if (err != ERR_OK)

@@ -254,15 +254,15 @@ void http_cancel(struct http_request *request) {
 
 bool http_url_valid(const char *text, char *why, size_t why_size) {
     struct url url;
+    char shown[URL_SHOWN_SIZE];
     const char *mistake = url_parse(text, &url);
     if (!mistake && strcmp(url.scheme, "http") != 0 && strcmp(url.scheme, "https") != 0)
         mistake = "the scheme is neither http nor https";
     if (!mistake && strpbrk(url.rest, "?#"))
         mistake = "a query or fragment belongs to a request, not to the base URL";
     if (mistake)
-        snprintf(why, why_size,
-                 "expected http://host[:port][/base] or https://..., got \"%.60s\": %s", text,
-                 mistake);
+        snprintf(why, why_size, "expected http://host[:port][/base] or https://..., got \"%s\": %s",
+                 url_shown(text, shown), mistake);
     return !mistake;
 }
 

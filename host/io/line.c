@@ -454,6 +454,7 @@ const struct line_text *line_take(struct line_client *client) {
 
 bool line_url_valid(const char *text, char *why, size_t why_size) {
     struct url url;
+    char shown[URL_SHOWN_SIZE];
     const char *mistake = url_parse(text, &url);
     if (!mistake && strcmp(url.scheme, "tcp") != 0)
         mistake = "the scheme is not tcp";
@@ -462,7 +463,8 @@ bool line_url_valid(const char *text, char *why, size_t why_size) {
     if (!mistake && *url.rest)
         mistake = "nothing stands behind the port";
     if (mistake)
-        snprintf(why, why_size, "expected tcp://host:port, got \"%.60s\": %s", text, mistake);
+        snprintf(why, why_size, "expected tcp://host:port, got \"%s\": %s", url_shown(text, shown),
+                 mistake);
     return !mistake;
 }
 

@@ -194,14 +194,14 @@ const struct mqtt_figures *mqtt_figures(const struct mqtt_client *client) {
 
 bool mqtt_url_valid(const char *text, char *why, size_t why_size) {
     struct url url;
+    char shown[URL_SHOWN_SIZE];
     const char *mistake = url_parse(text, &url);
     if (!mistake && strcmp(url.scheme, "mqtt") != 0 && strcmp(url.scheme, "mqtts") != 0)
         mistake = "the scheme is neither mqtt nor mqtts";
     if (!mistake && *url.rest)
         mistake = "nothing stands behind host and port (topics are named elsewhere)";
     if (mistake)
-        snprintf(why, why_size,
-                 "expected mqtt://[user@]host[:port] or mqtts://..., got \"%.60s\": %s", text,
-                 mistake);
+        snprintf(why, why_size, "expected mqtt://[user@]host[:port] or mqtts://..., got \"%s\": %s",
+                 url_shown(text, shown), mistake);
     return !mistake;
 }

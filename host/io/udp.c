@@ -341,6 +341,7 @@ const struct udp_datagram *udp_take(struct udp_client *client) {
 
 bool udp_url_valid(const char *text, char *why, size_t why_size) {
     struct url url;
+    char shown[URL_SHOWN_SIZE];
     const char *mistake = url_parse(text, &url);
     if (!mistake && strcmp(url.scheme, "udp") != 0)
         mistake = "the scheme is not udp";
@@ -349,7 +350,8 @@ bool udp_url_valid(const char *text, char *why, size_t why_size) {
     if (!mistake && *url.rest)
         mistake = "nothing stands behind the port";
     if (mistake)
-        snprintf(why, why_size, "expected udp://host:port, got \"%.60s\": %s", text, mistake);
+        snprintf(why, why_size, "expected udp://host:port, got \"%s\": %s", url_shown(text, shown),
+                 mistake);
     return !mistake;
 }
 

@@ -207,3 +207,13 @@ const char *url_parse_host(const char *text, struct url *url) {
     snprintf(url->host, sizeof url->host, "%s", text);
     return set_ipv6(url);
 }
+
+const char *url_shown(const char *text, char shown[URL_SHOWN_SIZE]) {
+    const char *mark = strstr(text, "://"), *at = strrchr(text, '@');
+    size_t scheme = mark && (!at || mark < at) ? (size_t)(mark + 3 - text) : 0;
+    if (at)
+        snprintf(shown, URL_SHOWN_SIZE, "%.*s...%s", (int)(scheme < 12 ? scheme : 12), text, at);
+    else
+        snprintf(shown, URL_SHOWN_SIZE, "%s", text);
+    return shown;
+}

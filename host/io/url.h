@@ -36,4 +36,9 @@ const char *url_parse(const char *text, struct url *url);
 /* The same for "host", "host:port", "[ipv6]", "[ipv6]:port" and a bare IPv6 address: scheme "". */
 const char *url_parse_host(const char *text, struct url *url);
 
+#define URL_SHOWN_SIZE 61
+/* The beginning of any text that was meant as a URL, for a sentence that tells what is wrong with
+ * it: "..." in the place of what stands before an @, which may be a password. Gives `shown`. */
+const char *url_shown(const char *text, char shown[URL_SHOWN_SIZE]);
+
 #endif

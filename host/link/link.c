@@ -12,6 +12,7 @@
  * leaves its slot behind until its answer or time-out, so that a device which takes one request at
  * a time never gets two. */
 #include "link/link.h"
+#include "io/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,13 +437,13 @@ static const struct wire_kind *kind_of(const char *url) {
 
 bool link_url_valid(const char *url, char *why, size_t why_size) {
     const struct wire_kind *kind = kind_of(url);
+    char shown[URL_SHOWN_SIZE];
     if (kind)
         return kind->url_valid(url, why, why_size);
-    snprintf(
-        why, why_size,
-        "expected a link like tcp://192.168.1.20:502 or rtu:///dev/ttyUSB0, got \"%.40s\": the "
-        "part before :// must be tcp or rtu",
-        url);
+    snprintf(why, why_size,
+             "expected a link like tcp://192.168.1.20:502 or rtu:///dev/ttyUSB0, got \"%s\": the "
+             "part before :// must be tcp or rtu",
+             url_shown(url, shown));
     return false;
 }
 

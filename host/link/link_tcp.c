@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/url.h"
 #include "link/link_wire.h"
 
 #define HOST_SIZE  254 /* RFC 1035: a name has at most 253 characters */
@@ -104,9 +105,11 @@ static const char *url_split(const char *url, char *host, unsigned *port) {
 static bool tcp_url_valid(const char *url, char *why, size_t why_size) {
     char host[HOST_SIZE];
     unsigned port = 0;
+    char shown[URL_SHOWN_SIZE];
     const char *mistake = url_split(url, host, &port);
     if (mistake)
-        snprintf(why, why_size, "expected tcp://host:port, got \"%.60s\": %s", url, mistake);
+        snprintf(why, why_size, "expected tcp://host:port, got \"%s\": %s", url_shown(url, shown),
+                 mistake);
     return !mistake;
 }
 

@@ -7,6 +7,7 @@
 #include "io/line.h"
 #include "io/mqtt.h"
 #include "io/udp.h"
+#include "io/url.h"
 #include "link/link.h"
 
 static const struct {
@@ -61,7 +62,7 @@ static bool mqtt_link_valid(const char *url, char *why, size_t why_size) {
 }
 
 bool wire_url_valid(const char *url, char *why, size_t why_size) {
-    char text[200];
+    char text[200], shown[URL_SHOWN_SIZE];
     switch (wire_kind(url)) {
     case LINK_TCP:
     case LINK_SERIAL:
@@ -81,7 +82,7 @@ bool wire_url_valid(const char *url, char *why, size_t why_size) {
     snprintf(why, why_size,
              "expected a link like tcp://192.168.1.20:502, rtu:///dev/ttyUSB0, "
              "http://192.168.1.21, udp://192.168.1.22:7090, line://192.168.1.23:23 or "
-             "mqtt://192.168.1.2/meter, got \"%.40s\"",
-             url);
+             "mqtt://192.168.1.2/meter, got \"%s\"",
+             url_shown(url, shown));
     return false;
 }

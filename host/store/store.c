@@ -30,7 +30,19 @@ void *store_job_new(const struct store_job_type *type, size_t bytes, store_done 
     return job;
 }
 
+void store_job_record(struct store_job *job, struct audit_record *records) {
+    if (!job) {
+        audit_records_free(records);
+        return;
+    }
+    job->records = records;
+    for (; records; records = records->next)
+        job->bytes += records->size;
+}
+
 static void job_free(struct store_job *job) {
+    audit_records_free(job->records);
+    job->records = NULL;
     if (!job->borrowed)
         free(job);
 }
@@ -140,6 +152,8 @@ static bool transaction_run(struct store *store, struct store_job *first,
         return false;
     for (struct store_job *job = first; job != end; job = job->next) {
         job->result = job->type->run(store, job);
+        if (job->result == ERR_OK && job->records)
+            job->result = store_audit_write(store, job->records);
         if (job->result == ERR_IO) {
             transaction_abandon(store);
             return false;
@@ -192,6 +206,31 @@ static void batch_write(struct store *store, struct store_job *first) {
     sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
 }
 
+/* Writing works again: what the disk has refused of the audit log follows. */
+static void settle_owed(struct store *store) {
+    if (!store->owed)
+        return;
+    bool done = control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") == ERR_OK &&
+                store_audit_write(store, store->owed) == ERR_OK &&
+                control_run(store, STATEMENT_COMMIT, "COMMIT") == ERR_OK;
+    if (!done)
+        transaction_abandon(store);
+    if (done || fault_of_row(store->fault)) {
+        log_info("store", "%zu waiting rows of the audit log %s", store->owed_count,
+                 done ? "are written" : "were refused");
+        store_audit_forget_owed(store);
+    }
+}
+
+/* What became of the records of a job that is done. */
+static void end_records(struct store *store, struct audit_record *records, bool owes,
+                        enum err result) {
+    if (owes && result == ERR_IO && !fault_of_row(store->fault))
+        store_audit_owe(store, records);
+    else
+        audit_records_free(records);
+}
+
 static void *store_work(void *context) {
     struct store *store = context;
     for (;;) {
@@ -202,9 +241,13 @@ static void *store_work(void *context) {
             job->result = job->type->run(store, job);
         else
             batch_write(store, job);
+        if (!store->failing)
+            settle_owed(store);
         while (job) {
             struct store_job *next = job->next; /* a borrowed job is gone after `done` */
             bool borrowed = job->borrowed;
+            end_records(store, job->records, job->type->owes, job->result);
+            job->records = NULL;
             if (job->result == ERR_OK && job->type->committed)
                 job->type->committed(store, job);
             if (job->done)
@@ -266,6 +309,8 @@ enum err store_open(struct store **out, const char *directory, struct report *re
             result = store_tokens_open(store);
         if (result == ERR_OK)
             result = store_accounts_open(store);
+        if (result == ERR_OK)
+            result = store_audit_bound(store, AUDIT_ROWS, AUDIT_BYTES);
         if (result != ERR_OK)
             report_add(report, store->path, "it could not be read: %s",
                        result == ERR_MEMORY ? "no memory" : store->fault_text);
@@ -292,6 +337,10 @@ void store_close(struct store *store) {
         pthread_mutex_unlock(&store->lock);
         pthread_join(store->thread, NULL);
     }
+    if (store->owed)
+        log_error("store", "%zu rows of the audit log are lost: they could not be written",
+                  store->owed_count);
+    store_audit_forget_owed(store);
     store_file_close(store);
     free(store->tokens);
     free(store->uses);

@@ -19,13 +19,14 @@
 #include "constraint.h"
 #include "token.h"
 
-#define STORE_SCHEMA         6
+#define STORE_SCHEMA         7
 #define STORE_QUEUE_MAXIMUM  4096
 #define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
 #define STORE_CHANGE_MAXIMUM 64      /* constraints put, and removed, in one change */
 
 struct store;
+struct audit_record; /* store_audit.h: goes with a change, taken over in any case; NULL: none */
 
 /* Opens or makes `directory`/derd.db, takes the lock file (ERR_CONFLICT: another host runs on it),
  * checks integrity (ERR_FORMAT: damaged, or not ours), migrates (ERR_REFUSED: written by a newer
@@ -58,6 +59,7 @@ struct store_change {
     const struct receipt *receipt;
     /* The one of this owner and key goes: what it told of is taken back. NULL: none. */
     const struct receipt *forget;
+    struct audit_record *records; /* of the change; taken over. NULL: none */
 };
 must_check enum err store_change_constraints(struct store *store, const struct store_change *change,
                                              store_done *done, void *context);
@@ -124,14 +126,17 @@ must_check enum err store_account_list(struct store *store, struct account **acc
                                        size_t *count);
 /* `account` with key ("": its id), name and parent; the rest is filled in. ERR_CONFLICT: the key is
  * taken. ERR_NOT_FOUND: no such parent. ERR_LIMIT: there are ACCOUNTS_MAXIMUM. */
-must_check enum err store_account_create(struct store *store, struct account *account);
+must_check enum err store_account_create(struct store *store, struct account *account,
+                                         struct audit_record *record);
 /* New name and parent of the one with this id; `account->revision`: the one that it must still
  * have, 0 for any, and the new one afterwards. ERR_CONFLICT: another revision. ERR_NOT_FOUND: it or
  * the parent is not there. ERR_REFUSED: the parent is itself or below it, or it is the root. */
-must_check enum err store_account_change(struct store *store, struct account *account);
+must_check enum err store_account_change(struct store *store, struct account *account,
+                                         struct audit_record *record);
 /* With its tokens. ERR_REFUSED: it has clusters, webhooks or accounts below it, or is the
  * root. */
-must_check enum err store_account_remove(struct store *store, const char *id, int64_t revision);
+must_check enum err store_account_remove(struct store *store, const char *id, int64_t revision,
+                                         struct audit_record *record);
 /* Makes an account below the root unless there is one of this key. For those that the site file
  * names. */
 must_check enum err store_account_ensure(struct store *store, const char *key);
@@ -147,6 +152,7 @@ struct stored_thing { /* a cluster or a device */
     const char *entry;     /* JSON, with the fields of the site file's entry */
     int64_t revision;
     struct wall created_at;
+    struct audit_record *record;
 };
 
 /* Creates or replaces, by id; copied at once. `done` gets ERR_NOT_FOUND when a cluster's account is
@@ -155,7 +161,8 @@ must_check enum err store_put_thing(struct store *store, const struct stored_thi
                                     store_done *done, void *context);
 /* ERR_OK also when there was none. */
 must_check enum err store_remove_thing(struct store *store, bool is_device, const char *id,
-                                       store_done *done, void *context);
+                                       struct audit_record *record, store_done *done,
+                                       void *context);
 /* Clusters, then devices, each by age; lent for the call, on the store's thread. */
 typedef void store_thing_row(void *context, const struct stored_thing *thing);
 must_check enum err store_load_things(struct store *store, store_thing_row *row, void *context);

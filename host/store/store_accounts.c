@@ -110,11 +110,14 @@ static void fill_new(struct account *account) {
         memcpy(account->key, account->id, sizeof account->id);
 }
 
-enum err store_account_create(struct store *store, struct account *account) {
+enum err store_account_create(struct store *store, struct account *account,
+                              struct audit_record *record) {
     static const struct store_job_type type = {.run = create_run, .committed = remember_committed};
     fill_new(account);
     struct account_job create = {.job = {.type = &type, .bytes = sizeof create},
                                  .account = *account};
+    audit_record_name(record, account->id);
+    store_job_record(&create.job, record);
     return store_run(store, &create.job);
 }
 
@@ -198,10 +201,12 @@ static void change_committed(struct store *store, struct store_job *job) {
     store_account_remember(store, account);
 }
 
-enum err store_account_change(struct store *store, struct account *account) {
+enum err store_account_change(struct store *store, struct account *account,
+                              struct audit_record *record) {
     static const struct store_job_type type = {.run = change_run, .committed = change_committed};
     struct account_job change = {.job = {.type = &type, .bytes = sizeof change},
                                  .account = *account};
+    store_job_record(&change.job, record);
     enum err result = store_run(store, &change.job);
     if (result == ERR_OK)
         *account = change.account;
@@ -253,12 +258,16 @@ static void remove_committed(struct store *store, struct store_job *job) {
     pthread_rwlock_unlock(&store->tokens_lock);
 }
 
-enum err store_account_remove(struct store *store, const char *id, int64_t revision) {
+enum err store_account_remove(struct store *store, const char *id, int64_t revision,
+                              struct audit_record *record) {
     static const struct store_job_type type = {.run = remove_run, .committed = remove_committed};
     struct account_job removal = {.job = {.type = &type, .bytes = sizeof removal},
                                   .account = {.revision = revision}};
-    if (strlen(id) >= sizeof removal.account.id)
+    store_job_record(&removal.job, record);
+    if (strlen(id) >= sizeof removal.account.id) {
+        audit_records_free(record);
         return ERR_NOT_FOUND;
+    }
     snprintf(removal.account.id, sizeof removal.account.id, "%s", id);
     return store_run(store, &removal.job);
 }

@@ -134,6 +134,18 @@ static enum err put_refused(const struct constraint *constraint) {
     return ERR_OK;
 }
 
+static enum err change_refused(const struct store_change *change) {
+    if (strlen(change->target_id) >= ID_SIZE || change->put_count > STORE_CHANGE_MAXIMUM ||
+        change->removal_count > STORE_CHANGE_MAXIMUM)
+        return ERR_RANGE;
+    for (size_t i = 0; i < change->put_count; i++) {
+        enum err refused = put_refused(change->puts[i]);
+        if (refused != ERR_OK)
+            return refused;
+    }
+    return ERR_OK;
+}
+
 /* Field by field: the reference count beside them moves in other threads. */
 static void put_copy(struct put_row *put, const struct constraint *constraint) {
     memcpy(put->id, constraint->id, sizeof put->id);
@@ -153,19 +165,17 @@ enum err store_change_constraints(struct store *store, const struct store_change
                                   store_done *done, void *context) {
     static const struct store_job_type type = {.run = change_run};
     uint64_t rank = 0;
-    if (strlen(change->target_id) >= ID_SIZE || change->put_count > STORE_CHANGE_MAXIMUM ||
-        change->removal_count > STORE_CHANGE_MAXIMUM)
-        return ERR_RANGE;
-    for (size_t i = 0; i < change->put_count; i++) {
-        enum err refused = put_refused(change->puts[i]);
-        if (refused != ERR_OK)
-            return refused;
+    enum err refused = change_refused(change);
+    if (refused != ERR_OK) {
+        audit_records_free(change->records);
+        return refused;
     }
     const char *body = change->receipt ? change->receipt->body : NULL;
     size_t body_size = body && strlen(body) <= RECEIPT_BODY_MAXIMUM ? strlen(body) + 1 : 0;
     size_t rows_end = sizeof(struct change_job) + change->put_count * sizeof(struct put_row);
     size_t bytes = rows_end + body_size;
     struct change_job *job = store_job_new(&type, bytes, done, context);
+    store_job_record(&job->job, change->records);
     if (!job)
         return ERR_MEMORY;
     memcpy(job->target_id, change->target_id, strlen(change->target_id));

@@ -9,6 +9,7 @@
  *   store_tokens.c       tokens
  *   store_accounts.c     accounts
  *   store_things.c       clusters and devices
+ *   store_audit.c        the audit log; audit_record.c: its rows on their way
  *
  * Each operation is a job: a heap object that starts with struct store_job and carries copies of
  * what it needs. Jobs run on the store's thread only, so `db` and all that hangs on it have one
@@ -22,6 +23,7 @@
 #include <stdatomic.h>
 
 #include "store/store.h"
+#include "store/store_audit.h"
 
 struct store_job;
 
@@ -32,6 +34,7 @@ struct store_job_type {
     enum err (*run)(struct store *store, struct store_job *job);
     void (*committed)(struct store *store, struct store_job *job); /* after ERR_OK; may be NULL */
     bool reads; /* runs alone, outside of a transaction, once */
+    bool owes;  /* its records are kept until they can be written, also when it fails */
 };
 
 struct store_job {
@@ -39,8 +42,9 @@ struct store_job {
     struct store_job *next;
     store_done *done; /* may be NULL */
     void *context;
-    size_t bytes;  /* of the whole object */
-    bool borrowed; /* belongs to a caller who waits; `done` ends its life */
+    size_t bytes;                 /* of the whole object */
+    bool borrowed;                /* belongs to a caller who waits; `done` ends its life */
+    struct audit_record *records; /* written in its transaction; freed with it */
     enum err result;
 };
 
@@ -96,6 +100,11 @@ enum store_statement {
     STATEMENT_DELIVERY_HASTEN,
     STATEMENT_DELIVERY_COUNT,
     STATEMENT_DELIVERY_LIST,
+    STATEMENT_AUDIT_PUT,
+    STATEMENT_AUDIT_PRUNE,
+    STATEMENT_AUDIT_STATE,
+    STATEMENT_AUDIT_LIST,
+    STATEMENT_AUDIT_BOUND,
     STATEMENT_COUNT
 };
 
@@ -117,6 +126,8 @@ struct store {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int fault; /* extended result code of the last failure; its text: */
     char fault_text[STORE_WHY_SIZE];
+    struct audit_record *owed; /* that the disk has refused so far */
+    size_t owed_count;
 
     pthread_t thread;
     bool threaded;
@@ -150,6 +161,31 @@ must_check enum err store_run(struct store *store, struct store_job *job);
 /* A zeroed job of `bytes`, or NULL. */
 void *store_job_new(const struct store_job_type *type, size_t bytes, store_done *done,
                     void *context);
+
+/* Gives the job records of the audit log, which it takes over; frees them when `job` is NULL. */
+void store_job_record(struct store_job *job, struct audit_record *records);
+
+/* --- store_audit.c */
+
+struct audit_record {
+    struct audit_record *next;
+    size_t size; /* of the whole object */
+    enum audit_class class;
+    struct wall at;
+    struct audit_origin origin;
+    bool durable;
+    char target_id[65];
+    char *target_kind, *target_name, *cluster_id, *device_id, *owner; /* into `texts`, as these: */
+    char *before, *after;                                             /* NULL: nothing */
+    char texts[];
+};
+
+/* Inside a transaction. ERR_IO as of a job. */
+must_check enum err store_audit_write(struct store *store, const struct audit_record *list);
+/* Keeps what could not be written, and says so in the log; takes it over. */
+void store_audit_owe(struct store *store, struct audit_record *list);
+void store_audit_forget_owed(struct store *store);
+must_check enum err store_audit_bound(struct store *store, int64_t rows, int64_t bytes);
 
 /* --- store_receipts.c */
 

@@ -70,11 +70,11 @@ static enum err submit(struct store *store, const struct store_job_type *type,
                        const struct stored_thing *thing, store_done *done, void *context) {
     size_t size = strlen(thing->id) + strlen(thing->key) + strlen(thing->owner) +
                   strlen(thing->parent_id) + strlen(thing->entry) + 5;
-    if (size > STORE_TEXT_MAXIMUM)
-        return ERR_LIMIT;
-    struct thing_job *job = store_job_new(type, sizeof *job + size, done, context);
+    struct thing_job *job =
+        size > STORE_TEXT_MAXIMUM ? NULL : store_job_new(type, sizeof *job + size, done, context);
+    store_job_record(&job->job, thing->record);
     if (!job)
-        return ERR_MEMORY;
+        return size > STORE_TEXT_MAXIMUM ? ERR_LIMIT : ERR_MEMORY;
     char *at = job->texts;
     job->is_device = thing->is_device;
     job->revision = thing->revision;
@@ -93,11 +93,16 @@ enum err store_put_thing(struct store *store, const struct stored_thing *thing, 
     return submit(store, &type, thing, done, context);
 }
 
-enum err store_remove_thing(struct store *store, bool is_device, const char *id, store_done *done,
-                            void *context) {
+enum err store_remove_thing(struct store *store, bool is_device, const char *id,
+                            struct audit_record *record, store_done *done, void *context) {
     static const struct store_job_type type = {.run = remove_run};
-    const struct stored_thing thing = {
-        .is_device = is_device, .id = id, .key = "", .owner = "", .parent_id = "", .entry = ""};
+    const struct stored_thing thing = {.is_device = is_device,
+                                       .id = id,
+                                       .key = "",
+                                       .owner = "",
+                                       .parent_id = "",
+                                       .entry = "",
+                                       .record = record};
     return submit(store, &type, &thing, done, context);
 }
 

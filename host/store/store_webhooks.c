@@ -51,13 +51,15 @@ static enum err put_run(struct store *store, struct store_job *job) {
 }
 
 enum err store_put_webhook(struct store *store, const char *id, const char *account,
-                           const char *document, struct wall created_at) {
+                           const char *document, struct wall created_at,
+                           struct audit_record *record) {
     static const struct store_job_type type = {.run = put_run};
     struct webhook_job put = {.job = {.type = &type, .bytes = sizeof put},
                               .id = id,
                               .account = account,
                               .document = document,
                               .created_at_ms = created_at.ms};
+    store_job_record(&put.job, record);
     return store_run(store, &put.job);
 }
 
@@ -66,9 +68,10 @@ static enum err remove_run(struct store *store, struct store_job *job) {
                    ((const struct webhook_job *)job)->id);
 }
 
-enum err store_remove_webhook(struct store *store, const char *id) {
+enum err store_remove_webhook(struct store *store, const char *id, struct audit_record *record) {
     static const struct store_job_type type = {.run = remove_run};
     struct webhook_job removal = {.job = {.type = &type, .bytes = sizeof removal}, .id = id};
+    store_job_record(&removal.job, record);
     return store_run(store, &removal.job);
 }
 

@@ -34,9 +34,11 @@ struct delivery {
 
 /* Creates or replaces, by id. ERR_NOT_FOUND: the account is not there. */
 must_check enum err store_put_webhook(struct store *store, const char *id, const char *account,
-                                      const char *document, struct wall created_at);
+                                      const char *document, struct wall created_at,
+                                      struct audit_record *record);
 /* With its deliveries. */
-must_check enum err store_remove_webhook(struct store *store, const char *id);
+must_check enum err store_remove_webhook(struct store *store, const char *id,
+                                         struct audit_record *record);
 typedef void store_webhook_row(void *context, const char *id, const char *account,
                                const char *document);
 /* All, by age, on the store's thread while the caller waits. */

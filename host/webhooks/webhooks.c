@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "store/store_audit.h"
 #include "webhooks/webhooks_inside.h"
 
 #define RETRY_FIRST_MS 5000
@@ -41,13 +42,16 @@ const struct reachable *webhooks_reachable(const struct webhooks *webhooks) {
     return &webhooks->settings.reachable;
 }
 
-/* To disk, then to memory. While `changing` is held. */
-static enum err keep(struct webhooks *webhooks, const struct webhook *webhook) {
+/* To disk, then to memory. While `changing` is held. Takes the record over. */
+static enum err keep(struct webhooks *webhooks, const struct webhook *webhook,
+                     struct audit_record *record) {
     char *text = webhook_write(webhook);
     enum err result = ERR_MEMORY;
     if (text)
         result = store_put_webhook(webhooks->settings.store, webhook->id, webhook->account, text,
-                                   webhook->created_at);
+                                   webhook->created_at, record);
+    else
+        audit_records_free(record);
     free(text);
     if (result != ERR_OK)
         return result;
@@ -69,10 +73,10 @@ void webhooks_state(struct webhooks *webhooks, const char *id, struct wall faili
         if (disable && webhook.enabled) {
             webhook.enabled = false;
             webhook.disabled_at = webhooks_now(webhooks);
-            log_warning("webhooks", "%s is disabled: %s", webhook.url, why);
+            log_warning("webhooks", "%s is disabled: %s", webhook.id, why);
         }
-        if (keep(webhooks, &webhook) != ERR_OK)
-            log_warning("webhooks", "the state of %s could not be stored", webhook.url);
+        if (keep(webhooks, &webhook, NULL) != ERR_OK)
+            log_warning("webhooks", "the state of %s could not be stored", webhook.id);
     }
     pthread_mutex_unlock(&webhooks->changing);
 }
@@ -114,8 +118,10 @@ static bool has_room(const struct webhooks *webhooks, const char *account) {
     return of_account < WEBHOOKS_PER_ACCOUNT && webhooks->count < WEBHOOKS_MAXIMUM;
 }
 
-enum err webhooks_create(struct webhooks *webhooks, struct webhook *webhook) {
+enum err webhooks_create(struct webhooks *webhooks, struct webhook *webhook,
+                         struct audit_record *record) {
     uuid_make(webhook->id);
+    audit_record_name(record, webhook->id);
     secret_make(webhook->secret);
     webhook->created_at = webhooks_now(webhooks);
     webhook->revision = 1;
@@ -125,7 +131,11 @@ enum err webhooks_create(struct webhooks *webhooks, struct webhook *webhook) {
     pthread_mutex_lock(&webhooks->lock);
     bool room = has_room(webhooks, webhook->account);
     pthread_mutex_unlock(&webhooks->lock);
-    enum err result = room ? keep(webhooks, webhook) : ERR_LIMIT;
+    enum err result = ERR_LIMIT;
+    if (room)
+        result = keep(webhooks, webhook, record);
+    else
+        audit_records_free(record);
     if (result == ERR_OK) {
         pthread_mutex_lock(&webhooks->lock);
         webhooks->entries[webhooks->count++] = (struct entry){.webhook = *webhook};
@@ -159,12 +169,16 @@ static void hasten(struct webhooks *webhooks, const char *id, bool missed) {
 }
 
 static enum err apply_change(struct webhooks *webhooks, struct webhook *webhook, bool rotate,
-                             int64_t revision, bool *revived, bool *moved) {
+                             int64_t revision, struct audit_record *record, bool *revived,
+                             bool *moved) {
     struct webhook after;
-    if (!webhooks_find(webhooks, webhook->id, &after))
-        return ERR_NOT_FOUND;
-    if (revision && after.revision != revision)
-        return ERR_CONFLICT;
+    enum err refused = !webhooks_find(webhooks, webhook->id, &after) ? ERR_NOT_FOUND
+                       : revision && after.revision != revision      ? ERR_CONFLICT
+                                                                     : ERR_OK;
+    if (refused != ERR_OK) {
+        audit_records_free(record);
+        return refused;
+    }
     *revived = webhook->enabled && !after.enabled;
     if (*revived || (!webhook->enabled && after.enabled)) {
         after.enabled = webhook->enabled;
@@ -180,27 +194,27 @@ static enum err apply_change(struct webhooks *webhooks, struct webhook *webhook,
     after.revision++;
     if (rotate)
         change_secret(webhooks, &after);
-    enum err result = keep(webhooks, &after);
+    enum err result = keep(webhooks, &after, record);
     if (result == ERR_OK)
         *webhook = after;
     return result;
 }
 
 enum err webhooks_change(struct webhooks *webhooks, struct webhook *webhook, bool rotate,
-                         int64_t revision) {
+                         int64_t revision, struct audit_record *record) {
     bool revived = false;
     bool moved = false;
     pthread_mutex_lock(&webhooks->changing);
-    enum err result = apply_change(webhooks, webhook, rotate, revision, &revived, &moved);
+    enum err result = apply_change(webhooks, webhook, rotate, revision, record, &revived, &moved);
     if (result == ERR_OK && (revived || moved))
         hasten(webhooks, webhook->id, revived);
     pthread_mutex_unlock(&webhooks->changing);
     return result;
 }
 
-enum err webhooks_remove(struct webhooks *webhooks, const char *id) {
+enum err webhooks_remove(struct webhooks *webhooks, const char *id, struct audit_record *record) {
     pthread_mutex_lock(&webhooks->changing);
-    enum err result = store_remove_webhook(webhooks->settings.store, id);
+    enum err result = store_remove_webhook(webhooks->settings.store, id, record);
     if (result == ERR_OK) {
         pthread_mutex_lock(&webhooks->lock);
         struct entry *entry = webhooks_entry(webhooks, id);

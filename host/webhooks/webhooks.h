@@ -41,15 +41,19 @@ void webhooks_close(struct webhooks *webhooks);
 /* All, by age, to be freed; NULL without memory. */
 struct webhook *webhooks_list(struct webhooks *webhooks, size_t *count);
 bool webhooks_find(struct webhooks *webhooks, const char *id, struct webhook *webhook);
+/* `record` of the audit log goes with the change and is taken over; NULL: none. */
+
 /* Id, secret and times are filled in. ERR_LIMIT: the account has WEBHOOKS_PER_ACCOUNT, or there are
  * WEBHOOKS_MAXIMUM. */
-must_check enum err webhooks_create(struct webhooks *webhooks, struct webhook *webhook);
+must_check enum err webhooks_create(struct webhooks *webhooks, struct webhook *webhook,
+                                    struct audit_record *record);
 /* URL, description, filter and `enabled` as given; `rotate`: another secret, the old one signs for
  * a day beside it. The whole comes back in `webhook`. ERR_CONFLICT: it does not have `revision` any
  * more (0: any). ERR_NOT_FOUND. */
 must_check enum err webhooks_change(struct webhooks *webhooks, struct webhook *webhook, bool rotate,
-                                    int64_t revision);
-must_check enum err webhooks_remove(struct webhooks *webhooks, const char *id);
+                                    int64_t revision, struct audit_record *record);
+must_check enum err webhooks_remove(struct webhooks *webhooks, const char *id,
+                                    struct audit_record *record);
 /* A POST outside of the queue, now. ERR_FULL: TESTS_AT_ONCE are under way. ERR_CLOSED, ERR_TIMEOUT,
  * ERR_MEMORY: it did not take place, or nobody knows. */
 must_check enum err webhooks_test(struct webhooks *webhooks, const struct webhook *webhook,

@@ -281,8 +281,9 @@ static void change_thing(struct witness *witness, struct store *store, enum kind
                                        .entry = content,
                                        .revision = (int64_t)version->number,
                                        .created_at = {BORN}};
-    refused(answer, present ? store_put_thing(store, &thing, answered, answer)
-                            : store_remove_thing(store, thing.is_device, id, answered, answer));
+    refused(answer, present
+                        ? store_put_thing(store, &thing, answered, answer)
+                        : store_remove_thing(store, thing.is_device, id, NULL, answered, answer));
 }
 
 /* What blocks stands alone: those before it have been answered when it begins to wait. */
@@ -315,9 +316,9 @@ static void change_account(struct witness *witness, struct store *store) {
     bool present = !there || witness_random(witness, 3) > 0;
     struct version *version = touch(witness, KIND_ACCOUNT, slot, change, present);
     snprintf(account.name, sizeof account.name, "%llu", (unsigned long long)version->number);
-    enum err err = !present ? store_account_remove(store, account.id, 0)
-                   : there  ? store_account_change(store, &account)
-                            : store_account_create(store, &account);
+    enum err err = !present ? store_account_remove(store, account.id, 0, NULL)
+                   : there  ? store_account_change(store, &account, NULL)
+                            : store_account_create(store, &account, NULL);
     snprintf(version->text, sizeof version->text, "%s", account.id);
     answered(answer, err);
 }
@@ -345,9 +346,9 @@ static void change_webhook(struct witness *witness, struct store *store) {
     slot_id(KIND_WEBHOOK, slot, id);
     if (!present) /* its deliveries go along */
         touch(witness, KIND_DELIVERY, slot, change, false);
-    answered(answer, present
-                         ? store_put_webhook(store, id, ACCOUNT_ROOT, content, (struct wall){BORN})
-                         : store_remove_webhook(store, id));
+    answered(answer, present ? store_put_webhook(store, id, ACCOUNT_ROOT, content,
+                                                 (struct wall){BORN}, NULL)
+                             : store_remove_webhook(store, id, NULL));
 }
 
 static void change_delivery(struct witness *witness, struct store *store) {

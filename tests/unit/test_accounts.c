@@ -16,7 +16,7 @@ static struct account made(struct store *store, const char *key, const char *par
     snprintf(account.key, sizeof account.key, "%s", key);
     snprintf(account.parent, sizeof account.parent, "%s", parent);
     snprintf(account.name, sizeof account.name, "Account %s", key);
-    assert_int_equal(store_account_create(store, &account), ERR_OK);
+    assert_int_equal(store_account_create(store, &account, NULL), ERR_OK);
     assert_true(uuid_valid(account.id));
     assert_int_equal(account.revision, 1);
     assert_true(account.created_at.ms > 0);
@@ -78,8 +78,8 @@ static void a_key_is_given_once_and_a_parent_must_exist(void **state) {
     struct account again = {.key = "north", .parent = "owner"};
     struct account orphan = {.key = "orphan", .parent = "nobody"};
     made(store, "north", "owner");
-    assert_int_equal(store_account_create(store, &again), ERR_CONFLICT);
-    assert_int_equal(store_account_create(store, &orphan), ERR_NOT_FOUND);
+    assert_int_equal(store_account_create(store, &again, NULL), ERR_CONFLICT);
+    assert_int_equal(store_account_create(store, &orphan, NULL), ERR_NOT_FOUND);
     store_close(store);
 }
 
@@ -87,15 +87,15 @@ static void a_change_needs_the_revision_that_it_names(void **state) {
     struct store *store = store_opened(*state);
     struct account account = made(store, "north", "owner");
     snprintf(account.name, sizeof account.name, "The north");
-    assert_int_equal(store_account_change(store, &account), ERR_OK);
+    assert_int_equal(store_account_change(store, &account, NULL), ERR_OK);
     assert_int_equal(account.revision, 2);
     account.revision = 1;
-    assert_int_equal(store_account_change(store, &account), ERR_CONFLICT);
-    assert_int_equal(store_account_remove(store, account.id, 1), ERR_CONFLICT);
+    assert_int_equal(store_account_change(store, &account, NULL), ERR_CONFLICT);
+    assert_int_equal(store_account_remove(store, account.id, 1, NULL), ERR_CONFLICT);
     struct account found;
     assert_true(store_account_find(store, "north", &found));
     assert_string_equal(found.name, "The north");
-    assert_int_equal(store_account_remove(store, account.id, 2), ERR_OK);
+    assert_int_equal(store_account_remove(store, account.id, 2, NULL), ERR_OK);
     assert_false(store_account_find(store, "north", &found));
     store_close(store);
 }
@@ -107,15 +107,15 @@ static void the_tree_gets_no_cycle(void **state) {
     struct account root;
     north.revision = 0;
     snprintf(north.parent, sizeof north.parent, "%s", shop.key);
-    assert_int_equal(store_account_change(store, &north), ERR_REFUSED);
+    assert_int_equal(store_account_change(store, &north, NULL), ERR_REFUSED);
     snprintf(north.parent, sizeof north.parent, "north");
-    assert_int_equal(store_account_change(store, &north), ERR_REFUSED);
+    assert_int_equal(store_account_change(store, &north, NULL), ERR_REFUSED);
     assert_true(store_account_find(store, "owner", &root));
     snprintf(root.parent, sizeof root.parent, "shop");
-    assert_int_equal(store_account_change(store, &root), ERR_REFUSED);
-    assert_int_equal(store_account_remove(store, root.id, 0), ERR_REFUSED);
+    assert_int_equal(store_account_change(store, &root, NULL), ERR_REFUSED);
+    assert_int_equal(store_account_remove(store, root.id, 0, NULL), ERR_REFUSED);
     snprintf(shop.parent, sizeof shop.parent, "owner");
-    assert_int_equal(store_account_change(store, &shop), ERR_OK);
+    assert_int_equal(store_account_change(store, &shop, NULL), ERR_OK);
     assert_false(store_account_controls(store, "north", "shop"));
     store_close(store);
 }
@@ -149,20 +149,20 @@ static void one_that_has_something_stays_and_tokens_go_with_theirs(void **state)
     char text[TOKEN_TEXT_SIZE];
     struct token token;
     assert_int_equal(token_create(store, "till", "shop", 1000, text), ERR_OK);
-    assert_int_equal(store_account_remove(store, north.id, 0), ERR_REFUSED);
+    assert_int_equal(store_account_remove(store, north.id, 0, NULL), ERR_REFUSED);
     struct stored_thing cluster = cluster_of(ID_ONE, "site", "shop");
     assert_int_equal(put(store, &cluster), ERR_OK);
-    assert_int_equal(store_account_remove(store, shop.id, 0), ERR_REFUSED);
+    assert_int_equal(store_account_remove(store, shop.id, 0, NULL), ERR_REFUSED);
     assert_true(store_token_check(store, text, &token));
-    assert_int_equal(store_remove_thing(store, false, ID_ONE, NULL, NULL), ERR_OK);
+    assert_int_equal(store_remove_thing(store, false, ID_ONE, NULL, NULL, NULL), ERR_OK);
     struct wall at = {1700000000000};
-    assert_int_equal(store_put_webhook(store, ID_TWO, "nobody", "{}", at), ERR_NOT_FOUND);
-    assert_int_equal(store_put_webhook(store, ID_TWO, "shop", "{}", at), ERR_OK);
-    assert_int_equal(store_account_remove(store, shop.id, 0), ERR_REFUSED);
-    assert_int_equal(store_remove_webhook(store, ID_TWO), ERR_OK);
-    assert_int_equal(store_account_remove(store, shop.id, 0), ERR_OK);
+    assert_int_equal(store_put_webhook(store, ID_TWO, "nobody", "{}", at, NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_put_webhook(store, ID_TWO, "shop", "{}", at, NULL), ERR_OK);
+    assert_int_equal(store_account_remove(store, shop.id, 0, NULL), ERR_REFUSED);
+    assert_int_equal(store_remove_webhook(store, ID_TWO, NULL), ERR_OK);
+    assert_int_equal(store_account_remove(store, shop.id, 0, NULL), ERR_OK);
     assert_false(store_token_check(store, text, &token));
-    assert_int_equal(store_account_remove(store, shop.id, 0), ERR_NOT_FOUND);
+    assert_int_equal(store_account_remove(store, shop.id, 0, NULL), ERR_NOT_FOUND);
     store_close(store);
     store = store_opened(*state);
     assert_false(store_token_check(store, text, &token));
@@ -201,7 +201,7 @@ static void clusters_and_devices_are_kept_by_id(void **state) {
     assert_string_equal(seen.text,
                         "cluster site of owner below '" ID_TWO "' r2 {}\n"
                         "device meter of " ID_ONE " below '' r1 {\"name\":\"A shop\"}\n");
-    assert_int_equal(store_remove_thing(store, true, ID_TWO, NULL, NULL), ERR_OK);
+    assert_int_equal(store_remove_thing(store, true, ID_TWO, NULL, NULL, NULL), ERR_OK);
     seen.text[0] = '\0';
     assert_int_equal(store_load_things(store, see_thing, &seen), ERR_OK);
     assert_null(strstr(seen.text, "device"));
@@ -283,7 +283,7 @@ static void a_token_for_an_account_that_was_found_does_not_revive_it(void **stat
     struct account found = made(store, "shop", "owner"), again;
     struct token token = {.scopes = TOKEN_SCOPES_DEFAULT};
     assert_int_equal(store_token_create_for(store, "till", &found, &token, text), ERR_OK);
-    assert_int_equal(store_account_remove(store, found.id, 0), ERR_OK);
+    assert_int_equal(store_account_remove(store, found.id, 0, NULL), ERR_OK);
     assert_int_equal(store_token_create_for(store, "door", &found, &token, text), ERR_NOT_FOUND);
     assert_string_equal(text, "");
     assert_false(store_account_find(store, "shop", &again));

@@ -25,7 +25,7 @@ static struct account account_made(const char *key, const char *parent) {
     struct account account = {0};
     snprintf(account.key, sizeof account.key, "%s", key);
     snprintf(account.parent, sizeof account.parent, "%s", parent);
-    assert_int_equal(store_account_create(kit.store, &account), ERR_OK);
+    assert_int_equal(store_account_create(kit.store, &account, NULL), ERR_OK);
     return account;
 }
 

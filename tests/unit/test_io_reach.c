@@ -210,6 +210,28 @@ static void a_device_reaches_itself_at_its_own_port_only(void **state) {
     assert_false(allows("tcp://h", "tcp://h", NULL)); /* without a port there is no address */
 }
 
+static void a_url_is_shown_without_what_may_be_a_password(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"http://192.168.1.5/x", "http://192.168.1.5/x"},
+        {"http://me:secret@10.0.0.1", "http://...@10.0.0.1"},
+        {"mqtt://me:se/cret@10.0.0.1", "mqtt://...@10.0.0.1"},
+        {"me:secret@10.0.0.1", "...@10.0.0.1"},
+        {"secret://a@b", "secret://...@b"},
+        {"secret@x://y", "...@x://y"},
+        {"averyverylongsecret://a@b", "averyverylon...@b"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char shown[URL_SHOWN_SIZE];
+        assert_string_equal(url_shown(cases[i][0], shown), cases[i][1]);
+    }
+    char text[300], shown[URL_SHOWN_SIZE];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    assert_int_equal(strlen(url_shown(text, shown)), URL_SHOWN_SIZE - 1);
+}
+
 static void entries_allow_hosts_ports_and_ranges(void **state) {
     (void)state;
     static const struct {
@@ -300,6 +322,7 @@ int main(void) {
         cmocka_unit_test(what_can_be_read_in_two_ways_is_refused_and_never_reachable),
         cmocka_unit_test(a_long_host_and_a_long_url_are_refused),
         cmocka_unit_test(a_device_reaches_itself_at_its_own_port_only),
+        cmocka_unit_test(a_url_is_shown_without_what_may_be_a_password),
         cmocka_unit_test(entries_allow_hosts_ports_and_ranges),
         cmocka_unit_test(the_reason_names_host_and_device_but_no_path),
     };

@@ -150,11 +150,11 @@ static void a_change_is_kept_whole_with_its_receipt(void **state) {
     receipt.body = (char *)"{\"first\":true}";
     char removed[1][ID_SIZE];
     memcpy(removed[0], items[0]->id, ID_SIZE);
-    assert_int_equal(change(store, &(struct store_change){DEVICE, items, 1, NULL, 0, NULL, NULL}),
-                     ERR_OK);
+    assert_int_equal(
+        change(store, &(struct store_change){DEVICE, items, 1, NULL, 0, NULL, NULL, NULL}), ERR_OK);
     assert_int_equal(
         change(store, &(struct store_change){DEVICE, items + 1, 2, (const char(*)[ID_SIZE])removed,
-                                             1, &receipt, NULL}),
+                                             1, &receipt, NULL, NULL}),
         ERR_OK);
     assert_int_equal(count_constraints(store), 2);
     assert_int_equal(store_last_rank(store), 3);
@@ -185,8 +185,8 @@ static void a_change_whose_receipt_is_there_writes_nothing(void **state) {
     struct constraint *item = constraint_made(1);
     struct constraint *other = constraint_made(2);
     struct receipt receipt = receipt_made("k1", 100);
-    const struct store_change first = {DEVICE, &item, 1, NULL, 0, &receipt, NULL};
-    const struct store_change second = {DEVICE, &other, 1, NULL, 0, &receipt, NULL};
+    const struct store_change first = {DEVICE, &item, 1, NULL, 0, &receipt, NULL, NULL};
+    const struct store_change second = {DEVICE, &other, 1, NULL, 0, &receipt, NULL, NULL};
     assert_int_equal(change(store, &first), ERR_OK);
     assert_int_equal(change(store, &second), ERR_CONFLICT);
     assert_int_equal(count_constraints(store), 1);
@@ -208,11 +208,13 @@ static void one_bad_row_fails_the_change_whole_and_no_other(void **state) {
     items[1]->id[0] = '\0'; /* the file refuses an id that is none */
     gate_close(&gate, store);
     assert_int_equal(store_change_constraints(
-                         store, &(struct store_change){DEVICE, items, 2, NULL, 0, &receipt, NULL},
+                         store,
+                         &(struct store_change){DEVICE, items, 2, NULL, 0, &receipt, NULL, NULL},
                          results_add, results),
                      ERR_OK);
     assert_int_equal(store_change_constraints(
-                         store, &(struct store_change){DEVICE, &other, 1, NULL, 0, NULL, NULL},
+                         store,
+                         &(struct store_change){DEVICE, &other, 1, NULL, 0, NULL, NULL, NULL},
                          results_add, results),
                      ERR_OK);
     gate_open(&gate);
@@ -233,7 +235,8 @@ static void a_change_that_is_taken_back_takes_its_receipt_along(void **state) {
     struct constraint *item = constraint_made(1);
     struct receipt receipt = receipt_made("k1", 100), other = receipt_made("k2", 100);
     assert_int_equal(
-        change(store, &(struct store_change){DEVICE, &item, 1, NULL, 0, &receipt, NULL}), ERR_OK);
+        change(store, &(struct store_change){DEVICE, &item, 1, NULL, 0, &receipt, NULL, NULL}),
+        ERR_OK);
     assert_int_equal(store_put_receipt(store, &other, NULL, NULL), ERR_OK);
     const struct store_change back = {.target_id = DEVICE,
                                       .removals = (const char(*)[ID_SIZE])item->id,

@@ -15,8 +15,9 @@
 
 static struct store *opened(void **state) {
     struct store *store = store_opened(*state);
-    assert_int_equal(store_put_webhook(store, HOOK, "owner", "{}", (struct wall){1}), ERR_OK);
-    assert_int_equal(store_put_webhook(store, OTHER, "owner", "{}", (struct wall){2}), ERR_OK);
+    assert_int_equal(store_put_webhook(store, HOOK, "owner", "{}", (struct wall){1}, NULL), ERR_OK);
+    assert_int_equal(store_put_webhook(store, OTHER, "owner", "{}", (struct wall){2}, NULL),
+                     ERR_OK);
     return store;
 }
 
@@ -162,7 +163,7 @@ static void a_webhook_that_goes_takes_its_deliveries_with_it(void **state) {
     struct delivery *list;
     size_t count;
     queue(store, HOOK, 1, 3);
-    assert_int_equal(store_remove_webhook(store, HOOK), ERR_OK);
+    assert_int_equal(store_remove_webhook(store, HOOK, NULL), ERR_OK);
     assert_int_equal(store_list_deliveries(store, HOOK, 500, &list, &count), ERR_OK);
     assert_int_equal(count, 0);
     free(list);
@@ -200,8 +201,10 @@ static void a_webhook_is_read_back_as_it_was_written(void **state) {
     char *text = webhook_write(&webhook);
     assert_non_null(text);
     assert_int_equal(store_account_ensure(store, "north"), ERR_OK);
-    assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at), ERR_OK);
-    assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at), ERR_OK);
+    assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at, NULL),
+                     ERR_OK);
+    assert_int_equal(store_put_webhook(store, HOOK, "north", text, webhook.created_at, NULL),
+                     ERR_OK);
     assert_int_equal(store_load_webhooks(store, load_row, &read), ERR_OK);
     char *again = webhook_write(&read);
     assert_string_equal(again, text);

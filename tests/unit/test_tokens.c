@@ -299,6 +299,7 @@ static void make_old(const struct folder *folder) {
                               "ALTER TABLE tokens DROP COLUMN expires_at_ms;"
                               "ALTER TABLE tokens DROP COLUMN last_used_at_ms;"
                               "ALTER TABLE tokens DROP COLUMN clusters;"
+                              "DROP TABLE audit; DROP TABLE audit_state;"
                               "PRAGMA user_version = 5;";
     char path[128];
     char *error = NULL;
