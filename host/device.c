@@ -185,11 +185,15 @@ void device_publish(struct device *device) {
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         flexibility.values[i] = device->values[i];
         flexibility.updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
+        flexibility.invalid_ms[i] = device->value_valid_ms[i] == INT64_MAX
+                                        ? INT64_MAX
+                                        : flexibility.updated_ms[i] + device->value_valid_ms[i];
     }
     double power_w = device->values[POINT_ACTIVE_POWER];
     if (device->value_at[POINT_STATE].mono.ms == 0 && !isnan(power_w)) {
         flexibility.values[POINT_STATE] = state_of_power(device, power_w);
         flexibility.updated_ms[POINT_STATE] = flexibility.updated_ms[POINT_ACTIVE_POWER];
+        flexibility.invalid_ms[POINT_STATE] = flexibility.invalid_ms[POINT_ACTIVE_POWER];
     }
     enum point_id lead = lead_point(device);
     if (device->value_at[lead].mono.ms) {
@@ -573,6 +577,8 @@ void device_renew_card(struct device *device) {
     }
     struct device_card *old = device->card;
     device->card = card;
+    figure_set(&card->polls, figure_get(&old->polls));
+    figure_set(&card->polls_failed, figure_get(&old->polls_failed));
     fill_card(device);
     device_card_decide(card, device_card_decided(old));
     device_card_release(old);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "script/script_figures.h"
+
 void directory_slot_init(struct directory_slot *slot) {
     pthread_mutex_init(&slot->lock, NULL);
     slot->newest = NULL;
@@ -44,8 +46,10 @@ void directory_release(struct directory *directory) {
         return;
     for (size_t i = 0; i < directory->device_count; i++)
         device_card_release(directory->devices[i]);
-    for (size_t i = 0; i < directory->script_count; i++)
+    for (size_t i = 0; i < directory->script_count; i++) {
         free(directory->scripts[i].json);
+        script_figures_release(directory->scripts[i].figures);
+    }
     for (size_t i = 0; i < directory->cluster_count; i++) {
         decided_slot_release(directory->clusters[i].slot);
         free(directory->clusters[i].limits);

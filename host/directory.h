@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/figure.h"
 #include "cluster/cluster_limits.h"
 #include "constraint.h"
 #include "driver.h"
@@ -22,7 +23,9 @@
 
 #define KEY_SIZE      65
 #define IDENTITY_SIZE 65
-#define GRID_ROLE     "grid" /* of the device that measures its cluster's connection */
+struct script_figures;
+
+#define GRID_ROLE "grid" /* of the device that measures its cluster's connection */
 
 struct decided_item {
     struct constraint *constraint; /* one reference; NULL: the device's fallback */
@@ -98,8 +101,9 @@ struct device_card {
     char *entry;               /* JSON: what was declared of it; owned, may be NULL */
     char maker[IDENTITY_SIZE]; /* who makes it, as its driver says; "" */
     struct live live;
-    pthread_mutex_t lock;    /* of the fields below, held for a pointer swap or a small copy */
-    struct decided *decided; /* one reference; never NULL */
+    figure_t polls, polls_failed; /* since the card was made for this id */
+    pthread_mutex_t lock;         /* of the fields below, held for a pointer swap or a small copy */
+    struct decided *decided;      /* one reference; never NULL */
     char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE]; /* manufacturer, model, ... */
     char connection_text[160]; /* why it is offline, wrong, not configured */
     char command_text[160];    /* why a command is unsupported, rejected, diverging; "" otherwise */
@@ -133,7 +137,10 @@ enum script_kind { SCRIPT_DRIVER, SCRIPT_POLICY };
 struct script_card {
     enum script_kind kind;
     char name[DRIVER_NAME_SIZE];
-    char *json; /* the body of GET /v1/drivers/{name} or /v1/policies/{name}, owned */
+    char *json;       /* the body of GET /v1/drivers/{name} or /v1/policies/{name}, owned */
+    bool has_script;  /* something is called in it */
+    bool quarantined; /* and not any more */
+    struct script_figures *figures; /* one reference, or NULL */
 };
 
 struct directory { /* immutable once published */

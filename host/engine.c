@@ -55,8 +55,10 @@ void engine_wire_release(struct engine *engine, struct wire *wire) {
     while (*at != wire)
         at = &(*at)->next;
     *at = wire->next;
-    if (wire->link)
+    if (wire->link) {
+        engine_figures_keep(engine, wire->kind, wire->link);
         link_close(wire->link);
+    }
     free(wire);
 }
 
@@ -118,6 +120,7 @@ static void second_due(uv_timer_t *timer) {
         for (struct device *device = engine->devices; device; device = device->next)
             device_decide_changed(device);
     }
+    engine_figures_second(engine);
     announce_second(engine, now);
     if (engine->seconds % SECRETS_EVERY_S == 0)
         engine_look_at_secrets(engine);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/report.h"
 #include "directory.h"
+#include "engine_figures.h"
 #include "events/announce.h"
 #include "inventory.h"
 #include "link/link.h"
@@ -101,6 +102,8 @@ struct engine {
     uv_fs_event_t site_watch;
     uv_timer_t site_settle;
     bool stopping;
+    struct engine_figures figures;
+    struct engine_second figures_second;
 };
 
 /* Opens the store and library, loads constraints, applies the site. NULL with mistakes. */

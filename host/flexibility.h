@@ -30,6 +30,7 @@ struct flexibility {
     enum connection connection;
     double values[POINT_NUMBER_COUNT];      /* NAN: unknown; POINT_STATE holds enum device_state */
     int64_t updated_ms[POINT_NUMBER_COUNT]; /* wall ms of each value, 0: never */
+    int64_t invalid_ms[POINT_NUMBER_COUNT]; /* until when each can be trusted; INT64_MAX: always */
     struct wall updated_at;                 /* of activePower (a device without it: the newest) */
     struct wall invalid_at;                 /* until when that can be trusted */
     struct ranges allowed;                  /* empty: not controllable or unknown */

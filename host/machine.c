@@ -78,6 +78,9 @@ void machine_polled(struct machine *machine, unsigned faults) {
 
 /* Not one poll, but as good as one: nothing was read. */
 static void machine_missed(struct machine *machine, const char *text) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            figure_add(&machine->parts[i]->card->polls_failed, 1);
     trial_note(machine->engine, machine->generation, text);
     machine_polled(machine, 1U << FAULT_OFFLINE);
 }

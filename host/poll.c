@@ -211,8 +211,10 @@ void poll_group_done(struct poll_group *group) {
     group->busy = false;
     group->polls++;
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i])
+        if (machine->parts[i]) {
+            figure_add(&machine->parts[i]->card->polls, 1);
             device_take(machine->parts[i]);
+        }
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
             device_sampled(machine->parts[i]);
@@ -301,6 +303,7 @@ static void group_due(uv_timer_t *timer) {
     group_schedule(group);
     if (group->busy) {
         group->late++;
+        figure_add(&group->machine->engine->figures.polls_late, 1);
         return;
     }
     group->block = 0;

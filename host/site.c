@@ -9,6 +9,7 @@
 
 #include "api/guesses.h"
 #include "api/rates.h"
+#include "base/address.h"
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "io/reach.h"
@@ -18,6 +19,7 @@
 #include "site_access.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
+#define DEFAULT_SERVICE       "127.0.0.1:8079"
 #define DEFAULT_HORIZON_HOURS 25
 #define DEFAULT_SHARE_RANK    500
 #define POWER_SENSIBLE        1e9
@@ -214,6 +216,12 @@ static const struct schema http_fields[] = {
      .minimum = 1,
      .maximum = 79,
      .help = "address:port, 127.0.0.1:8080 when left out"},
+    {.key = "service",
+     .kind = SCHEMA_STRING,
+     .minimum = 1,
+     .maximum = 79,
+     .help = "address:port of /health, /ready and /metrics without a token, " DEFAULT_SERVICE
+             " when left out; \"off\": none"},
     {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
     {.key = "streams",
      .kind = SCHEMA_INTEGER,
@@ -574,6 +582,19 @@ static void read_proxies(struct site *site, struct report *report) {
     }
 }
 
+static void read_service(struct site *site, struct report *report) {
+    const json_t *http = json_object_get(site->tree, "http");
+    struct sockaddr_in address;
+    copy_text(site->service, sizeof site->service, tree_string(http, "service", DEFAULT_SERVICE));
+    if (strcmp(site->service, "off") == 0)
+        site->service[0] = '\0';
+    else if (!address_parse(site->service, &address))
+        report_add(report, "http.service",
+                   "expected an IPv4 address and a port like \"127.0.0.1:8079\", or \"off\", got "
+                   "\"%s\"",
+                   site->service);
+}
+
 static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
     copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
@@ -608,6 +629,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
                    &site->retention, report);
     read_webhooks(site, report);
+    read_service(site, report);
     read_proxies(site, report);
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);

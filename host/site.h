@@ -86,6 +86,7 @@ struct site_cluster {
 struct site {
     json_t *tree;
     char listen[80];
+    char service[80]; /* where the service listener listens; "": nowhere */
     int threads;
     struct proxies proxies; /* in front, that are trusted */
     struct {

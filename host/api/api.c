@@ -7,7 +7,6 @@
  * answer as soon as every thread has a connection; those that wait are then served in turn. */
 #include "api/api.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -21,10 +20,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "api/api_figures.h"
 #include "api/gate.h"
 #include "api/idempotency.h"
 #include "api/porter.h"
 #include "api/socket_find.h"
+#include "base/address.h"
 #include "base/log.h"
 #include "events/events.h"
 
@@ -54,7 +55,7 @@ struct api {
     char *listen, *web_root;
     int threads;
     int port;
-    atomic_int connections; /* that have a thread now */
+    struct api_figures *figures, own_figures; /* counted in; its own when nobody gave any */
     atomic_uint_fast64_t requests;
     uint32_t start_mark; /* random: request ids of two runs differ */
 };
@@ -66,16 +67,13 @@ static void make_request_id(struct api *api, char id[REQUEST_ID_SIZE]) {
     snprintf(id, REQUEST_ID_SIZE, "%08" PRIx32 "-%08" PRIx64, api->start_mark, number & 0xffffffff);
 }
 
-static struct exchange *exchange_new(struct api *api) {
-    struct exchange *x = calloc(1, sizeof *x);
+static struct exchange *begin_exchange(struct api *api) {
+    struct exchange *x = exchange_new(&api->settings);
     if (!x)
         return NULL;
-    x->settings = &api->settings;
     x->page = &api->page;
     x->porter = api->porter;
     x->keys = api->keys;
-    buf_init(&x->headers, REPLY_HEADERS);
-    buf_init(&x->body, REPLY_MAXIMUM);
     make_request_id(api, x->request_id);
     return x;
 }
@@ -181,7 +179,10 @@ static struct request_head head_of(const struct mg_request_info *info,
     return (struct request_head){.peer = info->remote_addr,
                                  .method = info->request_method,
                                  .version = info->http_version,
-                                 .path = info->local_uri_raw,
+                                 /* "http://a/b" instead of "/b": civetweb would leave it at "/b",
+                                  * whatever Host says. */
+                                 .path = info->request_uri[0] == '/' ? info->local_uri_raw
+                                                                     : info->request_uri,
                                  .query = info->query_string,
                                  .headers = headers,
                                  .header_count = (size_t)info->num_headers};
@@ -192,19 +193,21 @@ static int on_request(struct mg_connection *connection) {
     struct api *api = info->user_data;
     struct request_header headers[MG_MAX_HEADERS];
     struct request_head head = head_of(info, headers);
-    struct exchange *x = exchange_new(api);
+    struct exchange *x = begin_exchange(api);
     struct body_reader reader = {connection, x};
     if (!x) {
         mg_disable_connection_keep_alive(connection);
         return 500;
     }
     bool whole = gate_pass(x, &head, read_body, &reader);
-    bool crowded = atomic_load_explicit(&api->connections, memory_order_relaxed) >= api->threads;
+    bool crowded =
+        atomic_load_explicit(&api->figures->connections, memory_order_relaxed) >= api->threads;
     bool close = !whole || crowded || !x->request.keep_alive;
     int status = x->status;
     log_debug("api", "%s %s %d (request %s, from %s)", head.method, x->path, status, x->request_id,
               x->remote.address);
     send_answer(connection, x, close);
+    api_figures_count(api->figures, x->route, status, clock_mono_us() - x->began_us);
     if (x->pour && x->request.method != METHOD_HEAD && !pour(api, connection, x))
         mg_disable_connection_keep_alive(connection);
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
@@ -216,7 +219,7 @@ static int on_request(struct mg_connection *connection) {
 /* Answers that civetweb makes itself, before there is a request: a head it cannot read. */
 static int on_error(struct mg_connection *connection, int status, const char *message) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
-    struct exchange *x = exchange_new(api);
+    struct exchange *x = begin_exchange(api);
     if (!x) {
         mg_disable_connection_keep_alive(connection);
         return 0;
@@ -236,6 +239,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
         exchange_problem(x, status, "The request failed: %s", message);
     log_debug("api", "refused before routing: %d %s (request %s)", status, message, x->request_id);
     send_answer(connection, x, true);
+    api_figures_count(api->figures, NULL, x->status, clock_mono_us() - x->began_us);
     exchange_free(x);
     return 0;
 }
@@ -256,13 +260,13 @@ static void *on_thread(const struct mg_context *context, int type) {
 static int on_connect(const struct mg_connection *connection, void **data) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
     (void)data;
-    atomic_fetch_add_explicit(&api->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&api->figures->connections, 1, memory_order_relaxed);
     return 0;
 }
 
 static void on_closed(const struct mg_connection *connection) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
-    atomic_fetch_sub_explicit(&api->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&api->figures->connections, 1, memory_order_relaxed);
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
@@ -270,18 +274,9 @@ static void on_closed(const struct mg_connection *connection) {
 /* civetweb takes more than an address and a port here, among it TLS ports, on which 1.15 crashes.
  */
 static bool listen_valid(const char *listen, char *why, size_t why_size) {
-    char address[INET_ADDRSTRLEN];
-    struct in_addr parsed;
-    const char *colon = strrchr(listen, ':');
-    size_t length = colon ? (size_t)(colon - listen) : 0;
-    if (colon && length < sizeof address && colon[1] && strlen(colon + 1) <= 5 &&
-        strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
-        strtol(colon + 1, NULL, 10) <= 65535) {
-        memcpy(address, listen, length);
-        address[length] = '\0';
-        if (inet_pton(AF_INET, address, &parsed) == 1)
-            return true;
-    }
+    struct sockaddr_in address;
+    if (address_parse(listen, &address))
+        return true;
     snprintf(why, why_size,
              "http.listen must be an IPv4 address and a port like \"127.0.0.1:8080\", got \"%s\". "
              "TLS is the work of a proxy in front.",
@@ -356,6 +351,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
 static void api_free(struct api *api) {
     page_free(&api->page);
     porter_free(api->porter);
+    api_figures_close(&api->own_figures);
     keys_free(api->keys);
     free(api->listen);
     free(api->web_root);
@@ -404,6 +400,10 @@ enum err api_start(struct api **out, const struct api_settings *settings, char *
     api->threads = settings->threads ? settings->threads : THREADS_DEFAULT;
     api->settings.streams = streams_of(settings->streams, api->threads);
     api->keys = keys_new();
+    api->figures = settings->figures ? settings->figures : &api->own_figures;
+    if (!settings->figures && api_figures_open(&api->own_figures) != ERR_OK)
+        goto out;
+    atomic_store(&api->figures->threads, api->threads);
     if (!api->listen || !api->web_root || !api->keys)
         goto out;
     api->settings.listen = api->listen;

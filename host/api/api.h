@@ -14,6 +14,9 @@
 #include "telemetry/telemetry.h"
 
 struct api;
+struct api_figures;
+struct engine_figures;
+struct service_figures;
 
 struct api_settings {
     const char *listen;     /* "127.0.0.1:8080"; port 0: any free one */
@@ -25,7 +28,11 @@ struct api_settings {
     struct store *store;
     struct telemetry *telemetry; /* NULL: no history is kept */
     const struct clock *clock;
-    struct events *events;     /* NULL: there are no event streams */
+    struct events *events; /* NULL: there are no event streams */
+    /* What /metrics shows, and where answers are counted; NULL: nothing. */
+    struct api_figures *figures;
+    const struct engine_figures *engine_figures;
+    const struct service_figures *service_figures;
     struct webhooks *webhooks; /* NULL: there are none */
     int streams;               /* most at a time; 0: a quarter of the threads, at least 4, but never
                                   more than half of them, so that the rest of the API stays there */

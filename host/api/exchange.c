@@ -4,6 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct exchange *exchange_new(const struct api_settings *settings) {
+    struct exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->settings = settings;
+    x->began_us = clock_mono_us();
+    buf_init(&x->headers, REPLY_HEADERS);
+    buf_init(&x->body, REPLY_MAXIMUM);
+    return x;
+}
+
 struct json *exchange_json(struct exchange *x, int status) {
     x->status = status;
     x->content_type = "application/json";
@@ -173,7 +184,7 @@ struct decided *target_decided(const struct target *target) {
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "            \
     "object-src 'none'"
 
-static void render_head(const struct exchange *x, bool close, struct buf *out) {
+void exchange_render_head(const struct exchange *x, bool close, size_t length, struct buf *out) {
     bool no_body = x->status == 204 || x->status == 304;
     bool stays = x->request.keep_alive && !close && (!x->pour || x->request.takes_chunks);
     buf_format(out, "HTTP/1.1 %d %s\r\n", x->status, problem_title(x->status));
@@ -182,7 +193,7 @@ static void render_head(const struct exchange *x, bool close, struct buf *out) {
     if (x->pour && x->request.takes_chunks)
         buf_text(out, "Transfer-Encoding: chunked\r\n");
     else if (!no_body && !x->pour)
-        buf_format(out, "Content-Length: %zu\r\n", x->body.length);
+        buf_format(out, "Content-Length: %zu\r\n", length);
     buf_format(out,
                "Cache-Control: %s\r\n"
                "X-Request-Id: %s\r\n"
@@ -207,7 +218,7 @@ void exchange_render(struct exchange *x, bool close, struct buf *out) {
                          REPLY_MAXIMUM);
     }
     buf_init(out, REPLY_MAXIMUM + 4096);
-    render_head(x, close, out);
+    exchange_render_head(x, close, x->body.length, out);
     if (x->request.method != METHOD_HEAD && !x->pour)
         buf_append(out, buf_string(&x->body), x->body.length);
 }

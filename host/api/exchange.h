@@ -25,6 +25,7 @@
 
 struct porter;
 struct keys;
+struct route;
 
 struct exchange {
     const struct api_settings *settings;
@@ -34,7 +35,9 @@ struct exchange {
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];
-    struct remote remote; /* where it comes from */
+    struct remote remote;      /* where it comes from */
+    const struct route *route; /* NULL: none, or not found yet */
+    int64_t began_us;          /* of clock_mono_us(): when it was there as a whole */
     const char *step_account, *step_cluster, *step_device,
         *step_name;     /* what {a}, {c}, {d}, {name} of the route took */
     char step_text[64]; /* a step without its verb, where one was cut */
@@ -112,6 +115,10 @@ struct target {
 bool exchange_target(struct exchange *x, struct target *target);
 struct decided *target_decided(const struct target *target); /* held */
 
+/* NULL without memory. What else is known of it its maker fills in. */
+struct exchange *exchange_new(const struct api_settings *settings);
+/* The head alone, of a body of `length` bytes. */
+void exchange_render_head(const struct exchange *x, bool close, size_t length, struct buf *out);
 /* The whole answer, head and body; to be freed. `close`: the connection ends after it. Only the
  * head when the request's method is HEAD, or when the body is poured. */
 void exchange_render(struct exchange *x, bool close, struct buf *out);

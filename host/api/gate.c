@@ -97,6 +97,7 @@ static const struct route *find_route(struct exchange *x) {
     const struct route *route = NULL;
     char allow[ROUTE_ALLOW_SIZE];
     enum route_result found = route_find(x, &route, allow);
+    x->route = found == ROUTE_FOUND ? route : NULL;
     bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
     enum gate_token token = gate_authenticate(x);
     int wait_s = token == GATE_UNKNOWN ? porter_wrong_token(x) : 0;
@@ -164,6 +165,7 @@ static bool read_body(struct exchange *x, const struct route *route, gate_read *
         return false;
     }
     *whole = read(context, text, length) == length;
+    x->began_us = clock_mono_us(); /* how slowly it came is the client's */
     if (!*whole) {
         exchange_problem(x, 408, "The body did not come to its end in time.");
     } else {

@@ -11,6 +11,8 @@ void api_openapi(struct exchange *x);
 void api_health(struct exchange *x);
 void api_ready(struct exchange *x);
 void api_vocabulary(struct exchange *x);
+/* api_metrics.c */
+void api_metrics(struct exchange *x);
 /* api_inventory.c */
 void api_cluster_list(struct exchange *x);
 void api_cluster_get(struct exchange *x);

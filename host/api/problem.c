@@ -27,6 +27,7 @@ static const struct {
     {414, "URI Too Long", "uri-too-long"},
     {415, "Unsupported Media Type", "unsupported-media-type"},
     {417, "Expectation Failed", "expectation-failed"},
+    {421, "Misdirected Request", "misdirected"},
     {422, "Unprocessable Content", "invalid"},
     {429, "Too Many Requests", "too-many-requests"},
     {431, "Request Header Fields Too Large", "header-too-large"},

@@ -25,6 +25,7 @@ static const struct route routes[] = {
     {"/swagger-ui.css", "", api_page_file, METHOD_GET, OPEN},
     {"/health", "", api_health, METHOD_GET, OPEN},
     {"/ready", "", api_ready, METHOD_GET, OPEN},
+    {"/metrics", "", api_metrics, METHOD_GET, NEEDS(READ)},
     {"/v1/openapi.json", "", api_openapi, METHOD_GET, OPEN},
     {"/v1/vocabulary", "", api_vocabulary, METHOD_GET, NEEDS(READ)},
     {A, "limit cursor parentId", api_account_list, METHOD_GET, NEEDS(READ)},

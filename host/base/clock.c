@@ -14,6 +14,12 @@ struct mono clock_mono(void) {
     return (struct mono){read_ms(CLOCK_MONOTONIC)};
 }
 
+int64_t clock_mono_us(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
 struct wall clock_wall(void) {
     return (struct wall){read_ms(CLOCK_REALTIME)};
 }

@@ -36,6 +36,7 @@ struct clock {
 void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms);
 struct now clock_now(const struct clock *clock);
 struct mono clock_mono(void);
+int64_t clock_mono_us(void);  /* the same clock, for what takes less than a millisecond */
 struct wall clock_wall(void); /* the system's, as it is: for log lines and file names */
 
 #define WALL_TEXT_SIZE                                                                             \

@@ -9,12 +9,14 @@
 #include <uv.h>
 
 #include "api/api.h"
+#include "api/api_figures.h"
 #include "base/log.h"
 #include "cmd/admin.h"
 #include "cmd/commands.h"
 #include "cmd/paths.h"
 #include "cmd/supervise.h"
 #include "engine.h"
+#include "service/service.h"
 #include "webhooks/webhooks.h"
 
 static const char help[] =
@@ -96,6 +98,23 @@ static struct webhooks *open_webhooks(struct engine *engine) {
     return webhooks_open(&webhooks, &settings) == ERR_OK ? webhooks : NULL;
 }
 
+/* NULL: the host goes on without, and says so. */
+static struct service *open_service(struct engine *engine, const struct api_settings *settings,
+                                    struct service_figures *figures) {
+    struct service *service = NULL;
+    char why[200];
+    const char *listen = engine->site->service;
+    if (!listen[0])
+        return NULL;
+    if (service_open(&service, &engine->loop, listen, settings, figures, why, sizeof why) != ERR_OK)
+        log_warning("service", "%s: there is no service listener; http.service names another port",
+                    why);
+    else
+        log_info("service", "/health, /ready and /metrics: http://%.*s:%d",
+                 (int)(strrchr(listen, ':') - listen), listen, service_port(service));
+    return service;
+}
+
 static int run_host(void *context, int ready_fd) {
     const struct serve *serve = context;
     struct report report;
@@ -124,6 +143,12 @@ static int run_host(void *context, int ready_fd) {
                                     .rate = engine->site->rate,
                                     .burst = engine->site->burst,
                                     .guesses = engine->site->guesses};
+    struct api_figures figures;
+    struct service_figures service_figures = {0};
+    if (api_figures_open(&figures) == ERR_OK)
+        settings.figures = &figures;
+    settings.engine_figures = &engine->figures;
+    settings.service_figures = &service_figures;
     struct running running = {.engine = engine, .webhooks = open_webhooks(engine)};
     settings.webhooks = running.webhooks;
     char why[200];
@@ -134,8 +159,10 @@ static int run_host(void *context, int ready_fd) {
         log_error("api", "%s", why);
         webhooks_close(running.webhooks);
         engine_close(engine);
+        api_figures_close(&figures);
         return 1;
     }
+    struct service *service = open_service(engine, &settings, &service_figures);
     report_init(&report);
     if (admin_open(&admin, &engine->loop, engine->site->store_directory, engine->store, NULL, NULL,
                    &report) != ERR_OK)
@@ -155,9 +182,11 @@ static int run_host(void *context, int ready_fd) {
         close(ready_fd);
     engine_run(engine);
     admin_close(admin);
+    service_close(service);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&signals[i], NULL);
     engine_close(engine);
+    api_figures_close(&figures);
     return 0;
 }
 

@@ -114,6 +114,22 @@ static void rehearse(const struct rehearsal *rehearsal, const struct generation 
         ;
 }
 
+/* After a call, or a part of one that waits. */
+static void count_call(struct script_figures *figures, struct script *script,
+                       enum script_outcome outcome) {
+    if (!figures || !script)
+        return;
+    int64_t longest_us;
+    figure_add(&figures->cpu_us, (uint64_t)script_take_used_us(script, &longest_us));
+    figure_raise(&figures->cpu_most_us, (uint64_t)longest_us);
+    figure_set(&figures->memory_bytes, script_memory(script));
+    if (outcome == SCRIPT_WAITS)
+        return;
+    figure_add(&figures->calls, 1);
+    if (outcome != SCRIPT_OK)
+        figure_add(&figures->failures[outcome], 1);
+}
+
 bool guard_enter(struct engine *engine, const struct generation *generation,
                  const struct caller *caller, const char *call, char why[SCRIPT_ERROR_SIZE]) {
     struct guard *guard = &engine->guard;
@@ -134,6 +150,7 @@ void guard_resume(struct engine *engine, const struct generation *generation, co
 void guard_leave(struct engine *engine, struct generation *generation, struct caller *caller,
                  enum script_outcome outcome, const char *error) {
     watchdog_leave(engine->guard.watchdog);
+    count_call(generation->figures, generation->script, outcome);
     if (outcome == SCRIPT_WAITS)
         return;
     if (outcome == SCRIPT_OK) {
@@ -151,6 +168,8 @@ void guard_leave(struct engine *engine, struct generation *generation, struct ca
         break;
     case LADDER_REBUILD:
         report_init(&report);
+        if (generation->figures)
+            figure_add(&generation->figures->rebuilds, 1);
         log_warning(generation->name, "its script is built anew after: %s", error);
         if (!generation_rebuild(generation, &report))
             quarantine(engine, generation,

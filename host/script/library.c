@@ -40,6 +40,7 @@ struct entry {
     struct wall loaded_at;
     struct report errors; /* of the file as it is now */
     struct rolled_back rolled_back;
+    struct script_figures *figures; /* one reference, or NULL without memory */
     /* During one reading of the folders: */
     int folder_found;
     unsigned shadows_found;
@@ -74,6 +75,7 @@ void generation_release(struct generation *generation) {
     policy_free(generation->policy);
     script_close(generation->script);
     watchdog_forget(generation->watchdog, generation->watched);
+    script_figures_release(generation->figures);
     free(generation->text);
     free(generation);
 }
@@ -90,6 +92,9 @@ static struct script *load_script(const struct generation *generation, const cha
     watchdog_enter(generation->watchdog, generation->watched, SCRIPT_LOADING);
     struct script *script = script_open(file_name, text, length, &limits, report);
     watchdog_leave(generation->watchdog);
+    int64_t longest_us;
+    if (script)
+        (void)script_take_used_us(script, &longest_us); /* loading is no call */
     return script;
 }
 
@@ -268,6 +273,7 @@ static struct entry *add_entry(struct library *library, enum script_kind kind, c
     snprintf(entry->name, sizeof entry->name, "%s", name);
     entry->folder = NOWHERE;
     entry->folder_found = NOWHERE;
+    entry->figures = script_figures_new();
     report_init(&entry->errors);
     size_t slot = find_slot(library, kind, name);
     memmove(library->entries + slot + 1, library->entries + slot,
@@ -279,6 +285,7 @@ static struct entry *add_entry(struct library *library, enum script_kind kind, c
 
 static void free_entry(struct entry *entry) {
     generation_release(entry->current);
+    script_figures_release(entry->figures);
     report_free(&entry->errors);
     free(entry);
 }
@@ -397,6 +404,7 @@ static void put_in_place(struct library *library, struct entry *entry) {
     generation_release(entry->current);
     entry->current = entry->staged;
     entry->staged = NULL;
+    entry->current->figures = script_figures_hold(entry->figures);
     entry->numbers = entry->current->number;
     entry->loaded_at = clock_wall();
     log_info(subject, "generation %u from %s", entry->numbers, entry->current->path);
@@ -571,11 +579,17 @@ enum err library_cards(struct library *library, struct script_card **cards, size
         const struct entry *entry = library->entries[i];
         made[i].kind = entry->kind;
         snprintf(made[i].name, sizeof made[i].name, "%s", entry->name);
+        made[i].quarantined = entry->current && entry->current->quarantine[0];
+        made[i].has_script = entry->current && entry->current->script;
         made[i].json = write_listing(library, entry);
-        if (made[i].json)
+        if (made[i].json) {
+            made[i].figures = script_figures_hold(entry->figures);
             continue;
-        while (i-- > 0)
+        }
+        while (i-- > 0) {
             free(made[i].json);
+            script_figures_release(made[i].figures);
+        }
         free(made);
         return ERR_MEMORY;
     }

@@ -16,6 +16,7 @@
 #include "script/ladder.h"
 #include "script/policy.h"
 #include "script/script.h"
+#include "script/script_figures.h"
 #include "script/watchdog.h"
 
 #define LIBRARY_FOLDERS 4
@@ -35,8 +36,9 @@ struct generation {
     struct ladder ladder;
     char quarantine[SCRIPT_ERROR_SIZE]; /* why its script is not called; "": it is */
     struct wall quarantined_at;
-    struct watchdog *watchdog; /* or NULL */
-    int watched;               /* its number there */
+    struct script_figures *figures; /* one reference; NULL: nothing is counted */
+    struct watchdog *watchdog;      /* or NULL */
+    int watched;                    /* its number there */
 };
 
 struct generation *generation_hold(struct generation *generation);

@@ -16,13 +16,6 @@
 #define TRACE_LEVELS    20
 #define PIECE_BYTES     256 /* of a text, between two looks at the budget */
 
-struct script_limits script_limits_default(void) {
-    return (struct script_limits){.memory_bytes = (size_t)16 << 20,
-                                  .load_cpu_us = 100000,
-                                  .call_cpu_us = 20000,
-                                  .task_cpu_us = 200000};
-}
-
 struct script *script_of(lua_State *L) {
     return *(struct script **)lua_getextraspace(L);
 }

@@ -64,6 +64,9 @@ void *script_caller(lua_State *L);
 void script_log(lua_State *L, const char *line);
 bool script_spoiled(const struct script *script);
 size_t script_memory(const struct script *script);
+/* CPU time that its calls have used since this was asked last, and the longest of them without a
+ * wait. */
+int64_t script_take_used_us(struct script *script, int64_t *longest_us);
 /* Makes text of a script fit for messages and JSON: one line of valid UTF-8, cut at a whole
  * character. In place, never longer. */
 void script_text_clean(char *text);

@@ -181,5 +181,16 @@ int64_t script_end_budget(struct script *script) {
         set_timer(script, 0);
     lua_sethook(script->running, NULL, 0, 0);
     script->running = script->L;
-    return thread_cpu_us() - script->started_us;
+    int64_t used_us = thread_cpu_us() - script->started_us;
+    script->used_us += used_us;
+    if (used_us > script->used_most_us)
+        script->used_most_us = used_us;
+    return used_us;
+}
+
+int64_t script_take_used_us(struct script *script, int64_t *longest_us) {
+    int64_t used_us = script->used_us;
+    *longest_us = script->used_most_us;
+    script->used_us = script->used_most_us = 0;
+    return used_us;
 }

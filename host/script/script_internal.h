@@ -40,6 +40,7 @@ struct script {
     lua_State *volatile running;
     volatile sig_atomic_t armed;
     int64_t budget_us, started_us;
+    int64_t used_us, used_most_us; /* since script_take_used_us(): all, and at once */
     bool overtime;
     struct place overtime_at;
 };

@@ -108,6 +108,7 @@ static struct store_job *queue_take(struct store *store) {
     pthread_mutex_lock(&store->lock);
     while (!store->first && !store->closing)
         pthread_cond_wait(&store->wake, &store->lock);
+    figure_set(&store->figures.waiting, store->waiting);
     struct store_job *first = store->first;
     struct store_job **end = &store->first;
     while (*end && (*end == first || !(first->type->reads || (*end)->type->reads))) {
@@ -148,21 +149,28 @@ static void transaction_abandon(struct store *store) {
 static bool transaction_run(struct store *store, struct store_job *first,
                             const struct store_job *end) {
     transaction_abandon(store); /* one that could not be rolled back for want of memory */
-    if (control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") != ERR_OK)
+    if (control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") != ERR_OK) {
+        figure_add(&store->figures.failures, 1);
         return false;
+    }
     for (struct store_job *job = first; job != end; job = job->next) {
         job->result = job->type->run(store, job);
         if (job->result == ERR_OK && job->records)
             job->result = store_audit_write(store, job->records);
         if (job->result == ERR_IO) {
+            figure_add(&store->figures.failures, 1);
             transaction_abandon(store);
             return false;
         }
     }
+    int64_t begun_us = clock_mono_us();
     if (control_run(store, STATEMENT_COMMIT, "COMMIT") != ERR_OK) {
+        figure_add(&store->figures.failures, 1);
         transaction_abandon(store);
         return false;
     }
+    histogram_add(&store->figures.commit, clock_mono_us() - begun_us);
+    figure_add(&store->figures.commits, 1);
     return true;
 }
 
@@ -266,6 +274,10 @@ bool store_failing(struct store *store, char *why, size_t why_size) {
         snprintf(why, why_size, "%s", store->why);
     pthread_mutex_unlock(&store->lock);
     return failing;
+}
+
+const struct store_figures *store_figures(const struct store *store) {
+    return &store->figures;
 }
 
 uint64_t store_last_rank(struct store *store) {

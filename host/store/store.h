@@ -15,6 +15,8 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/figure.h"
+#include "base/histogram.h"
 #include "base/report.h"
 #include "constraint.h"
 #include "token.h"
@@ -93,6 +95,14 @@ must_check enum err store_cluster_find(struct store *store, const char *which, c
 /* The largest wish.rank ever given. */
 uint64_t store_last_rank(struct store *store);
 
+struct store_figures {
+    figure_t commits,
+        failures;            /* of transactions; one that is tried again row by row is a failure */
+    struct histogram commit; /* how long each COMMIT took: the disk */
+    figure_t waiting;        /* operations in the queue when it was taken last */
+};
+/* Any thread. */
+const struct store_figures *store_figures(const struct store *store);
 /* True while the last commits fail; the text says why. Any thread. */
 bool store_failing(struct store *store, char *why, size_t why_size);
 

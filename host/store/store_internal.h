@@ -140,6 +140,7 @@ struct store {
     char why[STORE_WHY_SIZE];
 
     atomic_uint_fast64_t last_rank;
+    struct store_figures figures;
 
     pthread_rwlock_t tokens_lock; /* of the five below; only the store's thread writes */
     struct token *tokens;   /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */

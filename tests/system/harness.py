@@ -112,6 +112,7 @@ class Host:
     def __init__(self, folder, site, max_priority=3999, arguments=()):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
+        self.service_port = free_port()
         self.site_path = self.folder / "site.lua"
         self.write_site(site)
         self.arguments = list(arguments)
@@ -123,13 +124,23 @@ class Host:
     def write_site(self, site):
         """As an editor does it: a new file, renamed over the old one."""
         new = self.folder / "site.lua.new"
-        new.write_text(site.replace("@HTTP@", str(self.port)))
+        if "service =" not in site:
+            site = site.replace('listen = "127.0.0.1:@HTTP@"',
+                                'listen = "127.0.0.1:@HTTP@", service = "127.0.0.1:@SERVICE@"')
+        new.write_text(site.replace("@HTTP@", str(self.port)).replace(
+            "@SERVICE@", str(self.service_port)))
         new.rename(self.site_path)
 
     def make_token(self, name, max_priority, scopes="all", *more):
         made = subprocess.run(
             [DERD, "token", "create", "--name", name, "--max-priority", str(max_priority), "--scopes",
              scopes, "--site", self.site_path, *more], capture_output=True, text=True, check=True)
+        return made.stdout.strip()
+
+    def make_account_token(self, account):
+        made = subprocess.run(
+            [DERD, "token", "create", "--name", "test", "--account", account, "--site",
+             self.site_path], capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
     def start(self, *more):
