@@ -20,6 +20,7 @@ static const struct {
     {"probe", cmd_probe, "find the driver that fits a device:  derd probe URL"},
     {"record", cmd_record, "make a fixture from a live device:   derd record URL ..."},
     {"test", cmd_test, "test a driver, simulated device:     derd test DRIVER"},
+    {"proxy", cmd_proxy, "TLS in front, by nginx:             derd proxy --site FILE --name HOST"},
     {"token", cmd_token, "make, list, revoke access tokens:  derd token create"},
 };
 

@@ -20,7 +20,7 @@ const char *proxies_add(struct proxies *proxies, const char *entry) {
     return NULL;
 }
 
-static bool proxies_hold(const struct proxies *proxies, const struct url *host) {
+bool proxies_hold(const struct proxies *proxies, const struct url *host) {
     for (size_t i = 0; i < proxies->count; i++)
         if (network_holds(&proxies->networks[i], host))
             return true;

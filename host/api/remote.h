@@ -37,6 +37,8 @@ struct remote {
 
 /* Adds "127.0.0.1", "fd00::1" or "10.0.0.0/24". What is wrong as a constant text, or NULL. */
 const char *proxies_add(struct proxies *proxies, const char *entry);
+/* Whether this address is one of them. */
+bool proxies_hold(const struct proxies *proxies, const struct url *host);
 /* `peer`: the address that is connected, as text; NULL or no address: nothing is known. */
 void remote_find(struct remote *remote, const char *peer, const struct proxies *proxies,
                  const struct request_head *head);
