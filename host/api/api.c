@@ -386,8 +386,8 @@ static int streams_of(int asked, int threads) {
     return streams < most ? streams : most;
 }
 
-enum err api_start(struct api **out, const struct api_settings *settings, char *why,
-                   size_t why_size) {
+enum err api_new(struct api **out, const struct api_settings *settings, char *why,
+                 size_t why_size) {
     enum err result = ERR_MEMORY;
     struct api *api = calloc(1, sizeof *api);
     *out = NULL;
@@ -411,21 +411,40 @@ enum err api_start(struct api **out, const struct api_settings *settings, char *
     result = prepare(api, why, why_size);
     if (result != ERR_OK)
         goto out;
-    mg_init_library(0);
-    api->context = start_server(api, why, why_size);
-    if (!api->context) {
-        mg_exit_library();
-        result = ERR_IO;
-        goto out;
-    }
-    struct mg_server_port port = {0};
-    if (mg_get_server_ports(api->context, 1, &port) == 1)
-        api->port = port.port;
     why[0] = '\0';
     *out = api;
     return ERR_OK;
 out:
     api_free(api);
+    return result;
+}
+
+bool api_is_local(const struct api *api) {
+    return strncmp(api->listen, "127.", 4) == 0;
+}
+
+enum err api_listen(struct api *api, char *why, size_t why_size) {
+    struct mg_server_port port = {0};
+    mg_init_library(0);
+    api->context = start_server(api, why, why_size);
+    if (!api->context) {
+        mg_exit_library();
+        return ERR_IO;
+    }
+    if (mg_get_server_ports(api->context, 1, &port) == 1)
+        api->port = port.port;
+    return ERR_OK;
+}
+
+enum err api_start(struct api **out, const struct api_settings *settings, char *why,
+                   size_t why_size) {
+    enum err result = api_new(out, settings, why, why_size);
+    if (result == ERR_OK)
+        result = api_listen(*out, why, why_size);
+    if (result != ERR_OK) {
+        api_stop(*out);
+        *out = NULL;
+    }
     return result;
 }
 
@@ -438,7 +457,9 @@ void api_stop(struct api *api) {
         return;
     if (api->settings.events)
         events_end(api->settings.events);
-    mg_stop(api->context);
-    mg_exit_library();
+    if (api->context) {
+        mg_stop(api->context);
+        mg_exit_library();
+    }
     api_free(api);
 }

@@ -40,11 +40,18 @@ struct api_settings {
     int guesses;        /* wrong answers without a wait; 0: as guesses.h says */
 };
 
-/* ERR_IO with a text in `why` when it cannot listen; ERR_FORMAT, ERR_RANGE: a setting is wrong.
- * Strings of the settings are copied; what the pointers name must outlive the API. */
+/* ERR_FORMAT, ERR_RANGE with a text in `why`: a setting is wrong. Strings of the settings are
+ * copied; what the pointers name must outlive the API. Nobody can connect yet. */
+must_check enum err api_new(struct api **api, const struct api_settings *settings, char *why,
+                            size_t why_size);
+/* Whether only this machine can reach the address that it is to listen on. */
+bool api_is_local(const struct api *api);
+/* Once. ERR_IO with a text in `why` when it cannot listen; it may be tried again. */
+must_check enum err api_listen(struct api *api, char *why, size_t why_size);
+/* Both. */
 must_check enum err api_start(struct api **api, const struct api_settings *settings, char *why,
                               size_t why_size);
-int api_port(const struct api *api);
+int api_port(const struct api *api); /* 0: it does not listen */
 /* Ends after the requests that run; one that waits for the engine does so at most 5 s, and idle
  * connections cost up to 2 s. So: from a thread that is not the engine's, before the engine, the
  * directory and the store go. NULL is fine. */

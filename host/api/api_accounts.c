@@ -301,10 +301,32 @@ static void list_belongings(struct exchange *x, const struct account *account, s
     free(accounts);
 }
 
+/* Its tokens go with it: false with 403 when one of them may do more than the one that asks. */
+static bool may_revoke_all(struct exchange *x, const struct account *account) {
+    struct token *tokens;
+    size_t count;
+    char why[160] = "";
+    bool may = true;
+    if (store_token_list(x->settings->store, &tokens, &count) != ERR_OK) {
+        exchange_unavailable(x, 5, "The host is short of memory.");
+        return false;
+    }
+    for (size_t i = 0; i < count && may; i++)
+        may = strcmp(tokens[i].account, account->key) != 0 ||
+              token_covers(&x->token, &tokens[i], why, sizeof why);
+    free(tokens);
+    if (!may)
+        exchange_problem(x, 403,
+                         "The account has a token that goes with it and may do more than the one "
+                         "that asks: %s.",
+                         why);
+    return may;
+}
+
 void api_account_delete(struct exchange *x) {
     struct account account;
     struct buf names;
-    if (!find_changeable(x, &account))
+    if (!find_changeable(x, &account) || !may_revoke_all(x, &account))
         return;
     buf_init(&names, 256);
     list_belongings(x, &account, &names);

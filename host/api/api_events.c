@@ -151,8 +151,7 @@ static bool read_last_id(struct exchange *x, struct event_id *id, bool *given) {
 
 static bool visible(const struct exchange *x, const struct event *event) {
     if (!event->cluster_id[0])
-        return !event_of_host(event) ||
-               (strcmp(x->token.account, ACCOUNT_ROOT) == 0 && x->token.cluster_count == 0);
+        return !event_of_host(event) || exchange_sees_host(x);
     const struct cluster_card *cluster = directory_cluster(x->directory, event->cluster_id);
     if (cluster)
         return exchange_sees(x, cluster);

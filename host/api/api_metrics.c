@@ -31,7 +31,7 @@ static void release(void *context) {
 
 void api_metrics(struct exchange *x) {
     struct buf *text = calloc(1, sizeof *text);
-    bool all = strcmp(x->token.account, ACCOUNT_ROOT) == 0;
+    bool all = exchange_sees_host(x);
     const struct metrics_sources sources = {.directory = x->directory,
                                             .now = x->now,
                                             .sees = all ? NULL : sees,

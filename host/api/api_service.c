@@ -113,7 +113,7 @@ static bool reads(const struct exchange *x) {
 /* What is wrong on this installation in words that hold paths and names of whatever account: for
  * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
-    if (!reads(x) || strcmp(x->token.account, ACCOUNT_ROOT) != 0 || x->token.cluster_count > 0)
+    if (!reads(x) || !exchange_sees_host(x))
         return;
     json_put_known(json, "storeDetail", store_why);
     put_history(x, json);

@@ -33,18 +33,6 @@ static void write_members(const struct account *account, const struct token *tok
     json_put_time(json, "lastUsedAt", token->last_used_at);
 }
 
-/* Whether the clusters of a token are all within those of the one that asks. */
-static bool sees_clusters(const struct exchange *x, const struct token *token) {
-    if (x->token.cluster_count == 0)
-        return true;
-    bool sees = token->cluster_count > 0 && x->directory;
-    for (size_t i = 0; i < token->cluster_count && sees; i++) {
-        const struct cluster_card *cluster = directory_cluster(x->directory, token->clusters[i]);
-        sees = cluster && exchange_sees(x, cluster);
-    }
-    return sees;
-}
-
 struct token_list {
     const struct exchange *x;
     struct account account;
@@ -58,7 +46,8 @@ static const char *token_id(const void *context, size_t index) {
 static bool token_shown(const void *context, size_t index) {
     const struct token_list *list = context;
     return strcmp(list->tokens[index].account, list->account.key) == 0 &&
-           sees_clusters(list->x, &list->tokens[index]);
+           exchange_sees_all(list->x, list->tokens[index].clusters,
+                             list->tokens[index].cluster_count);
 }
 
 static void token_write(const void *context, size_t index, struct json *json) {
@@ -110,7 +99,8 @@ static bool find_token(struct exchange *x, struct account *account, struct token
     bool found = false;
     for (size_t i = 0; i < count && !found; i++)
         if (strcmp(tokens[i].account, account->key) == 0 &&
-            strcmp(tokens[i].id, x->step_name) == 0 && sees_clusters(x, &tokens[i])) {
+            strcmp(tokens[i].id, x->step_name) == 0 &&
+            exchange_sees_all(x, tokens[i].clusters, tokens[i].cluster_count)) {
             *token = tokens[i];
             found = true;
         }

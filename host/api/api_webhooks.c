@@ -1,5 +1,6 @@
 /* Webhooks as resources. One belongs to the account of the token that made it; an account sees its
- * own and those of the accounts below it. The secret is shown once, when it is made. */
+ * own and those of the accounts below it. One made by a token for some clusters is for those too.
+ * The secret is shown once, when it is made. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ static void write_webhook(const struct exchange *x, const struct webhook *webhoo
     put_types(json, webhook->filter.types);
     put_ids(json, "clusterIds", webhook->filter.clusters, webhook->filter.cluster_count);
     put_ids(json, "deviceIds", webhook->filter.devices, webhook->filter.device_count);
+    put_ids(json, "clusters", webhook->clusters, webhook->cluster_count);
     json_put_boolean(json, "enabled", webhook->enabled);
     json_put_string(json, "state", state);
     json_put_known(json, "stateDetail", webhook->reason);
@@ -92,7 +94,8 @@ static bool present(struct exchange *x) {
 }
 
 static bool sees(const struct exchange *x, const struct webhook *webhook) {
-    return store_account_controls(x->settings->store, x->token.account, webhook->account);
+    return store_account_controls(x->settings->store, x->token.account, webhook->account) &&
+           exchange_sees_all(x, webhook->clusters, webhook->cluster_count);
 }
 
 static bool find_webhook(struct exchange *x, struct webhook *webhook) {
@@ -241,6 +244,8 @@ void api_webhook_post(struct exchange *x) {
     if (!present(x) || !read_body(x, false, &webhook, &rotate))
         return;
     memcpy(webhook.account, x->token.account, sizeof webhook.account);
+    webhook.cluster_count = x->token.cluster_count;
+    memcpy(webhook.clusters, x->token.clusters, sizeof webhook.clusters);
     if (!witness_webhook(x, 201, NULL, &webhook, false, &record))
         return;
     enum err err = webhooks_create(x->settings->webhooks, &webhook, record);

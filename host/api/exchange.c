@@ -102,6 +102,22 @@ bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster)
            directory_within(x->directory, cluster, token->clusters, token->cluster_count);
 }
 
+bool exchange_sees_host(const struct exchange *x) {
+    return x->authenticated && strcmp(x->token.account, ACCOUNT_ROOT) == 0 &&
+           x->token.cluster_count == 0;
+}
+
+bool exchange_sees_all(const struct exchange *x, const char ids[][ID_SIZE], size_t count) {
+    if (x->token.cluster_count == 0)
+        return true;
+    bool sees = count > 0 && x->directory;
+    for (size_t i = 0; i < count && sees; i++) {
+        const struct cluster_card *cluster = directory_cluster(x->directory, ids[i]);
+        sees = cluster && exchange_sees(x, cluster);
+    }
+    return sees;
+}
+
 void exchange_header_set(const struct exchange *x, const char *name, char *value, size_t size) {
     size_t length = strlen(name);
     value[0] = '\0';

@@ -97,6 +97,11 @@ must_check bool exchange_dry_run(struct exchange *x, bool *dry_run);
  * history and events: an account controls its own clusters and those of the accounts below it; a
  * token that names clusters is for those and what stands below them. Needs x->directory. */
 bool exchange_sees(const struct exchange *x, const struct cluster_card *cluster);
+/* Whether the token may know of the host as a whole: of paths, of what is of no cluster. */
+bool exchange_sees_host(const struct exchange *x);
+/* Whether the token may know of what is for these clusters, or with a count of 0 for all: another
+ * token, a webhook. */
+bool exchange_sees_all(const struct exchange *x, const char ids[][ID_SIZE], size_t count);
 /* The name of who asks as a constraint's creator: "token:NAME" of the root account; of another one
  * with its id, "token:NAME#ID", since a name is one account's only. */
 void exchange_creator(const struct exchange *x, char creator[CREATOR_SIZE]);

@@ -11,10 +11,21 @@
 #include "api/precondition.h"
 #include "api/route.h"
 
-#define TOKEN_PREFIX "Bearer "
+#define TOKEN_PREFIX        "Bearer "
+#define FIRST_TOKEN_RETRY_S 5
 
 static void answer_refusal(struct exchange *x, const struct problem *problem) {
     exchange_problem(x, problem->status, "%s", problem->detail);
+}
+
+bool gate_opened(struct exchange *x) {
+    if (store_has_tokens(x->settings->store))
+        return true;
+    exchange_unavailable(x, FIRST_TOKEN_RETRY_S,
+                         "This host has no token yet, and nothing but /health answers before the "
+                         "first one is made, on its console: `derd token create --site FILE --name "
+                         "NAME --scopes all`. It needs no restart.");
+    return false;
 }
 
 enum gate_token gate_authenticate(struct exchange *x) {
@@ -99,6 +110,9 @@ static const struct route *find_route(struct exchange *x) {
     enum route_result found = route_find(x, &route, allow);
     x->route = found == ROUTE_FOUND ? route : NULL;
     bool open = found == ROUTE_FOUND ? route->open : strcmp(x->request.segments[0], "v1") != 0;
+    bool health = found == ROUTE_FOUND && route->handler == api_health;
+    if (!health && !gate_opened(x))
+        return NULL;
     enum gate_token token = gate_authenticate(x);
     int wait_s = token == GATE_UNKNOWN ? porter_wrong_token(x) : 0;
     x->authenticated = token == GATE_KNOWN;
@@ -107,8 +121,7 @@ static const struct route *find_route(struct exchange *x) {
         return NULL;
     }
     /* A watchdog that asks for /health with a token must not learn that the host is dead. */
-    if (x->authenticated && !(found == ROUTE_FOUND && route->handler == api_health) &&
-        !porter_rate(x))
+    if (x->authenticated && !health && !porter_rate(x))
         return NULL;
     if (found == ROUTE_METHOD) {
         exchange_problem(x, 405, "This path takes %s.", allow);

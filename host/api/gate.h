@@ -13,6 +13,10 @@ typedef size_t gate_read(void *context, char *to, size_t length);
  * the body, if there was one, was read to its end. */
 bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *read, void *context);
 
+/* Whether there is a token at all; else false with 503 that says how to make the first one. Before
+ * that nothing but /health is to be answered. */
+bool gate_opened(struct exchange *x);
+
 enum gate_token {
     GATE_KNOWN,
     GATE_NONE, /* the request has none */

@@ -10,10 +10,7 @@
 bool inventory_unrestricted(struct exchange *x, const char *what) {
     if (x->token.cluster_count == 0)
         return true;
-    exchange_problem(x, 403,
-                     "This token is for %zu of the clusters only: it does not change %s, which "
-                     "concern others too.",
-                     x->token.cluster_count, what);
+    exchange_problem(x, 403, "A token for some clusters only has nothing to do with %s.", what);
     return false;
 }
 

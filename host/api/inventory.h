@@ -8,7 +8,7 @@
 
 #define SCRIPT_UPLOAD_MAXIMUM 60000 /* bytes of a script that comes through the API */
 
-/* False with 403 when the token is for some clusters only, and so has no say in `what`
+/* False with 403 when the token is for some clusters only, and so has nothing to do with `what`
  * ("accounts"), which is not of one cluster. */
 must_check bool inventory_unrestricted(struct exchange *x, const char *what);
 /* The account with this id or key, when the token's account controls it. No answer is made. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cmd/admin.h"
 #include "cmd/commands.h"
+#include "cmd/opening.h"
 #include "cmd/paths.h"
 #include "cmd/supervise.h"
 #include "engine.h"
@@ -50,6 +51,7 @@ struct running { /* what a signal ends: the API first, while the engine still an
     struct engine *engine;
     struct api *api;
     struct webhooks *webhooks;
+    struct opening opening;
     uv_work_t stop;
     bool stopping;
 };
@@ -66,15 +68,20 @@ static void stop_engine(uv_work_t *work, int status) {
     engine_stop(running->engine);
 }
 
+static void begin_stop(void *context) {
+    struct running *running = context;
+    running->stop.data = running;
+    if (uv_queue_work(&running->engine->loop, &running->stop, stop_api, stop_engine))
+        engine_stop(running->engine);
+}
+
 static void signal_stop(uv_signal_t *handle, int number) {
     struct running *running = handle->data;
     if (running->stopping)
         return;
     log_info("host", "signal %d: stopping", number);
     running->stopping = true;
-    running->stop.data = running;
-    if (uv_queue_work(&running->engine->loop, &running->stop, stop_api, stop_engine))
-        engine_stop(running->engine);
+    opening_end(&running->opening, begin_stop, running);
 }
 
 static void print_mistakes(const struct report *report) {
@@ -155,7 +162,7 @@ static int run_host(void *context, int ready_fd) {
     uv_signal_t signals[2];
     static const int numbers[] = {SIGTERM, SIGINT};
     struct admin *admin = NULL;
-    if (api_start(&running.api, &settings, why, sizeof why) != ERR_OK) {
+    if (api_new(&running.api, &settings, why, sizeof why) != ERR_OK) {
         log_error("api", "%s", why);
         webhooks_close(running.webhooks);
         engine_close(engine);
@@ -175,19 +182,22 @@ static int run_host(void *context, int ready_fd) {
         signals[i].data = &running;
         uv_signal_start(&signals[i], signal_stop, numbers[i]);
     }
-    log_info("host", "ready: http://%.*s:%d",
-             (int)(strrchr(engine->site->listen, ':') - engine->site->listen), engine->site->listen,
-             api_port(running.api));
-    if (ready_fd >= 0 && write(ready_fd, "1", 1) == 1)
-        close(ready_fd);
-    engine_run(engine);
+    bool opened = opening_begin(&running.opening, &engine->loop, running.api, engine->store,
+                                engine->site->listen, serve->engine.site_path);
+    if (opened) {
+        if (ready_fd >= 0 && write(ready_fd, "1", 1) == 1)
+            close(ready_fd);
+        engine_run(engine);
+    } else {
+        stop_api(&(uv_work_t){.data = &running});
+    }
     admin_close(admin);
     service_close(service);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&signals[i], NULL);
     engine_close(engine);
     api_figures_close(&figures);
-    return 0;
+    return opened ? 0 : 1;
 }
 
 static bool parse_rehearsal(const char *text, struct serve *serve) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/gate.h"
 #include "api/handlers.h"
 #include "base/log.h"
 #include "service/metrics.h"
@@ -170,7 +171,7 @@ static bool may_pass(struct exchange *x, const struct service_head *head, bool l
     } else if (!request_query_known(&x->request, "", &problem)) {
         exchange_problem(x, problem.status, "%s", problem.detail);
     } else {
-        return true;
+        return what_is(&x->request) == HEALTH || gate_opened(x);
     }
     return false;
 }

@@ -20,7 +20,7 @@ _Static_assert(TOKEN_LENGTH < TOKEN_TEXT_SIZE, "a token fits its buffer");
 
 /* --- making one ------------------------------------------------------------------------------ */
 
-#define CLUSTERS_TEXT_SIZE (TOKEN_CLUSTERS_MAXIMUM * ID_SIZE)
+#define CLUSTERS_TEXT_SIZE ((size_t)TOKEN_CLUSTERS_MAXIMUM * ID_SIZE)
 
 struct token_job {
     struct store_job job;

@@ -65,10 +65,15 @@ static bool is_owned(const struct webhooks *webhooks, const struct webhook *webh
 static bool visible(const struct webhooks *webhooks, const struct directory *directory,
                     const struct webhook *webhook, const struct event *event) {
     if (!event->cluster_id[0])
-        return !event_of_host(event) || strcmp(webhook->account, ACCOUNT_ROOT) == 0;
+        return !event_of_host(event) ||
+               (strcmp(webhook->account, ACCOUNT_ROOT) == 0 && webhook->cluster_count == 0);
     const struct cluster_card *cluster = directory_cluster(directory, event->cluster_id);
+    struct cluster_card gone = {0};
+    memcpy(gone.id, event->cluster_id, sizeof gone.id);
     return store_account_controls(webhooks->settings.store, webhook->account,
-                                  cluster ? cluster->account : event->account);
+                                  cluster ? cluster->account : event->account) &&
+           directory_within(directory, cluster ? cluster : &gone, webhook->clusters,
+                            webhook->cluster_count);
 }
 
 static void wait_a_little(struct webhooks *webhooks) {

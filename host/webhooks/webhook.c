@@ -13,12 +13,12 @@ static json_t *ids_json(const char ids[][ID_SIZE], size_t count) {
     return list;
 }
 
-static size_t ids_read(const json_t *list, char ids[][ID_SIZE]) {
+static size_t ids_read(const json_t *list, char ids[][ID_SIZE], size_t maximum) {
     size_t count = 0;
     size_t index;
     json_t *item;
     json_array_foreach(list, index, item) {
-        if (count < EVENT_FILTER_IDS && json_is_string(item))
+        if (count < maximum && json_is_string(item))
             snprintf(ids[count++], ID_SIZE, "%s", json_string_value(item));
     }
     return count;
@@ -30,11 +30,12 @@ char *webhook_write(const struct webhook *webhook) {
         if (webhook->filter.types >> i & 1)
             json_array_append_new(types, json_string(event_type_name((enum event_type)i)));
     json_t *tree = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I}", "url",
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:I, s:b, s:s, s:I, s:I, s:I, s:I}", "url",
         webhook->url, "description", webhook->description, "types", types, "clusterIds",
         ids_json(webhook->filter.clusters, webhook->filter.cluster_count), "deviceIds",
-        ids_json(webhook->filter.devices, webhook->filter.device_count), "secret", webhook->secret,
-        "oldSecret", webhook->old_secret, "oldUntil", (json_int_t)webhook->old_until.ms, "enabled",
+        ids_json(webhook->filter.devices, webhook->filter.device_count), "clusters",
+        ids_json(webhook->clusters, webhook->cluster_count), "secret", webhook->secret, "oldSecret",
+        webhook->old_secret, "oldUntil", (json_int_t)webhook->old_until.ms, "enabled",
         (int)webhook->enabled, "reason", webhook->reason, "disabledAt",
         (json_int_t)webhook->disabled_at.ms, "failingSince", (json_int_t)webhook->failing_since.ms,
         "createdAt", (json_int_t)webhook->created_at.ms, "revision", (json_int_t)webhook->revision);
@@ -73,9 +74,11 @@ bool webhook_read(const char *id, const char *account, const char *text, struct 
             webhook->filter.types |= 1U << type;
     }
     webhook->filter.cluster_count =
-        ids_read(json_object_get(tree, "clusterIds"), webhook->filter.clusters);
+        ids_read(json_object_get(tree, "clusterIds"), webhook->filter.clusters, EVENT_FILTER_IDS);
     webhook->filter.device_count =
-        ids_read(json_object_get(tree, "deviceIds"), webhook->filter.devices);
+        ids_read(json_object_get(tree, "deviceIds"), webhook->filter.devices, EVENT_FILTER_IDS);
+    webhook->cluster_count =
+        ids_read(json_object_get(tree, "clusters"), webhook->clusters, TOKEN_CLUSTERS_MAXIMUM);
     json_decref(tree);
     return true;
 }

@@ -18,6 +18,8 @@ struct webhook {
     char url[POST_URL_SIZE];
     char description[WEBHOOK_TEXT_SIZE];
     struct event_filter filter;
+    size_t cluster_count; /* those of the token that made it: it is told of no others; 0: of all */
+    char clusters[TOKEN_CLUSTERS_MAXIMUM][ID_SIZE];
     char secret[SECRET_SIZE];
     char old_secret[SECRET_SIZE]; /* "": none */
     struct wall old_until;
