@@ -9,12 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 
 #define RESTART_FIRST_MS 100
-#define RESTART_LAST_MS  1000
-#define STEADY_MS        60000 /* after this long the next death counts as a first one */
+#define RESTART_LAST_MS  1000 /* twice as long each time that it is not even ready */
 
 static void block_signals(sigset_t *set) {
     sigemptyset(set);
@@ -85,18 +83,18 @@ int supervise(int (*run)(void *, int), void *context) {
     int64_t delay_ms = RESTART_FIRST_MS;
     for (;;) {
         int ready_fd = -1;
-        struct mono begun = clock_mono();
         pid_t child = start_child(run, context, &set, &ready_fd);
         if (child < 0) {
             log_error("supervisor", "the host cannot be started: fork failed");
             return 1;
         }
         int status = wait_child(child, &set, &stopping);
-        ever_ready = was_ready(ready_fd) || ever_ready;
+        bool ready = was_ready(ready_fd);
+        ever_ready = ready || ever_ready;
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
         if (stopping || (WIFEXITED(status) && (code == 0 || !ever_ready)))
             return stopping && WIFSIGNALED(status) ? 0 : code;
-        if (clock_mono().ms - begun.ms > STEADY_MS)
+        if (ready) /* it had control: that is to be back soon, also the tenth time in a row */
             delay_ms = RESTART_FIRST_MS;
         log_error("supervisor", "the host ended (%s %d): it is started again in %lld ms",
                   WIFSIGNALED(status) ? "signal" : "status",
