@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/ask.h"
 #include "ask/ask_inventory.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
@@ -18,6 +19,7 @@
 #define CLOCK_STEP_MS   2000 /* ARBITRATION section 1 */
 #define SECRETS_EVERY_S 5
 #define FLOOR_EVERY_S   60
+#define STORE_EVERY_S   3 /* that fails: whether it can write again */
 
 /* --- wires ---------------------------------------------------------------------------------------
  */
@@ -106,8 +108,33 @@ static void store_floor(struct engine *engine, struct now now) {
         log_warning("clock", "the time could not be stored");
 }
 
+/* A store that fails is asked to write something again and again, so that it is known when it can;
+ * then what is in force without being stored comes to the disk. */
+static void look_at_store(struct engine *engine, struct now now) {
+    if (!store_failing(engine->store, NULL, 0)) {
+        ask_keep_all(engine);
+        return;
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)now.wall.ms);
+    if (store_put_text(engine->store, "store", "probe", text, NULL, NULL) != ERR_OK)
+        log_debug("store", "it has too much to do to be asked whether it can write");
+}
+
+/* A rehearsal: the file's seconds are added to the wall clock from now on. */
+static void shift_clock(struct engine *engine) {
+    FILE *file = engine->clock_shift_file ? fopen(engine->clock_shift_file, "re") : NULL;
+    char text[32];
+    if (!file)
+        return;
+    if (fgets(text, sizeof text, file))
+        atomic_store(&engine->clock.shift_ms, strtoll(text, NULL, 10) * 1000);
+    fclose(file);
+}
+
 static void second_due(uv_timer_t *timer) {
     struct engine *engine = timer->data;
+    shift_clock(engine);
     struct now now = clock_now(&engine->clock);
     int64_t offset_ms = now.wall.ms - now.mono.ms;
     int64_t step_ms = offset_ms - engine->wall_offset_ms;
@@ -122,6 +149,8 @@ static void second_due(uv_timer_t *timer) {
     }
     engine_figures_second(engine);
     announce_second(engine, now);
+    if (engine->seconds % STORE_EVERY_S == 0)
+        look_at_store(engine, now);
     if (engine->seconds % SECRETS_EVERY_S == 0)
         engine_look_at_secrets(engine);
     if (engine->guard.trials)
@@ -219,10 +248,14 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
                        struct report *report) {
     if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
         return false;
-    char *floor = store_get_text(engine->store, "clock", "floor");
-    clock_init(&engine->clock, (struct wall){floor ? strtoll(floor, NULL, 10) : 0},
+    char *text = store_get_text(engine->store, "clock", "floor");
+    int64_t floor_ms = text ? strtoll(text, NULL, 10) : 0;
+    free(text);
+    clock_init(&engine->clock,
+               (struct wall){floor_ms > CLOCK_OLDEST_MS ? floor_ms : CLOCK_OLDEST_MS},
                settings->clock_shift_ms);
-    free(floor);
+    engine->clock_shift_file = settings->clock_shift_file;
+    shift_clock(engine);
     const struct telemetry_settings history = {.directory = engine->site->store_directory,
                                                .clock = &engine->clock,
                                                .retention = engine->site->retention};

@@ -58,6 +58,7 @@ struct engine_settings {
     const char *site_path;
     const char *shared_folder; /* where the installed drivers/, policies/ and web/ stand */
     int64_t clock_shift_ms;
+    const char *clock_shift_file; /* holds seconds, read again and again; NULL: none */
     struct rehearsal rehearsal;
     bool any_local_port; /* of derd test: ports that devices answer to are not ours to take */
     bool no_history;     /* of derd test and derd probe: nobody will ever ask for it */
@@ -99,6 +100,7 @@ struct engine {
     int64_t wall_offset_ms; /* wall - mono at the last second: a step shows */
     uv_timer_t second;
     unsigned seconds;
+    const char *clock_shift_file; /* the settings' */
     uv_fs_event_t site_watch;
     uv_timer_t site_settle;
     bool stopping;

@@ -87,6 +87,15 @@ static struct ask *ask_new(struct engine *engine, enum ask_kind kind, const char
     return ask;
 }
 
+struct ask *ask_new_own(struct engine *engine, enum ask_kind kind, const char *target_id) {
+    static const struct asker nobody;
+    static const struct ask_terms plain;
+    struct ask *ask = ask_new(engine, kind, target_id, &nobody, &plain);
+    if (ask)
+        atomic_store(&ask->owners, 1);
+    return ask;
+}
+
 /* Sleeps until done or out of patience, and moves the answer to the caller. */
 static void ask_wait(struct ask *ask, int64_t patience_ms, struct ask_answer *answer) {
     int64_t until_ms = clock_mono().ms + patience_ms;

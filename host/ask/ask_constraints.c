@@ -18,15 +18,7 @@
 #include "events/announce.h"
 #include "stash.h"
 
-/* What the constraint is on, found anew each time: it may have left meanwhile. */
-struct target {
-    struct device *device;   /* or */
-    struct cluster *cluster; /* or neither: it is not there */
-    struct book *book;       /* NULL then */
-    const char *path;        /* its name in the log */
-};
-
-static struct target ask_target(const struct ask *ask) {
+struct target ask_target(const struct ask *ask) {
     struct target target = {.device = engine_device_by_id(ask->engine, ask->target_id)};
     if (target.device) {
         target.book = &target.device->book;
@@ -54,7 +46,7 @@ static struct door target_door(const struct ask *ask, const struct target *targe
     return door;
 }
 
-static void target_decide(const struct target *target) {
+void target_decide(const struct target *target) {
     if (target->device) {
         device_decide_changed(target->device);
         cluster_settle(target->device); /* the answer shows what it gets, not what it had */
@@ -90,8 +82,7 @@ static struct ask *blocker_of(const struct ask *ask) {
     return NULL;
 }
 
-/* True when it waits behind another, or was refused since too many do. */
-static bool parked(struct ask *ask) {
+bool ask_parked(struct ask *ask) {
     struct ask *blocker = blocker_of(ask);
     if (!blocker && ask->engine->ask_count < ASKS_MAXIMUM)
         return false;
@@ -112,6 +103,8 @@ static bool parked(struct ask *ask) {
 }
 
 static void enter_flight(struct ask *ask) {
+    if (ask->in_flight)
+        return;
     ask->next = ask->engine->asks;
     ask->engine->asks = ask;
     ask->in_flight = true;
@@ -275,8 +268,6 @@ static bool find_room(struct ask *ask, const struct target *target) {
 /* --- putting -------------------------------------------------------------------------------------
  */
 
-static void to_store(struct ask *ask);
-
 static enum ask_result result_of_put(const struct ask *ask) {
     for (size_t i = 0; i < ask->count; i++)
         if (!ask->replaces[i])
@@ -359,7 +350,7 @@ static bool store_again(struct ask *ask, const struct target *target) {
         return false;
     ask->terms.receipt = NULL;
     ask->stored_before = true;
-    to_store(ask);
+    ask_to_store(ask);
     return true;
 }
 
@@ -410,7 +401,8 @@ static void apply(struct ask *ask, const struct target *target, bool durable) {
         constraint->durable = durable;
         if (!durable)
             log_error(target->path,
-                      "constraint %s is applied but NOT stored: it will be lost at a restart",
+                      "constraint %s is applied but NOT stored: a restart before the store can "
+                      "write again loses it",
                       constraint->id);
         if (book_put(target->book, constraint, now) != ERR_OK)
             log_error(target->path, "constraint %s found no room in the book: it is NOT in force",
@@ -474,7 +466,7 @@ void ask_put_run(struct inbox_item *item) {
         ask_finish(ask, ASK_NOT_FOUND, "there is no such device or cluster");
         return;
     }
-    if (parked(ask) || !pass_door(ask, &target, now) || !pass_items(ask, &target, now) ||
+    if (ask_parked(ask) || !pass_door(ask, &target, now) || !pass_items(ask, &target, now) ||
         !find_room(ask, &target))
         return;
     uint64_t rank = ask->engine->last_rank;
@@ -495,8 +487,7 @@ void ask_put_run(struct inbox_item *item) {
             ask->items[i]->durable = true; /* when this is read, it is */
         ask->receipt.body = ask->terms.describe(ask->target_id, ask->items, ask->count, now.wall);
     }
-    enter_flight(ask);
-    to_store(ask);
+    ask_to_store(ask);
 }
 
 /* --- removing ------------------------------------------------------------------------------------
@@ -523,7 +514,7 @@ void ask_remove_run(struct inbox_item *item) {
         return;
     }
     const struct target target = ask_target(ask);
-    if (parked(ask))
+    if (ask_parked(ask))
         return;
     const struct book_entry *entry =
         target.book ? book_find(target.book, ask->constraint_id) : NULL;
@@ -540,8 +531,7 @@ void ask_remove_run(struct inbox_item *item) {
         return;
     }
     log_debug(target.path, "constraint %s is to be removed", ask->constraint_id);
-    enter_flight(ask);
-    to_store(ask);
+    ask_to_store(ask);
 }
 
 /* --- to the store and back -----------------------------------------------------------------------
@@ -549,10 +539,17 @@ void ask_remove_run(struct inbox_item *item) {
 
 static void stored_run(struct inbox_item *item) {
     struct ask *ask = (struct ask *)item;
-    if (ask->kind == ASK_PUT)
+    switch (ask->kind) {
+    case ASK_PUT:
         put_stored(ask, ask->stored);
-    else
+        break;
+    case ASK_REMOVE:
         remove_stored(ask, ask->stored);
+        break;
+    case ASK_KEEP:
+        ask_kept(ask);
+        break;
+    }
 }
 
 /* On the store's thread. */
@@ -563,7 +560,7 @@ static void stored_done(void *context, enum err result) {
         ask_finish(ask, ASK_BUSY, "the host is stopping; what is stored is applied at its start");
 }
 
-static void to_store(struct ask *ask) {
+void ask_to_store(struct ask *ask) {
     const struct target target = ask_target(ask);
     struct audit_record *records = NULL;
     bool recorded = ask_audit_changes(ask, target.book, &records);
@@ -576,6 +573,7 @@ static void to_store(struct ask *ask) {
         .removal_count = removes ? 1 : ask->makes_way_count,
         .receipt = ask->terms.receipt,
         .records = records};
+    enter_flight(ask);
     ask->item.run = stored_run;
     enum err err = ERR_MEMORY;
     if (recorded)

@@ -1,5 +1,6 @@
-/* What the two halves of ask.h share: ask.c (the life of a request, between threads) and
- * ask_constraints.c (what becomes of it on the loop). Nobody else includes this. */
+/* What the parts of ask.h share: ask.c (the life of a request, between threads), ask_constraints.c
+ * (what becomes of it on the loop) and ask_keep.c (what the engine asks of itself). Nobody else
+ * includes this. */
 #ifndef DERD_ASK_INTERNAL_H
 #define DERD_ASK_INTERNAL_H
 
@@ -10,7 +11,7 @@
 #include "ask/inbox.h"
 #include "store/store.h"
 
-enum ask_kind { ASK_PUT, ASK_REMOVE };
+enum ask_kind { ASK_PUT, ASK_REMOVE, ASK_KEEP };
 
 struct ask {
     struct inbox_item item; /* first: the inbox gives it back, with the request, then its end */
@@ -46,8 +47,29 @@ struct ask {
  * is stopping. */
 void ask_finish(struct ask *ask, enum ask_result result, const char *detail);
 
+/* One that nobody waits for; NULL without memory. */
+struct ask *ask_new_own(struct engine *engine, enum ask_kind kind, const char *target_id);
+
 /* ask_constraints.c, as items of the inbox. */
 void ask_put_run(struct inbox_item *item);
 void ask_remove_run(struct inbox_item *item);
+
+/* What the constraint is on, found anew each time: it may have left meanwhile. */
+struct target {
+    struct device *device;   /* or */
+    struct cluster *cluster; /* or neither: it is not there */
+    struct book *book;       /* NULL then */
+    const char *path;        /* its name in the log */
+};
+
+struct target ask_target(const struct ask *ask);
+void target_decide(const struct target *target);
+/* True when it waits behind another, or was refused since too many do. */
+bool ask_parked(struct ask *ask);
+/* Its change goes to the store; stored_run() or, of ASK_KEEP, ask_kept() comes after. */
+void ask_to_store(struct ask *ask);
+
+/* ask_keep.c */
+void ask_kept(struct ask *ask);
 
 #endif

@@ -29,7 +29,8 @@ void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms) {
 }
 
 struct now clock_now(const struct clock *clock) {
-    struct now now = {.mono = clock_mono(), .wall = {clock_wall().ms + clock->shift_ms}};
+    struct now now = {.mono = clock_mono(),
+                      .wall = {clock_wall().ms + atomic_load(&clock->shift_ms)}};
     now.trusted = now.wall.ms >= clock->floor.ms;
     if (!now.trusted)
         now.wall.ms = clock->floor.ms + (now.mono.ms - clock->floor_mono.ms);

@@ -9,6 +9,7 @@
 #ifndef DERD_BASE_CLOCK_H
 #define DERD_BASE_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,10 +28,13 @@ struct now {
     bool trusted;
 };
 
+/* Before this there was no derd: a clock that says so has not been set. 2024-01-01 UTC. */
+#define CLOCK_OLDEST_MS INT64_C(1704067200000)
+
 struct clock {
-    int64_t shift_ms;       /* added to the system's wall clock: rehearsals and tests only */
-    struct wall floor;      /* last wall time known to be true; 0: none */
-    struct mono floor_mono; /* when the floor was set */
+    atomic_int_fast64_t shift_ms; /* added to the system's wall clock: rehearsals, tests only */
+    struct wall floor;            /* last wall time known to be true; 0: none */
+    struct mono floor_mono;       /* when the floor was set */
 };
 
 void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms);

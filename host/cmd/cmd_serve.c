@@ -26,7 +26,8 @@ static const char help[] =
     "  --site FILE            the site file\n"
     "  --log-level LEVEL      error, warning, info (default) or debug\n"
     "  --foreground           without the supervising parent (for debuggers)\n"
-    "  --clock-shift SECONDS  add this to the wall clock, to rehearse a wrong clock\n"
+    "  --clock-shift SECONDS  add this to the wall clock, to rehearse a wrong clock; @FILE: what\n"
+    "                         stands in it, read every second\n"
     "  --rehearse-stall NAME:SECONDS\n"
     "                         let each call of the driver or policy NAME (\"*\": of any) block\n"
     "                         the host that long, to rehearse what the watchdog does\n"
@@ -239,7 +240,10 @@ int cmd_serve(int argc, char **argv) {
             foreground = true;
             break;
         case 'c':
-            serve.engine.clock_shift_ms = strtoll(optarg, NULL, 10) * 1000;
+            if (optarg[0] == '@')
+                serve.engine.clock_shift_file = optarg + 1;
+            else
+                serve.engine.clock_shift_ms = strtoll(optarg, NULL, 10) * 1000;
             break;
         case 'r':
             if (!parse_rehearsal(optarg, &serve)) {

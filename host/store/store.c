@@ -134,7 +134,8 @@ static enum err control_run(struct store *store, enum store_statement which, con
 }
 
 static void transaction_abandon(struct store *store) {
-    if (sqlite3_get_autocommit(store->db)) /* SQLite rolls back by itself on some errors */
+    if (!store->db ||
+        sqlite3_get_autocommit(store->db)) /* SQLite rolls back by itself on some errors */
         return;
     int fault = store->fault;
     char text[STORE_WHY_SIZE];
@@ -193,7 +194,19 @@ static void store_note(struct store *store, bool failing) {
         log_info("store", "writing works again");
 }
 
+/* Standing by: nothing is tried, since there is nothing to try. */
+static void batch_refuse(struct store *store, struct store_job *first) {
+    for (struct store_job *job = first; job; job = job->next)
+        job->result = ERR_IO;
+    store_note(store, true);
+}
+
 static void batch_write(struct store *store, struct store_job *first) {
+    store_file_resume(store);
+    if (store->standby) {
+        batch_refuse(store, first);
+        return;
+    }
     if (transaction_run(store, first, NULL)) {
         store_note(store, false);
         return;
@@ -321,11 +334,19 @@ enum err store_open(struct store **out, const char *directory, struct report *re
             result = store_tokens_open(store);
         if (result == ERR_OK)
             result = store_accounts_open(store);
-        if (result == ERR_OK)
+        if (result == ERR_OK && !store->standby)
             result = store_audit_bound(store, AUDIT_ROWS, AUDIT_BYTES);
         if (result != ERR_OK)
             report_add(report, store->path, "it could not be read: %s",
                        result == ERR_MEMORY ? "no memory" : store->fault_text);
+    }
+    if (result == ERR_OK && store->standby) {
+        log_error("store",
+                  "%s can only be read: %s. What it has is in force; nothing new is kept until it "
+                  "can be written",
+                  store->path, store->fault_text);
+        store->failing = true;
+        snprintf(store->why, sizeof store->why, "%s", store->fault_text);
     }
     if (result == ERR_OK)
         result = thread_start(store, report);

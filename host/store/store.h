@@ -32,8 +32,9 @@ struct audit_record; /* store_audit.h: goes with a change, taken over in any cas
 
 /* Opens or makes `directory`/derd.db, takes the lock file (ERR_CONFLICT: another host runs on it),
  * checks integrity (ERR_FORMAT: damaged, or not ours), migrates (ERR_REFUSED: written by a newer
- * program). Mistakes are texts for people. A process that forks must do so before: a child that
- * lives on keeps the lock. */
+ * program). A file that can be read but not written is read: store_failing() says why, what is to
+ * be written fails, until it can be. Mistakes are texts for people. A process that forks must do so
+ * before: a child that lives on keeps the lock. */
 must_check enum err store_open(struct store **store, const char *directory, struct report *report);
 /* Finishes what is queued, closes. */
 void store_close(struct store *store);

@@ -247,10 +247,11 @@ static enum err directory_make(const char *directory, struct report *report) {
 }
 
 static enum err path_refused(struct report *report, const char *path) {
-    report_add(report, path,
-               "it could not be opened for writing: %s; the user that runs derd needs the right "
-               "to write in this folder",
-               strerror(errno));
+    const char *advice = errno == EROFS ? "the disk is mounted for reading only: look at it (dmesg)"
+                         : errno == ENOSPC || errno == EDQUOT
+                             ? "the disk is full: make room"
+                             : "the user that runs derd needs the right to write in this folder";
+    report_add(report, path, "it could not be opened for writing: %s; %s", strerror(errno), advice);
     return ERR_IO;
 }
 
@@ -271,6 +272,11 @@ static enum err lock_take(struct store *store, struct report *report) {
     if (!path)
         return ERR_MEMORY;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) { /* on a disk that cannot be written it can be locked all the same */
+        int error = errno;
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        errno = error;
+    }
     if (fd < 0) {
         path_refused(report, path);
         goto out;
@@ -388,8 +394,8 @@ enum err store_fault(struct store *store) {
 
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which, const char *sql) {
     sqlite3_stmt **kept = &store->statements[which];
-    if (!*kept && sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL) !=
-                      SQLITE_OK) {
+    if (!store->db || (!*kept && sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                                    kept, NULL) != SQLITE_OK)) {
         (void)store_fault(store);
         return NULL;
     }
@@ -444,10 +450,11 @@ static enum err database_ask(struct store *store, const char *sql, char *text, s
     return result;
 }
 
-static enum err database_open(struct store *store, struct report *report) {
+/* `name`: a path, or a URI as `flags` say. `vfs`: to stand by, below; NULL else. */
+static enum err database_open(struct store *store, const char *name, int flags, const char *vfs,
+                              struct report *report) {
     /* One thread at a time uses the connection; SQLite's own locks would guard nothing. */
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK)
         return database_refused(store, report, "it could not be opened");
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
@@ -455,6 +462,9 @@ static enum err database_open(struct store *store, struct report *report) {
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    if (vfs && sqlite3_exec(store->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) !=
+                   SQLITE_OK) /* before it reads anything */
+        return database_refused(store, report, "it could not be set up");
     return database_execute(store,
                             "PRAGMA trusted_schema = OFF;"
                             "PRAGMA cell_size_check = ON;"
@@ -533,35 +543,141 @@ static enum err database_use_wal(struct store *store, struct report *report) {
     return result;
 }
 
-enum err store_file_open(struct store *store, const char *directory, struct report *report) {
-    int64_t version = 0;
-    store->directory = strdup(directory);
-    store->path = path_join(directory, "derd.db");
-    if (!store->directory || !store->path || sodium_init() < 0) {
-        report_add(report, directory, "the name is too long, or there is no memory");
-        return ERR_MEMORY;
+static void database_close(struct store *store) {
+    for (size_t i = 0; i < STATEMENT_COUNT; i++) {
+        sqlite3_finalize(store->statements[i]);
+        store->statements[i] = NULL;
     }
-    enum err result = directory_make(directory, report);
+    if (store->db && sqlite3_close(store->db) != SQLITE_OK)
+        log_error("store", "%s was not closed cleanly: %s", store->path, sqlite3_errmsg(store->db));
+    store->db = NULL;
+}
+
+static enum err open_for_writing(struct store *store, struct report *report) {
+    int64_t version = 0;
+    enum err result = file_make(store, report);
     if (result == ERR_OK)
-        result = lock_take(store, report);
-    if (result == ERR_OK)
-        result = file_make(store, report);
-    if (result == ERR_OK)
-        result = database_open(store, report);
+        result = database_open(store, store->path, SQLITE_OPEN_READWRITE, NULL, report);
     if (result == ERR_OK)
         result = database_check(store, &version, report);
     if (result == ERR_OK)
         result = database_use_wal(store, report);
     if (result == ERR_OK)
         result = database_migrate(store, version, report);
-    return result == ERR_OK ? directory_sync(directory, report) : result;
+    return result == ERR_OK ? directory_sync(store->directory, report) : result;
+}
+
+/* --- standing by: a disk that can be read only -------------------------------------------------
+ *
+ * What was acknowledged must be in force also after a start on a disk that is full or read-only. So
+ * the file is read as it is, and each write fails until it can be opened for writing. Nobody else
+ * writes it meanwhile (the lock file), so SQLite needs no locks ("unix-none") and no shared memory
+ * (exclusive); a journal is read where there is one, and where there is none the file is whole. */
+
+#define STANDBY_PAUSE_MS 2000 /* between two attempts to leave it */
+
+/* "file:...?immutable=1", with what has a meaning in URIs escaped. */
+static char *immutable_name(const char *path) {
+    struct buf name;
+    buf_init(&name, (size_t)PATH_MAXIMUM * 3);
+    buf_text(&name, "file:");
+    for (; *path; path++)
+        if (strchr("%?#", *path))
+            buf_format(&name, "%%%02x", (unsigned)(unsigned char)*path);
+        else
+            buf_char(&name, *path);
+    buf_text(&name, "?immutable=1");
+    return buf_take(&name);
+}
+
+static bool is_there(const struct store *store, const char *name) {
+    char *path = path_join(store->directory, name);
+    int there = 0;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    bool known = path && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK;
+    free(path);
+    return !known || there;
+}
+
+static enum err open_for_reading(struct store *store, struct report *report) {
+    int64_t version = 0;
+    if (is_there(store, "derd.db-journal")) {
+        report_add(report, store->path, "it was never made whole, which needs writing");
+        return ERR_IO;
+    }
+    bool whole = !is_there(store, "derd.db-wal");
+    char *uri = immutable_name(store->path);
+    if (!uri)
+        return ERR_MEMORY;
+    int flags = SQLITE_OPEN_READONLY | (whole ? SQLITE_OPEN_URI : 0);
+    enum err result = database_open(store, whole ? uri : store->path, flags, "unix-none", report);
+    free(uri);
+    if (result == ERR_OK)
+        result = database_check(store, &version, report);
+    if (result == ERR_OK && version != STORE_SCHEMA) {
+        report_add(report, store->path,
+                   "it is of an older derd and has to be brought up to date, which needs writing");
+        result = ERR_IO;
+    }
+    return result;
+}
+
+/* `trouble`: why it cannot be opened for writing. */
+static enum err stand_by(struct store *store, const struct report *trouble) {
+    struct report report;
+    report_init(&report);
+    database_close(store);
+    enum err result = open_for_reading(store, &report);
+    report_free(&report);
+    store->standby = result == ERR_OK;
+    store->standby_since = clock_mono();
+    if (result != ERR_OK)
+        database_close(store);
+    else if (trouble->count)
+        snprintf(store->fault_text, sizeof store->fault_text, "%s", trouble->items[0].text);
+    return result;
+}
+
+void store_file_resume(struct store *store) {
+    if (!store->standby || clock_mono().ms - store->standby_since.ms < STANDBY_PAUSE_MS)
+        return;
+    struct report report;
+    report_init(&report);
+    database_close(store);
+    if (open_for_writing(store, &report) == ERR_OK)
+        store->standby = false;
+    else if (stand_by(store, &report) != ERR_OK) {
+        store->standby = true; /* it is tried again */
+        log_error("store", "%s can be neither written nor read any more", store->path);
+    }
+    report_free(&report);
+}
+
+enum err store_file_open(struct store *store, const char *directory, struct report *report) {
+    store->directory = strdup(directory);
+    store->path = path_join(directory, "derd.db");
+    if (!store->directory || !store->path || sodium_init() < 0) {
+        report_add(report, directory, "the name is too long, or there is no memory");
+        return ERR_MEMORY;
+    }
+    struct report trouble;
+    report_init(&trouble);
+    enum err result = directory_make(directory, report);
+    if (result == ERR_OK)
+        result = lock_take(store, report);
+    if (result == ERR_OK) {
+        result = open_for_writing(store, &trouble);
+        if (result == ERR_IO && stand_by(store, &trouble) == ERR_OK)
+            result = ERR_OK;
+        else
+            report_move(report, &trouble, "");
+    }
+    report_free(&trouble);
+    return result;
 }
 
 void store_file_close(struct store *store) {
-    for (size_t i = 0; i < STATEMENT_COUNT; i++)
-        sqlite3_finalize(store->statements[i]);
-    if (store->db && sqlite3_close(store->db) != SQLITE_OK)
-        log_error("store", "%s was not closed cleanly: %s", store->path, sqlite3_errmsg(store->db));
+    database_close(store);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     free(store->path);

@@ -48,12 +48,21 @@ static enum err id_run(struct store *store, struct store_job *base) {
     return store_statement_run(store, statement, bound);
 }
 
+static enum err id_look(struct store *store, struct store_job *base) {
+    return id_find(store, (struct id_job *)base);
+}
+
 enum err store_id(struct store *store, const char *kind, const char *path, char id[ID_SIZE]) {
-    static const struct store_job_type type = {.run = id_run};
+    static const struct store_job_type look = {.run = id_look, .reads = true};
+    static const struct store_job_type make = {.run = id_run};
     if (strlen(kind) > STORE_KEY_MAXIMUM || strlen(path) > STORE_KEY_MAXIMUM)
         return ERR_LIMIT;
-    struct id_job job = {.job = {.type = &type, .bytes = sizeof job}, .kind = kind, .path = path};
+    struct id_job job = {.job = {.type = &look, .bytes = sizeof job}, .kind = kind, .path = path};
     enum err result = store_run(store, &job.job);
+    if (result == ERR_NOT_FOUND) { /* one that is known needs no writing */
+        job.job = (struct store_job){.type = &make, .bytes = sizeof job};
+        result = store_run(store, &job.job);
+    }
     if (result == ERR_OK)
         memcpy(id, job.id, ID_SIZE);
     return result;

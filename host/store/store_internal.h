@@ -128,6 +128,8 @@ struct store {
     char fault_text[STORE_WHY_SIZE];
     struct audit_record *owed; /* that the disk has refused so far */
     size_t owed_count;
+    bool standby; /* the disk can only be read: each write fails until it can be written */
+    struct mono standby_since; /* the last attempt to leave it */
 
     pthread_t thread;
     bool threaded;
@@ -200,6 +202,8 @@ must_check enum err store_receipt_forget(struct store *store, const char *owner,
 must_check enum err store_file_open(struct store *store, const char *directory,
                                     struct report *report);
 void store_file_close(struct store *store);
+/* While it stands by: opens the file for writing if that is possible now. */
+void store_file_resume(struct store *store);
 /* The kept statement, ready to bind; NULL with the fault noted. */
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which, const char *sql);
 /* Runs a statement that gives no rows. `bound`: the result codes of its binds, or-ed together. */

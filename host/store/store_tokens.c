@@ -381,18 +381,18 @@ static bool row_read(sqlite3_stmt *statement, struct token *token) {
            text_take(account, token->account, sizeof token->account);
 }
 
-/* Receipts of tokens that are gone: nobody can repeat their requests. */
-static enum err drop_orphaned_receipts(struct store *store) {
-    return sqlite3_exec(store->db,
-                        "DELETE FROM receipts WHERE owner NOT IN (SELECT id FROM tokens)", NULL,
-                        NULL, NULL) == SQLITE_OK
-               ? ERR_OK
-               : store_fault(store);
+/* Receipts of tokens that are gone: nobody can repeat their requests. On a full disk they stay. */
+static void drop_orphaned_receipts(struct store *store) {
+    if (sqlite3_exec(store->db, "DELETE FROM receipts WHERE owner NOT IN (SELECT id FROM tokens)",
+                     NULL, NULL, NULL) == SQLITE_OK)
+        return;
+    (void)store_fault(store);
+    log_warning("store", "receipts of tokens that are gone stay for now: %s", store->fault_text);
 }
 
 enum err store_tokens_open(struct store *store) {
-    if (drop_orphaned_receipts(store) != ERR_OK)
-        return ERR_IO;
+    if (!store->standby)
+        drop_orphaned_receipts(store);
     store->tokens = calloc(STORE_TOKENS_MAXIMUM, sizeof *store->tokens);
     store->uses = calloc(STORE_TOKENS_MAXIMUM, sizeof *store->uses);
     if (!store->tokens || !store->uses)

@@ -318,6 +318,75 @@ static void what_fails_is_told_in_words(void **state) {
     }
 }
 
+/* --- starting on a disk that can be read only ------------------------------------------------- */
+
+/* Closed as it should be: there is no journal any more. */
+static void a_closed_file(struct witness *witness) {
+    disk_format(true);
+    struct store *store = open_well("before", 0);
+    for (int i = 0; i < 4; i++)
+        assert_true(witness_change(witness, store) > 0);
+    store_close(store);
+    assert_int_equal(disk_size("derd.db-wal"), -1);
+}
+
+static void start_in(enum disk_failure failure, void (*prepare)(struct witness *)) {
+    struct witness *witness = witness_new(SEED);
+    char text[300] = "", why[200], id[ID_SIZE];
+    prepare(witness);
+    int count = witness_count(witness);
+    assert_true(count > 0);
+    disk_fail(failure, 1, FOREVER);
+    struct store *store = open_well("read-only", 0);
+    assert_true(store_failing(store, why, sizeof why));
+    assert_true(strlen(why) > 20);
+    if (witness_look(witness, store, text, sizeof text))
+        fail_msg("%s", text);
+    assert_int_equal(witness_count(witness), count);
+    /* Nothing is taken, and all is said, also when it is tried again. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(witness_change(witness, store), 0);
+        store->standby_since.ms = INT64_MIN / 2;
+    }
+    assert_int_equal(store_id(store, "device", "new", id), ERR_IO);
+    if (witness_look(witness, store, text, sizeof text))
+        fail_msg("%s", text);
+    assert_true(store_failing(store, why, sizeof why));
+    /* The disk is back. */
+    disk_fail(failure, 0, 0);
+    store->standby_since.ms = INT64_MIN / 2;
+    assert_true(works(witness, store));
+    assert_false(store_failing(store, why, sizeof why));
+    store_close(store);
+    store = open_well("written again", 0);
+    if (witness_look(witness, store, text, sizeof text))
+        fail_msg("%s", text);
+    store_close(store);
+    witness_free(witness);
+}
+
+static void what_is_there_is_in_force_on_a_disk_that_can_only_be_read(void **state) {
+    (void)state;
+    start_in(DISK_READ_ONLY, a_full_journal);
+    start_in(DISK_READ_ONLY, a_closed_file);
+    start_in(DISK_FULL, a_full_journal);
+    start_in(DISK_FULL, a_closed_file);
+    start_in(DISK_BROKEN, a_full_journal);
+    start_in(DISK_BROKEN, a_closed_file);
+}
+
+static void an_old_file_on_a_read_only_disk_is_refused_with_the_reason(void **state) {
+    struct report report;
+    (void)state;
+    an_old_file(NULL);
+    disk_fail(DISK_READ_ONLY, 1, FOREVER);
+    assert_null(open_here(&report));
+    assert_int_equal(report.total, 1);
+    assert_non_null(strstr(report.items[0].text, "read"));
+    report_free(&report);
+    disk_fail(DISK_READ_ONLY, 0, 0);
+}
+
 /* --- the folder ------------------------------------------------------------------------------- */
 
 static void old_file_make(void) {
@@ -358,6 +427,8 @@ int main(int argc, char **argv) {
     test.step = argc > 1 && strcmp(argv[1], "--full") == 0 ? 1 : STEP_QUICK;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fails_is_told_in_words),
+        cmocka_unit_test(what_is_there_is_in_force_on_a_disk_that_can_only_be_read),
+        cmocka_unit_test(an_old_file_on_a_read_only_disk_is_refused_with_the_reason),
         cmocka_unit_test(opening_fails_with_words_and_harms_nothing),
         cmocka_unit_test(working_fails_with_an_error_and_keeps_nothing_by_half),
     };

@@ -1,0 +1,194 @@
+"""Disks that are full, read-only or damaged: limits in force stay in force, what cannot be kept is told,
+and comes to the disk when that is back. Real file systems, each mounted for one test."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from harness import DERD, until
+from sites import one
+
+HELD = 1500
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk where the store is to be."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    done = mount("-t", "tmpfs", "-o", "size=3m,mode=0700", "derd-test", str(folder))
+    if done.returncode != 0:
+        pytest.skip("mounting is not allowed here: " + done.stderr.strip())
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextlib.contextmanager
+def filled(folder):
+    """No byte is left."""
+    ballast = folder / "ballast"
+    with open(ballast, "wb") as file:
+        for size in (65536, 512, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(file.fileno(), b"x" * size)
+    assert os.statvfs(folder).f_bavail == 0
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def held(start_host, peer):
+    """A host whose device has a limit that is on disk."""
+    dut = start_host(one(peer, "plain_load")).device("dut")
+    dut.until_online()
+    status, body, _ = dut.post(priority=3000, validFor=3600, maxActivePower=HELD, activePower=HELD)
+    assert status == 201
+    until(lambda: peer.get_int32(1, 11) == HELD, "the limit is written")
+    return dut, body["id"]
+
+
+def changes(dut, held_id):
+    """What is asked while nothing can be written: bounds are taken, all else is refused; in words."""
+    host = dut.host
+    status, body, _ = dut.post(priority=3100, validFor=3600, maxActivePower=HELD - 500)
+    assert status == 202 and body["durable"] is False
+    assert dut.post(priority=10, validFor=600, activePower=1)[0] == 503
+    assert dut.delete(held_id)[0] == 503
+    answer = host.request("POST", "/v1/accounts/owner/tokens", {"name": "n", "maxPriority": 1})
+    assert answer[0] == 503 and "store" in answer[1]["detail"]
+    status, ready, _ = host.get("/ready")
+    assert status == 503 and ready["storeFailing"] is True and len(ready["storeDetail"]) > 20
+    assert {item["id"] for item in dut.constraints()} == {held_id, body["id"]}
+    return body["id"], ready["storeDetail"]
+
+
+def held_and_written(dut, peer, watts):
+    """The limits are in force, and are what a device that forgot everything is told."""
+    peer.set_int32(1, 11, 9999)
+    peer.close()
+    peer.open()
+    until(lambda: peer.get_int32(1, 11) == watts, "the limit is written again")
+    assert dut.effective()["maxActivePower"] == watts
+
+
+def is_durable(dut, constraint_id):
+    return {item["id"]: item["durable"] for item in dut.constraints()}.get(constraint_id)
+
+
+def recovered(dut, peer, held_id, late_id):
+    """By itself: the store works, and what was in force without being stored is stored."""
+    host = dut.host
+    until(lambda: is_durable(dut, late_id), "the late one is stored")
+    assert host.get("/ready")[0] == 200
+    host.kill()
+    host.start()
+    dut.until_online()
+    assert {item["id"] for item in dut.constraints()} == {held_id, late_id}
+    held_and_written(dut, peer, HELD - 500)
+
+
+def test_a_disk_that_is_full_while_running(start_host, peer, disk):
+    dut, held_id = held(start_host, peer)
+    with filled(disk):
+        late_id, words = changes(dut, held_id)
+        assert "full" in words and "make room" in words
+        assert "writing fails" in dut.host.log_text()
+        held_and_written(dut, peer, HELD - 500)
+    recovered(dut, peer, held_id, late_id)
+
+
+def test_a_disk_that_is_full_at_the_start(start_host, peer, disk):
+    dut, held_id = held(start_host, peer)
+    assert dut.host.stop() == 0
+    with filled(disk):
+        peer.set_int32(1, 11, 9999)
+        dut.host.start()
+        until(lambda: peer.get_int32(1, 11) == HELD, "the limit is written")
+        assert dut.effective()["maxActivePower"] == HELD
+        late_id, words = changes(dut, held_id)
+        assert "What it has is in force" in dut.host.log_text()
+    recovered(dut, peer, held_id, late_id)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["after a stop", "after a kill"])
+def test_a_disk_that_is_read_only_at_the_start(start_host, peer, disk, killed):
+    dut, held_id = held(start_host, peer)
+    if killed:
+        dut.host.kill()
+    else:
+        assert dut.host.stop() == 0
+    assert mount("-o", "remount,ro", str(disk)).returncode == 0
+    peer.set_int32(1, 11, 9999)
+    dut.host.start()
+    until(lambda: peer.get_int32(1, 11) == HELD, "the limit is written")
+    late_id, words = changes(dut, held_id)
+    assert "reading only" in words
+    assert mount("-o", "remount,rw", str(disk)).returncode == 0
+    recovered(dut, peer, held_id, late_id)
+
+
+def damage(path, start, length):
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(b"\x5a" * length)
+
+
+def test_a_store_that_is_damaged_while_running(start_host, peer):
+    dut, held_id = held(start_host, peer)
+    host = dut.host
+    for name in ("derd.db", "derd.db-wal"):
+        path = host.folder / "state" / name
+        damage(path, 0, path.stat().st_size)
+    held_and_written(dut, peer, HELD)
+    assert held_id in [item["id"] for item in dut.constraints()]
+    assert dut.post(priority=3100, validFor=3600, maxActivePower=HELD - 500)[0] in (201, 202)
+    held_and_written(dut, peer, HELD - 500)
+
+
+def test_a_store_that_is_damaged_at_the_start_is_left_alone_and_said(start_host, peer, tmp_path):
+    """The host does not begin without the limits that it had promised to keep: devices stay as they were
+    told last, and the words say what to do."""
+    dut, held_id = held(start_host, peer)
+    host = dut.host
+    assert host.stop() == 0
+    path = host.folder / "state" / "derd.db"
+    whole = path.read_bytes()
+    damage(path, 4096, 8192)
+    broken = path.read_bytes()
+    peer.forget()
+    ended = subprocess.run([DERD, "serve", "--site", host.site_path], capture_output=True, text=True,
+                           timeout=60)
+    assert ended.returncode == 1
+    assert "damaged" in ended.stderr and "put a backup in its place" in ended.stderr
+    assert path.read_bytes() == broken, "nothing was changed in it"
+    assert peer.writes() == [], "no device was told otherwise"
+    assert peer.get_int32(1, 11) == HELD
+    path.write_bytes(whole)
+    host.start()
+    dut.until_online()
+    assert [item["id"] for item in dut.constraints()] == [held_id]
+
+
+def test_a_folder_without_a_store_is_no_reason_to_start_when_it_cannot_be_made(start_host, peer, disk):
+    host = start_host(one(peer, "plain_load"))
+    assert host.stop() == 0
+    for path in disk.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert mount("-o", "remount,ro", str(disk)).returncode == 0
+    ended = subprocess.run([DERD, "serve", "--site", host.site_path], capture_output=True, text=True,
+                           timeout=60)
+    assert ended.returncode == 1 and "reading only" in ended.stderr
+    assert mount("-o", "remount,rw", str(disk)).returncode == 0
+    pathlib.Path(host.site_path).touch()
+    host.token = host.make_token("again", 3999)
+    host.start()
