@@ -591,6 +591,7 @@ static void fill_cluster(struct engine *engine, const struct site_cluster *clust
     const struct cluster *made = engine_cluster(engine, cluster->key);
     card->slot = made ? decided_slot_hold(made->slot) : NULL;
     card->sees_grid = made && made->sees_grid;
+    card->box = made && made->box ? operator_slot_hold(box_slot(made->box)) : NULL;
     if (made && made->parent)
         memcpy(card->parent_id, made->parent->id, sizeof card->parent_id);
     card->first_device = directory->device_count;

@@ -348,7 +348,7 @@ static const struct constraint *lowest_scheduled(const struct book *book,
                                                  const struct book_admission *admission) {
     for (size_t i = book->count; i-- > 0;) {
         const struct constraint *other = book->entries[i].constraint;
-        if (!book->entries[i].running && !other->policy_key[0] &&
+        if (!book->entries[i].running && !other->policy_key[0] && !other->by_host &&
             strcmp(other->created_by, admission->created_by) == 0 &&
             !is_leaving(admission, other->id) && !is_replaced(admission, other->id))
             return other;
@@ -362,7 +362,7 @@ enum err book_admit(const struct book *book, struct book_admission *admission) {
     admission->makes_way_count = 0;
     for (size_t i = 0; i < book->count; i++) {
         const struct constraint *other = book->entries[i].constraint;
-        if (other->policy_key[0] || is_leaving(admission, other->id))
+        if (other->policy_key[0] || other->by_host || is_leaving(admission, other->id))
             continue;
         on_device++;
         of_creator += strcmp(other->created_by, admission->created_by) == 0;

@@ -48,6 +48,16 @@ bool scope_parse(const char *name, enum scope *scope) {
     return false;
 }
 
+void constraint_label(const struct constraint *constraint, char label[CONSTRAINT_LABEL_SIZE]) {
+    const char *colon = strchr(constraint->created_by, ':');
+    const char *by = colon ? colon + 1 : constraint->created_by;
+    char until[WALL_TEXT_SIZE];
+    wall_format(constraint->invalid_at, until);
+    bool endless = constraint->invalid_at.ms >= CONSTRAINT_ENDLESS_MS;
+    snprintf(label, CONSTRAINT_LABEL_SIZE, "%s, priority %d%s%s", by,
+             (int)constraint->wish.priority, endless ? "" : ", until ", endless ? "" : until);
+}
+
 bool constraint_bounds(const struct constraint *constraint) {
     const struct wish *wish = &constraint->wish;
     return wish->has_min || wish->has_max || wish->has_min_soc || wish->has_max_soc ||

@@ -21,6 +21,8 @@
 #define CONSTRAINTS_PER_DEVICE  250
 #define CONSTRAINTS_PER_CREATOR 50 /* on one device */
 
+#define CONSTRAINT_ENDLESS_MS 253402300799999LL /* 9999-12-31T23:59:59.999Z */
+
 /* What a limit of a cluster counts (ARBITRATION section 8). */
 enum scope {
     SCOPE_NONE,         /* a device's constraint */
@@ -34,13 +36,15 @@ struct constraint {
     char id[ID_SIZE];
     struct wish wish;
     struct wall valid_at;
-    struct wall invalid_at; /* always set; with valid_for_ms: valid_at plus that */
+    struct wall invalid_at; /* always set; with valid_for_ms: valid_at plus that; the last moment,
+                               CONSTRAINT_ENDLESS_MS, of what the host ends itself */
     int64_t valid_for_ms;   /* 0: given with invalidAt; else runs on the monotonic clock */
     struct wall created_at;
     char created_by[CREATOR_SIZE]; /* "token:NAME", "token:NAME#ID", "policy:CLUSTER/KEY" */
     char policy_key[CREATOR_SIZE]; /* of a proposal: its key; "" for the API's */
     char reason[REASON_SIZE];
     bool durable; /* on disk */
+    bool by_host; /* made by the host itself: in no store, and nobody else changes it */
     /* Of a cluster's only: */
     enum scope scope;
     bool has_current;
@@ -49,6 +53,9 @@ struct constraint {
 
 const char *scope_name(enum scope scope); /* "connection", "controllable" */
 bool scope_parse(const char *name, enum scope *scope);
+#define CONSTRAINT_LABEL_SIZE 200
+/* "ems, priority 2000, until 2026-11-23T18:00:00.000Z": who made it, and until when. */
+void constraint_label(const struct constraint *constraint, char label[CONSTRAINT_LABEL_SIZE]);
 /* A bound, which is applied even when the store fails. */
 bool constraint_bounds(const struct constraint *constraint);
 

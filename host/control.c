@@ -516,6 +516,7 @@ struct ranges control_allowed(const struct control_context *context) {
         ranges = allowed_heating(context);
         break;
     case DEVICE_METER:
+    case DEVICE_GRID_OPERATOR_BOX:
     case DEVICE_TYPE_COUNT:
         return ranges;
     }

@@ -162,6 +162,7 @@ static enum device_state state_of_power(const struct device *device, double powe
         return takes ? STATE_RUNNING : STATE_READY;
     case DEVICE_BATTERY:
     case DEVICE_CHARGING_STATION:
+    case DEVICE_GRID_OPERATOR_BOX:
     case DEVICE_TYPE_COUNT:
         break;
     }
@@ -536,6 +537,7 @@ void device_sampled(struct device *device) {
     device_publish(device);
     journal_sample(device);
     instance_sampled(device);
+    box_sampled(device);
 }
 
 /* --- life ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "operator/operator_view.h"
 #include "script/script_figures.h"
 
 void directory_slot_init(struct directory_slot *slot) {
@@ -52,6 +53,7 @@ void directory_release(struct directory *directory) {
     }
     for (size_t i = 0; i < directory->cluster_count; i++) {
         decided_slot_release(directory->clusters[i].slot);
+        operator_slot_release(directory->clusters[i].box);
         free(directory->clusters[i].limits);
     }
     free(directory->clusters);

@@ -130,7 +130,10 @@ struct cluster_card {
     double uncontrolled;               /* W, maxUncontrolledPower; NAN: not declared */
     bool sees_grid;                    /* its connection is measured, or its load declared */
     struct decided_slot *slot;         /* its constraints; one reference */
+    struct operator_slot *box;         /* the grid operator's; one reference, NULL: none */
 };
+
+struct operator_slot;
 
 enum script_kind { SCRIPT_DRIVER, SCRIPT_POLICY };
 

@@ -351,8 +351,9 @@ void compile_controls(struct compile *compile, const json_t *tree, const char *w
     struct control *control = &owner->control;
     if (!tree)
         return;
-    if (owner->type == DEVICE_METER) {
-        report_add(compile->report, where, "a meter cannot be controlled");
+    if (device_type_only_tells(owner->type)) {
+        report_add(compile->report, where, "a %s cannot be controlled",
+                   device_type_name(owner->type));
         return;
     }
     if (!controls_shape_check(compile, tree, where))

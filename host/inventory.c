@@ -107,7 +107,8 @@ static void check_foreign(bool is_device, const json_t *body, struct report *mis
     } words[] = {{"account", "accountId names the account"},
                  {"parent", "parentId names the cluster that it is part of"},
                  {"devices", "POST .../devices makes them one by one"},
-                 {"policies", "policies of a cluster are declared in the site file"}};
+                 {"policies", "policies of a cluster are declared in the site file"},
+                 {"gridOperator", "the grid operator's box is declared in the site file"}};
     for (size_t i = 0; i < sizeof words / sizeof *words && !is_device; i++)
         if (json_object_get(body, words[i].word)) {
             char pointer[32];
@@ -117,7 +118,7 @@ static void check_foreign(bool is_device, const json_t *body, struct report *mis
 }
 
 static json_t *entry_of(const struct made *made, bool is_device, const json_t *body) {
-    static const char *const own[] = {"account", "parent", "devices", "policies"};
+    static const char *const own[] = {"account", "parent", "devices", "policies", "gridOperator"};
     json_t *entry = merge_patch(made->entry, body);
     json_object_del(entry, "key"); /* it has its own place, and is looked at there */
     if (is_device && made->revision)

@@ -135,7 +135,7 @@ int64_t *outlook_moments(const struct decided *decided, int64_t after, int64_t b
             continue;
         const int64_t both[] = {constraint->valid_at.ms, constraint->invalid_at.ms};
         for (size_t k = 0; k < 2; k++)
-            if (both[k] > after && both[k] < before)
+            if (both[k] > after && both[k] < before && both[k] < CONSTRAINT_ENDLESS_MS)
                 moments[found++] = both[k];
     }
     qsort(moments, found, sizeof *moments, compare_ms);

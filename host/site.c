@@ -184,6 +184,10 @@ static const struct schema cluster_fields[] = {
      .minimum = 0,
      .maximum = POWER_SENSIBLE,
      .help = "W: what everything that is not controlled here draws at most"},
+    {.key = "gridOperator",
+     .kind = SCHEMA_OBJECT,
+     .fields = operator_site_fields,
+     .help = "limits of the grid operator's box"},
     {.key = "devices", .kind = SCHEMA_ARRAY, .item = &device_item},
     {.key = "policies", .kind = SCHEMA_ARRAY, .item = &policy_item},
     {0},
@@ -489,9 +493,30 @@ static void check_permanent(const struct site_cluster *cluster, const char *wher
                        first->where);
 }
 
+/* The box's device is there, and its limit can be known to be kept. */
+static void check_grid_operator(const struct site_cluster *cluster, const char *where,
+                                struct report *report) {
+    const struct operator_site *box = &cluster->grid_operator;
+    char place[96];
+    if (!box->present)
+        return;
+    snprintf(place, sizeof place, "%s.gridOperator.scope", where);
+    if (box->scope == SCOPE_CONNECTION && !site_sees_grid(cluster))
+        report_add(report, place,
+                   "nothing tells what this connection carries: give its meter role = \"grid\", or "
+                   "the cluster maxUncontrolledPower, or take scope = \"controllable\"");
+    bool found = box->device[0] == '\0';
+    for (size_t i = 0; i < cluster->device_count; i++)
+        found = found || strcmp(cluster->devices[i].key, box->device) == 0;
+    snprintf(place, sizeof place, "%s.gridOperator.source.device", where);
+    if (!found)
+        report_add(report, place, "there is no device with the key \"%s\" in this cluster",
+                   box->device);
+}
+
 static void read_cluster(const json_t *entry, struct site_cluster *cluster, size_t index,
                          const char *folder, struct report *report) {
-    char where[64];
+    char where[64], place[96];
     snprintf(where, sizeof where, "clusters[%zu]", index + 1);
     cluster->entry = entry;
     copy_text(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
@@ -522,6 +547,10 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     }
     check_twins(cluster, report);
     check_permanent(cluster, where, report);
+    snprintf(place, sizeof place, "%s.gridOperator", where);
+    operator_site_read(json_object_get(entry, "gridOperator"), place, &cluster->grid_operator,
+                       report);
+    check_grid_operator(cluster, where, report);
 }
 
 const struct site_cluster *site_cluster_find(const struct site *site, const char *key) {

@@ -15,6 +15,7 @@
 #include "control.h"
 #include "directory.h"
 #include "driver.h"
+#include "operator/operator_site.h"
 #include "telemetry/retention.h"
 
 #define SITE_PATH_SIZE    (2 * KEY_SIZE)
@@ -76,6 +77,7 @@ struct site_cluster {
     char account[KEY_SIZE];
     char parent[KEY_SIZE];      /* key of the cluster that this one is part of, "": none */
     struct permanent permanent; /* limits, over all devices of it and of those below */
+    struct operator_site grid_operator;
     bool observe;
     struct site_device *devices;
     size_t device_count;

@@ -49,7 +49,7 @@ void stash_take(struct engine *engine, const char *target_id, struct book *book,
 void stash_keep(struct engine *engine, const char *target_id, const struct book *book) {
     for (size_t i = 0; i < book->count; i++) {
         struct constraint *constraint = book->entries[i].constraint;
-        if (!constraint->policy_key[0])
+        if (!constraint->policy_key[0] && !constraint->by_host)
             stash_add(engine, target_id, constraint_hold(constraint));
     }
 }

@@ -17,6 +17,9 @@ static const struct word device_types[] = {
     [DEVICE_BATTERY] = {"battery", "Takes energy and gives it back."},
     [DEVICE_CHARGING_STATION] = {"chargingStation", "Charges a vehicle."},
     [DEVICE_HEAT_PUMP] = {"heatPump", "Turns electricity into heat."},
+    [DEVICE_GRID_OPERATOR_BOX] = {"gridOperatorBox",
+                                  "Tells the grid operator's limit by contacts or registers; it "
+                                  "cannot be controlled."},
 };
 
 static const struct word device_states[] = {
@@ -163,6 +166,32 @@ static const struct point_word points[] = {
     [POINT_PHASES] = {"phases", "", 0, 3, "Phases that the device may use."},
     [POINT_CURRENT_LIMIT] = {"currentLimit", "A", 0, 100000,
                              "Limit of the current per phase that the device applies now."},
+    [POINT_CONTACT_1] = {"contact1", "", 0, 1,
+                         "Contact 1 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_2] = {"contact2", "", 0, 1,
+                         "Contact 2 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_3] = {"contact3", "", 0, 1,
+                         "Contact 3 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_4] = {"contact4", "", 0, 1,
+                         "Contact 4 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_5] = {"contact5", "", 0, 1,
+                         "Contact 5 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_6] = {"contact6", "", 0, 1,
+                         "Contact 6 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_7] = {"contact7", "", 0, 1,
+                         "Contact 7 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONTACT_8] = {"contact8", "", 0, 1,
+                         "Contact 8 of a grid operator's box; 1 is closed, 0 is open."},
+    [POINT_CONSUMPTION_LIMIT] = {"consumptionLimit", "W", 0, 1e9,
+                                 "Most consumption the grid operator allows, without a sign."},
+    [POINT_CONSUMPTION_LIMIT_ACTIVE] = {"consumptionLimitActive", "", 0, 1,
+                                        "Whether consumptionLimit holds; 0: there is no limit."},
+    [POINT_PRODUCTION_LIMIT] = {"productionLimit", "W", 0, 1e9,
+                                "Most production the grid operator allows, without a sign."},
+    [POINT_PRODUCTION_LIMIT_ACTIVE] = {"productionLimitActive", "", 0, 1,
+                                       "Whether productionLimit holds; 0: there is no limit."},
+    [POINT_HEARTBEAT] = {"heartbeat", "", 0, 1e15,
+                         "A number that changes while a grid operator's box is in order."},
     [POINT_MANUFACTURER] = {"manufacturer", "", 0, 0, "Who made the device."},
     [POINT_MODEL] = {"model", "", 0, 0, "What its maker calls it."},
     [POINT_SERIAL_NUMBER] = {"serialNumber", "", 0, 0, "Its serial number."},
@@ -218,6 +247,10 @@ bool device_type_parse(const char *name, enum device_type *type) {
         return false;
     *type = (enum device_type)index;
     return true;
+}
+
+bool device_type_only_tells(enum device_type type) {
+    return type == DEVICE_METER || type == DEVICE_GRID_OPERATOR_BOX;
 }
 
 const char *device_state_name(enum device_state state) {
@@ -353,8 +386,8 @@ void vocabulary_write(struct buf *json) {
 /* The lists are spelled out so that they are constant data; a test holds them against the tables.
  */
 const char *const *device_type_names(void) {
-    static const char *const names[] = {"meter",           "inverter", "battery",
-                                        "chargingStation", "heatPump", NULL};
+    static const char *const names[] = {"meter",    "inverter",        "battery", "chargingStation",
+                                        "heatPump", "gridOperatorBox", NULL};
     _Static_assert(COUNT_OF(names) == DEVICE_TYPE_COUNT + 1, "complete");
     return names;
 }
@@ -371,18 +404,55 @@ const char *const token_scope_words[TOKEN_SCOPE_COUNT + 1] = {"read",    "contro
                                                               "scripts", "admin",   NULL};
 
 const char *const *point_names(void) {
-    static const char *const names[] = {"activePower",   "activePowerL1",   "activePowerL2",
-                                        "activePowerL3", "reactivePower",   "apparentPower",
-                                        "voltageL1",     "voltageL2",       "voltageL3",
-                                        "currentL1",     "currentL2",       "currentL3",
-                                        "frequency",     "powerFactor",     "energyImport",
-                                        "energyExport",  "stateOfCharge",   "stateOfHealth",
-                                        "capacity",      "temperature",     "dcPower",
-                                        "dcVoltage",     "state",           "activePhases",
-                                        "ratedPower",    "maxChargePower",  "maxDischargePower",
-                                        "minCurrent",    "maxCurrent",      "phases",
-                                        "currentLimit",  "manufacturer",    "model",
-                                        "serialNumber",  "firmwareVersion", NULL};
+    static const char *const names[] = {"activePower",
+                                        "activePowerL1",
+                                        "activePowerL2",
+                                        "activePowerL3",
+                                        "reactivePower",
+                                        "apparentPower",
+                                        "voltageL1",
+                                        "voltageL2",
+                                        "voltageL3",
+                                        "currentL1",
+                                        "currentL2",
+                                        "currentL3",
+                                        "frequency",
+                                        "powerFactor",
+                                        "energyImport",
+                                        "energyExport",
+                                        "stateOfCharge",
+                                        "stateOfHealth",
+                                        "capacity",
+                                        "temperature",
+                                        "dcPower",
+                                        "dcVoltage",
+                                        "state",
+                                        "activePhases",
+                                        "ratedPower",
+                                        "maxChargePower",
+                                        "maxDischargePower",
+                                        "minCurrent",
+                                        "maxCurrent",
+                                        "phases",
+                                        "currentLimit",
+                                        "contact1",
+                                        "contact2",
+                                        "contact3",
+                                        "contact4",
+                                        "contact5",
+                                        "contact6",
+                                        "contact7",
+                                        "contact8",
+                                        "consumptionLimit",
+                                        "consumptionLimitActive",
+                                        "productionLimit",
+                                        "productionLimitActive",
+                                        "heartbeat",
+                                        "manufacturer",
+                                        "model",
+                                        "serialNumber",
+                                        "firmwareVersion",
+                                        NULL};
     _Static_assert(COUNT_OF(names) == POINT_COUNT + 1, "complete");
     return names;
 }

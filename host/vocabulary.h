@@ -18,6 +18,7 @@ enum device_type {
     DEVICE_BATTERY,
     DEVICE_CHARGING_STATION,
     DEVICE_HEAT_PUMP,
+    DEVICE_GRID_OPERATOR_BOX,
     DEVICE_TYPE_COUNT
 };
 
@@ -93,6 +94,19 @@ enum point_id {
     POINT_MAX_CURRENT,         /* A per phase */
     POINT_PHASES,              /* phases that the device may use: 1..3 */
     POINT_CURRENT_LIMIT,       /* A per phase: what the device applies now */
+    POINT_CONTACT_1,           /* of a grid operator's box: 1 closed, 0 open */
+    POINT_CONTACT_2,
+    POINT_CONTACT_3,
+    POINT_CONTACT_4,
+    POINT_CONTACT_5,
+    POINT_CONTACT_6,
+    POINT_CONTACT_7,
+    POINT_CONTACT_8,
+    POINT_CONSUMPTION_LIMIT,        /* W, magnitude */
+    POINT_CONSUMPTION_LIMIT_ACTIVE, /* 1: it is to be kept, 0: there is none */
+    POINT_PRODUCTION_LIMIT,         /* W, magnitude */
+    POINT_PRODUCTION_LIMIT_ACTIVE,
+    POINT_HEARTBEAT, /* a number that changes while the box is in order */
     POINT_MANUFACTURER,
     POINT_MODEL,
     POINT_SERIAL_NUMBER,
@@ -101,6 +115,7 @@ enum point_id {
 };
 #define POINT_TEXT_FIRST   POINT_MANUFACTURER
 #define POINT_NUMBER_COUNT POINT_TEXT_FIRST
+#define CONTACT_COUNT      8 /* POINT_CONTACT_1 and after */
 
 struct point_word {
     const char *name; /* "activePower" */
@@ -112,6 +127,8 @@ struct point_word {
 
 const char *device_type_name(enum device_type type);
 bool device_type_parse(const char *name, enum device_type *type);
+/* What only tells something, and takes no part in what is decided: a meter, the operator's box. */
+bool device_type_only_tells(enum device_type type);
 const char *device_state_name(enum device_state state);
 bool device_state_parse(const char *name, enum device_state *state);
 const char *connection_name(enum connection connection);

@@ -30,6 +30,7 @@ let heardAt = 0; // when the stream said something last; 0: it is not followed
 const typeWords = {
   meter: 'meter', inverter: 'inverter', battery: 'battery',
   chargingStation: 'charging station', heatPump: 'heat pump',
+  gridOperatorBox: 'grid operator’s box',
 };
 
 const connectionWords = {

@@ -1,10 +1,12 @@
 /* What needs no token: health, readiness, the page, the API's description; and the vocabulary,
  * which does. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/handlers.h"
 #include "api/precondition.h"
+#include "operator/operator_view.h"
 
 #define RETRY_AFTER "5" /* s */
 
@@ -110,6 +112,41 @@ static bool reads(const struct exchange *x) {
     return x->authenticated && token_has(&x->token, TOKEN_READ);
 }
 
+/* False while a grid operator's box is missing, or does not state its limit. */
+static bool all_boxes_heard(const struct directory *directory) {
+    bool heard = true;
+    struct operator_view *view = malloc(sizeof *view);
+    for (size_t i = 0; i < directory->cluster_count && heard && view; i++)
+        if (directory->clusters[i].box) {
+            operator_slot_get(directory->clusters[i].box, view);
+            heard = !view->alarm;
+        }
+    free(view);
+    return heard;
+}
+
+static void put_boxes(struct exchange *x, struct json *json) {
+    struct operator_view *view = malloc(sizeof *view);
+    json_key(json, "gridOperatorsMissing");
+    json_array_open(json);
+    for (size_t i = 0; x->directory && i < x->directory->cluster_count && view; i++) {
+        const struct cluster_card *cluster = &x->directory->clusters[i];
+        if (!cluster->box || !exchange_sees(x, cluster))
+            continue;
+        operator_slot_get(cluster->box, view);
+        if (!view->alarm)
+            continue;
+        json_object_open(json);
+        json_put_string(json, "cluster", cluster->key);
+        json_put_string(json, "state", operator_state_name(view->state));
+        json_put_string(json, "text", view->text);
+        json_put_time(json, "since", view->since);
+        json_object_close(json);
+    }
+    json_array_close(json);
+    free(view);
+}
+
 /* What is wrong on this installation in words that hold paths and names of whatever account: for
  * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
@@ -149,11 +186,14 @@ void api_ready(struct exchange *x) {
         json_put_boolean(json, "scriptsOff",
                          x->directory->scripts_off && x->directory->scripts_off[0]);
         json_put_boolean(json, "limitsKept", all_limits_kept(x->directory));
+        json_put_boolean(json, "gridOperatorsHeard", all_boxes_heard(x->directory));
         json_put_time(json, "siteReadAt", x->directory->made_at);
         put_connections(json, x->directory);
     }
-    if (reads(x))
+    if (reads(x)) {
         put_unmet(x, json);
+        put_boxes(x, json);
+    }
     put_details(x, json, why);
     json_object_close(json);
 }

@@ -10,7 +10,6 @@
 #define VALID_FOR_MAXIMUM (366.0 * 86400)
 #define CURRENT_LARGEST   1e5 /* A */
 #define TEXT_TIME         64
-#define MOMENT_LAST       253402300799999LL /* 9999-12-31T23:59:59.999Z, ms */
 
 static const char *const on_conflict_words[] = {"discard", "clamp", NULL};
 
@@ -129,7 +128,7 @@ static bool read_time(const json_t *tree, const char *key, struct wall *at, stru
     snprintf(where, sizeof where, "/%s", key);
     if (wall_parse(json_string_value(field), json_string_length(field), at)) {
         /* What is beyond could not be shown as it was given: before 1970 stands for unknown. */
-        if (at->ms > 0 && at->ms <= MOMENT_LAST)
+        if (at->ms > 0 && at->ms <= CONSTRAINT_ENDLESS_MS)
             return true;
         report_add(report, where, "expected a moment from 1970 to 9999, got \"%.60s\"",
                    json_string_value(field));

@@ -51,6 +51,10 @@ void api_constraint_batch(struct exchange *x);
 void api_effective_preview(struct exchange *x);
 /* api_effective.c */
 void api_effective_get(struct exchange *x);
+/* api_operator.c */
+void api_operator_get(struct exchange *x);
+void api_operator_put(struct exchange *x);
+void api_operator_heartbeat(struct exchange *x);
 /* api_history.c */
 void api_history_get(struct exchange *x);
 /* api_decisions.c */

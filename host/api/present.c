@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define EXPLANATION_MAXIMUM 1000
-#define LABEL_SIZE          200
 
 void present_power(struct json *json, const char *key, int32_t power) {
     json_key(json, key);
@@ -63,25 +62,20 @@ void present_command(struct json *json, const struct flexibility *flexibility,
 
 struct labels { /* for verdict_explain(), which asks for one name at a time */
     const struct decided *decided;
-    char *text; /* LABEL_SIZE */
+    char *text; /* CONSTRAINT_LABEL_SIZE */
 };
 
-/* "ems, priority 2000, until 2026-11-23T18:00:00.000Z" */
 static const char *label(const void *context, int wish) {
     const struct labels *labels = context;
     const struct constraint *constraint = labels->decided->items[wish].constraint;
     if (!constraint)
         return "the device's fallback";
-    char until[WALL_TEXT_SIZE];
-    wall_format(constraint->invalid_at, until);
-    const char *colon = strchr(constraint->created_by, ':');
-    snprintf(labels->text, LABEL_SIZE, "%s, priority %d, until %s",
-             colon ? colon + 1 : constraint->created_by, (int)constraint->wish.priority, until);
+    constraint_label(constraint, labels->text);
     return labels->text;
 }
 
 static void put_explanation(struct json *json, const struct decided *decided, size_t index) {
-    char text[LABEL_SIZE];
+    char text[CONSTRAINT_LABEL_SIZE];
     struct labels labels = {decided, text};
     struct wish *wishes = calloc(decided->count, sizeof *wishes);
     struct verdict *verdicts = calloc(decided->count, sizeof *verdicts);

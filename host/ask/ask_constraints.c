@@ -152,6 +152,12 @@ static bool may_touch(struct ask *ask, size_t index, const struct constraint *th
         finish_item(ask, ASK_CONFLICT, index, detail);
         return false;
     }
+    if (there->by_host) {
+        finish_item(ask, ASK_CONFLICT, index,
+                    "it is the limit of the grid operator's box, which alone changes it: see "
+                    "gridOperator of this cluster");
+        return false;
+    }
     if (there->wish.priority > ask->asker.max_priority) {
         snprintf(detail, sizeof detail,
                  "its priority %d is above %d, the highest that this token may set or change",

@@ -14,6 +14,8 @@ static void say_ended(void *context, const struct constraint *constraint) {
     struct cluster *cluster = context;
     announce_gone(cluster_subject(cluster), "ended", constraint);
     log_info(cluster->key, "constraint %s by %s has ended", constraint->id, constraint->created_by);
+    if (constraint->by_host)
+        return;
     if (store_remove_constraint(cluster->engine->store, constraint->id, NULL, NULL))
         log_warning(cluster->key, "an ended constraint stays in the store for now");
 }
@@ -96,6 +98,7 @@ static void schedule_wake(struct cluster *cluster, struct now now) {
 }
 
 static void decide_cluster(struct cluster *cluster, bool changed) {
+    box_advance(cluster);
     struct now now = clock_now(&cluster->engine->clock);
     changed = book_advance(&cluster->book, now, say_ended, cluster) || changed;
     if (changed) {
@@ -126,6 +129,7 @@ void cluster_take(struct cluster *cluster, const struct site_cluster *site) {
     cluster->permanent = site->permanent;
     cluster->observe = site->observe;
     cluster->sees_grid = site_sees_grid(site);
+    box_take(cluster, site);
 }
 
 struct cluster *cluster_new(struct engine *engine, const struct site_cluster *site) {
@@ -137,9 +141,9 @@ struct cluster *cluster_new(struct engine *engine, const struct site_cluster *si
     cluster->engine = engine;
     snprintf(cluster->id, sizeof cluster->id, "%s", site->id);
     snprintf(cluster->key, sizeof cluster->key, "%s", site->key);
-    cluster_take(cluster, site);
     book_init(&cluster->book);
     stash_take(engine, cluster->id, &cluster->book, cluster->key);
+    cluster_take(cluster, site);
     uv_timer_init(&engine->loop, &cluster->wake);
     uv_timer_init(&engine->loop, &cluster->split);
     cluster->wake.data = cluster->split.data = cluster;
@@ -158,6 +162,7 @@ static void cluster_closed(uv_handle_t *handle) {
 
 void cluster_close(struct cluster *cluster) {
     stash_keep(cluster->engine, cluster->id, &cluster->book);
+    box_close(cluster);
     cluster->handles = 2;
     uv_close((uv_handle_t *)&cluster->split, cluster_closed);
     uv_close((uv_handle_t *)&cluster->wake, cluster_closed);

@@ -9,6 +9,7 @@
 #include "cluster/cluster_limits.h"
 #include "cluster/split.h"
 #include "engine.h"
+#include "operator/operator_box.h"
 
 struct device;
 
@@ -22,6 +23,7 @@ struct cluster {
     bool observe;
     bool sees_grid;
     struct book book;
+    struct operator_box *box;              /* the grid operator's, NULL: none */
     struct limit limits[SCOPE_COUNT];      /* in force; *_by are indices into the book */
     struct verdict verdicts[BOOK_MAXIMUM]; /* of each of the book's entries */
     bool in_force[BOOK_MAXIMUM];

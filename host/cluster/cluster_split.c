@@ -31,7 +31,7 @@ static bool takes_part(const struct cluster *cluster, const struct device *devic
     if (device->site.observe && !cluster->observe)
         return false;
     return device_controllable(device) ||
-           (device->told_before && (!device->machine || device->type != DEVICE_METER));
+           (device->told_before && (!device->machine || !device_type_only_tells(device->type)));
 }
 
 /* --- one device ---------------------------------------------------------------------------------
@@ -154,7 +154,8 @@ static void held_of(const struct device *device, struct split_device *split) {
 
 /* Of what has no driver only that it can be told something is known. */
 static enum device_type type_of(const struct device *device) {
-    return device->machine || device->type != DEVICE_METER ? device->type : DEVICE_CHARGING_STATION;
+    bool known = device->machine || !device_type_only_tells(device->type);
+    return known ? device->type : DEVICE_CHARGING_STATION;
 }
 
 static void describe(const struct device *device, struct split_device *split) {
@@ -335,12 +336,9 @@ static void say_limit(const struct cluster *cluster, int side, int scope, int qu
         buf_format(text, "%d W", side ? limit->min : limit->max);
     buf_format(text, " of cluster %s", cluster->key);
     if (by >= 0 && (size_t)by < cluster->book.count) {
-        const struct constraint *constraint = cluster->book.entries[by].constraint;
-        const char *colon = strchr(constraint->created_by, ':');
-        char until[WALL_TEXT_SIZE];
-        wall_format(constraint->invalid_at, until);
-        buf_format(text, " (%s, priority %d, until %s)", colon ? colon + 1 : constraint->created_by,
-                   constraint->wish.priority, until);
+        char label[CONSTRAINT_LABEL_SIZE];
+        constraint_label(cluster->book.entries[by].constraint, label);
+        buf_format(text, " (%s)", label);
     } else {
         buf_text(text, " (site file)");
     }

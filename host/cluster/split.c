@@ -23,7 +23,7 @@ double split_weight(const struct split_device *device, int quantity) {
 }
 
 bool split_takes_part(const struct split_device *device) {
-    return device->type != DEVICE_METER;
+    return !device_type_only_tells(device->type);
 }
 
 bool split_below(const struct split_work *work, const struct split_device *device, int level) {

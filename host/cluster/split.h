@@ -100,7 +100,7 @@ struct split_side {    /* of one device in one direction, magnitudes in W */
 
 struct split_device {
     const char *id;
-    enum device_type type; /* DEVICE_METER: takes no part */
+    enum device_type type; /* one that only tells takes no part */
     int level;
     int rank; /* shareRank */
     enum split_reach reach;

@@ -226,6 +226,12 @@ static char *alarm_data(const char *name, bool raised, const char *detail) {
     return data_take(&out);
 }
 
+void announce_operator(struct subject subject, bool raised, const char *detail) {
+    if (events_wanted(subject.engine->events))
+        publish_of(subject, EVENT_ALARM, raised ? "raised" : "cleared",
+                   alarm_data("gridOperator", raised, detail));
+}
+
 /* A limit of a cluster that cannot be kept. */
 static void announce_unkept(struct subject subject, const struct decided *before,
                             const struct decided *after) {

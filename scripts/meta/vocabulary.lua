@@ -8,6 +8,7 @@
 ---| "battery"
 ---| "chargingStation"
 ---| "heatPump"
+---| "gridOperatorBox"
 
 ---@alias derd.state
 ---| "unknown"
@@ -63,6 +64,19 @@
 ---@field maxCurrent? number A, Most current per phase that the device may take.
 ---@field phases? number Phases that the device may use.
 ---@field currentLimit? number A, Limit of the current per phase that the device applies now.
+---@field contact1? number Contact 1 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact2? number Contact 2 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact3? number Contact 3 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact4? number Contact 4 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact5? number Contact 5 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact6? number Contact 6 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact7? number Contact 7 of a grid operator's box; 1 is closed, 0 is open.
+---@field contact8? number Contact 8 of a grid operator's box; 1 is closed, 0 is open.
+---@field consumptionLimit? number W, Most consumption the grid operator allows, without a sign.
+---@field consumptionLimitActive? number Whether consumptionLimit holds; 0: there is no limit.
+---@field productionLimit? number W, Most production the grid operator allows, without a sign.
+---@field productionLimitActive? number Whether productionLimit holds; 0: there is no limit.
+---@field heartbeat? number A number that changes while a grid operator's box is in order.
 
 ---The same names, for times and ages in seconds.
 ---@class derd.seconds
@@ -96,4 +110,17 @@
 ---@field maxCurrent? number
 ---@field phases? number
 ---@field currentLimit? number
+---@field contact1? number
+---@field contact2? number
+---@field contact3? number
+---@field contact4? number
+---@field contact5? number
+---@field contact6? number
+---@field contact7? number
+---@field contact8? number
+---@field consumptionLimit? number
+---@field consumptionLimitActive? number
+---@field productionLimit? number
+---@field productionLimitActive? number
+---@field heartbeat? number
 ---@field state? number

@@ -10,13 +10,18 @@ import homes  # noqa: E402
 from harness import Host, Simulator, until  # noqa: E402,F401
 
 
+# A cluster with a grid operator's box that speaks through the API, and nothing that it could limit.
+DEPOT = """{ key = "depot", gridOperator = { source = "api",
+  failsafe = { maxActivePower = 4200, minActivePower = -6000 } } }"""
+
+
 @contextlib.contextmanager
 def home_and_host(folder, **site):
     """(simulator, host); every device is online. `folder`: an empty one."""
     (folder / "simulator").mkdir()
     simulator = Simulator(folder / "simulator", homes.home())
     try:
-        host = Host(folder, homes.site(simulator.ports, policy="startDelay = 0", **site))
+        host = Host(folder, homes.site(simulator.ports, policy="startDelay = 0", clusters=DEPOT, **site))
         try:
             for item in host.body("/v1/clusters/home/devices")["items"]:
                 host.device(item["key"]).until_online()

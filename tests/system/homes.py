@@ -33,9 +33,9 @@ def home(sun=8000, load=500, phases=3, wired=3, car_current=16, battery=True, hy
 """
 
 
-def site(ports, policy=None, battery=True, storage=False, wallbox="", roof=""):
+def site(ports, policy=None, battery=True, storage=False, wallbox="", roof="", clusters=""):
     """`policy`: further parameters of solar_charging, or None for no policy; `wallbox`, `roof`:
-    further fields of the device."""
+    further fields of the device; `clusters`: further ones."""
     gateway, rooftop, station = (f"tcp://127.0.0.1:{ports[name]}"
                                  for name in ("gateway", "roof", "wallbox"))
     hybrid = f"""
@@ -57,5 +57,5 @@ def site(ports, policy=None, battery=True, storage=False, wallbox="", roof=""):
         unit = 1 }},{hybrid}{stored}
       {{ key = "roof", driver = "sunspec", as = "inverter", link = "{rooftop}", unit = 126, {roof} }},
       {{ key = "wallbox", driver = "abb_terra_ac", link = "{station}", unit = 1, {wallbox} }},
-    }}, policies = {{ {solar} }} }} }} }}
+    }}, policies = {{ {solar} }} }}, {clusters} }} }}
 """

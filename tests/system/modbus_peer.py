@@ -133,6 +133,15 @@ class Peer:
                     return bytes([function | 0x80, 2])
                 return bytes([function, count * 2]) + struct.pack(
                     f">{count}H", *(registers[one] for one in wanted))
+            if function == 2:  # discrete inputs: what is not 0 is on
+                count, = struct.unpack(">H", pdu[3:5])
+                self.journal.append(("read", unit, address, count))
+                wanted = range(address, address + count)
+                if any(one not in registers for one in wanted):
+                    return bytes([function | 0x80, 2])
+                bits = sum(1 << i for i, one in enumerate(wanted) if registers[one])
+                size = (count + 7) // 8
+                return bytes([function, size]) + bits.to_bytes(size, "little")
             if function not in (6, 16):
                 return bytes([function | 0x80, 1])
             if function == 6:

@@ -55,6 +55,13 @@ def test_the_site_in_the_readme_is_right(tmp_path):
     check(path)
 
 
+def test_the_grid_operators_box_in_the_readme_is_right(tmp_path):
+    path = tmp_path / "site.lua"
+    path.write_text('return { store = { directory = "state" }, clusters = { { key = "home",\n' +
+                    block("gridOperator = {") + "} } }\n")
+    check(path)
+
+
 def test_every_file_that_the_readme_points_to_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):

@@ -23,6 +23,7 @@
 #include "api/api.h"
 #include "ask/ask.h"
 #include "ask/ask_inventory.h"
+#include "ask/ask_operator.h"
 #include "ask/ask_script.h"
 #include "directory.h"
 #include "inventory_desk.h"
@@ -159,6 +160,14 @@ bool ask_script_look(struct engine *engine, int64_t patience_ms) {
     (void)patience_ms;
     engine->looked++;
     return true;
+}
+
+/* No cluster of this home has a grid operator's box. */
+void ask_operator(struct engine *engine, const char *cluster_id, const struct asker *asker,
+                  const struct operator_statement *statement, int64_t version, int64_t patience_ms,
+                  struct operator_answer *answer) {
+    (void)engine, (void)cluster_id, (void)asker, (void)statement, (void)version, (void)patience_ms;
+    *answer = (struct operator_answer){.result = ASK_NOT_FOUND};
 }
 
 void ask_answer_free(struct ask_answer *answer) {

@@ -1,0 +1,499 @@
+#include "operator/operator_box.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/schema.h"
+#include "cluster/cluster.h"
+#include "device.h"
+#include "engine.h"
+#include "events/announce.h"
+#include "machine.h"
+#include "operator/operator_reading.h"
+#include "site.h"
+
+#define STORE_KIND "gridOperator"
+
+struct operator_box {
+    struct cluster *cluster;
+    struct operator_site site;
+    struct operator operator;
+    char id[ID_SIZE]; /* of its constraint, always the same */
+    struct operator_slot *slot;
+    char stated_by[CREATOR_SIZE];
+    char reason[REASON_SIZE];
+    struct wall stated_at;
+    char *stored; /* as given to the store last; NULL: nothing is kept */
+    bool durable; /* and it has it */
+    int64_t version;
+    double heartbeat;  /* of its device, as seen last; NAN: not yet */
+    int64_t sample_ms; /* when the newest value of that was read */
+    char silence[160];
+    bool alarmed;
+    uv_timer_t wake;
+};
+
+const struct operator_site *box_site(const struct operator_box *box) {
+    return &box->site;
+}
+
+struct operator_slot *box_slot(const struct operator_box *box) {
+    return box->slot;
+}
+
+int64_t box_version(const struct operator_box *box) {
+    return box->version;
+}
+
+static struct now now_of(const struct operator_box *box) {
+    return clock_now(&box->cluster->engine->clock);
+}
+
+static struct wall wall_of(int64_t mono_ms, struct now now) {
+    return (struct wall){now.wall.ms + (mono_ms - now.mono.ms)};
+}
+
+/* The end of what holds; OPERATOR_NEVER: none. */
+static int64_t end_of(const struct operator_box *box) {
+    return box->operator.state == OPERATOR_LIMITED ? box->operator.limit_end_ms : OPERATOR_NEVER;
+}
+
+/* --- in plain words ----------------------------------------------------------------------------
+ */
+
+static void say(const struct operator_box *box, char text[REASON_SIZE]) {
+    const struct operator* operator= & box->operator;
+    const struct operator_terms *terms = &box->site.terms;
+    double heartbeat_s = (double)terms->heartbeat_ms / 1000;
+    bool kept = !operator_same_limit(operator_in_force(operator, terms), terms->failsafe);
+    const char *besides = kept ? ", and the stricter limit from before the restart beside it" : "";
+    switch (operator->state) {
+    case OPERATOR_INIT:
+        snprintf(text, REASON_SIZE, "failsafe limit at start%s, until the box states a limit",
+                 besides);
+        break;
+    case OPERATOR_FAILSAFE:
+        snprintf(text, REASON_SIZE, "failsafe limit%s: no heartbeat of the box for %g s%s", besides,
+                 heartbeat_s, operator->back ? "; it is back and has to state a limit" : "");
+        break;
+    case OPERATOR_UNLIMITED_AUTONOMOUS:
+        snprintf(text, REASON_SIZE,
+                 "failsafe limit, kept since the box is not there or states no limit");
+        break;
+    case OPERATOR_LIMITED:
+    case OPERATOR_UNLIMITED_CONTROLLED:
+    case OPERATOR_STATE_COUNT:
+        snprintf(text, REASON_SIZE, "stated by %.80s%s%.100s", box->stated_by,
+                 box->reason[0] ? ": " : "", box->reason);
+        break;
+    }
+}
+
+static void log_state(const struct operator_box *box) {
+    char text[REASON_SIZE];
+    struct operator_limit limit = operator_in_force(&box->operator, & box->site.terms);
+    char watts[80] = "no limit";
+    say(box, text);
+    if (limit.has_max && limit.has_min)
+        snprintf(watts, sizeof watts, "%d W to %d W", (int)limit.min, (int)limit.max);
+    else if (limit.has_max)
+        snprintf(watts, sizeof watts, "at most %d W", (int)limit.max);
+    else if (limit.has_min)
+        snprintf(watts, sizeof watts, "at least %d W", (int)limit.min);
+    const char *state = operator_state_name(box->operator.state);
+    if (operator_controlled(box->operator.state) || box->operator.state == OPERATOR_INIT)
+        log_info(box->cluster->key, "grid operator's box: %s, %s (%s)", state, watts, text);
+    else
+        log_warning(box->cluster->key, "grid operator's box: %s, %s (%s)", state, watts, text);
+}
+
+/* --- readers -----------------------------------------------------------------------------------
+ */
+
+static void publish(struct operator_box *box, struct now now) {
+    const struct operator* operator= & box->operator;
+    const struct operator_terms *terms = &box->site.terms;
+    bool controlled = operator_controlled(operator->state);
+    struct operator_view view = {.site = box->site,
+                                 .state = operator->state,
+                                 .since = wall_of(operator->since_ms, now),
+                                 .limit = operator_in_force(operator, terms),
+                                 .durable = box->durable,
+                                 .version = box->version};
+    view.alarm = operator->state == OPERATOR_FAILSAFE || operator->state ==
+                 OPERATOR_UNLIMITED_AUTONOMOUS;
+    if (end_of(box) != OPERATOR_NEVER)
+        view.until = wall_of(end_of(box), now);
+    if (operator->heard)
+        view.heartbeat_at = wall_of(operator->heartbeat_ms, now);
+    if (operator_missing_at(operator, terms))
+        view.missing_at = wall_of(operator_missing_at(operator, terms), now);
+    if (operator_next(operator, terms) != OPERATOR_NEVER)
+        view.next_change_at = wall_of(operator_next(operator, terms), now);
+    if (controlled) {
+        memcpy(view.stated_by, box->stated_by, sizeof view.stated_by);
+        memcpy(view.reason, box->reason, sizeof view.reason);
+        view.stated_at = box->stated_at;
+    }
+    if (!operator_limits_nothing(view.limit))
+        memcpy(view.constraint_id, box->id, sizeof view.constraint_id);
+    memcpy(view.silence, box->silence, sizeof view.silence);
+    say(box, view.text);
+    operator_slot_put(box->slot, &view);
+    if (view.alarm != box->alarmed)
+        announce_operator(cluster_subject(box->cluster), view.alarm, view.text);
+    box->alarmed = view.alarm;
+}
+
+/* --- the store ---------------------------------------------------------------------------------
+ */
+
+void box_stored(struct operator_box *box, enum err err) {
+    box->durable = err == ERR_OK;
+    publish(box, now_of(box));
+}
+
+/* Rounded up: between the clocks a millisecond comes and goes. */
+static int64_t whole_seconds(struct wall wall) {
+    return (wall.ms + 999) / 1000 * 1000;
+}
+
+/* What is to be known after a restart: a limit that holds by the box's word, or did before. */
+static char *text_to_keep(const struct operator_box *box, struct now now) {
+    const struct operator* operator= & box->operator;
+    bool limited = operator->state == OPERATOR_LIMITED;
+    const struct operator_limit *limit = limited ? &operator->limit : & operator->kept;
+    int64_t end_ms = limited                     ? operator->limit_end_ms : operator->kept_end_ms;
+    json_t *kept = json_object();
+    char *text = NULL;
+    if (limit->has_max)
+        json_object_set_new(kept, "maxActivePower", json_integer(limit->max));
+    if (limit->has_min)
+        json_object_set_new(kept, "minActivePower", json_integer(limit->min));
+    if (end_ms != OPERATOR_NEVER)
+        json_object_set_new(kept, "until", json_integer(whole_seconds(wall_of(end_ms, now))));
+    if (!operator_limits_nothing(*limit))
+        text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(kept);
+    return text;
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* True when `done` will be called. */
+static bool keep(struct operator_box *box, struct now now, store_done *done, void *context,
+                 enum err *err) {
+    char *text = text_to_keep(box, now);
+    *err = ERR_OK;
+    if (box->durable && same_text(text, box->stored)) {
+        free(text);
+        return false;
+    }
+    *err = store_put_text(box->cluster->engine->store, STORE_KIND, box->cluster->id, text, done,
+                          context);
+    if (*err != ERR_OK)
+        log_error(box->cluster->key, "the grid operator's limit is applied but NOT stored");
+    free(box->stored);
+    box->stored = text;
+    box->durable = *err == ERR_OK;
+    return *err == ERR_OK && done;
+}
+
+/* False: nothing is kept, or it has ended. */
+static bool kept_before(const struct operator_box *box, struct now now,
+                        struct operator_limit *limit, int64_t *end_ms) {
+    char *text = store_get_text(box->cluster->engine->store, STORE_KIND, box->cluster->id);
+    json_t *kept = text ? json_loads(text, 0, NULL) : NULL;
+    const json_t *max = json_object_get(kept, "maxActivePower");
+    const json_t *min = json_object_get(kept, "minActivePower");
+    const json_t *until = json_object_get(kept, "until");
+    *limit = (struct operator_limit){.has_max = json_is_integer(max),
+                                     .has_min = json_is_integer(min),
+                                     .max = (int32_t)json_integer_value(max),
+                                     .min = (int32_t)json_integer_value(min)};
+    *end_ms = OPERATOR_NEVER;
+    if (json_is_integer(until)) /* behind the true time the clock only makes it longer */
+        *end_ms = now.mono.ms + (json_integer_value(until) - now.wall.ms);
+    json_decref(kept);
+    free(text);
+    return !operator_limits_nothing(*limit);
+}
+
+/* --- the book ----------------------------------------------------------------------------------
+ */
+
+static void fill(const struct operator_box *box, struct now now, struct constraint *constraint) {
+    struct operator_limit limit = operator_in_force(&box->operator, & box->site.terms);
+    int64_t end_ms = end_of(box);
+    *constraint = (struct constraint){.wish = {.priority = box->site.priority,
+                                               .rank = INT64_MAX, /* first of its priority */
+                                               .has_min = limit.has_min,
+                                               .has_max = limit.has_max,
+                                               .min = limit.min,
+                                               .max = limit.max,
+                                               .on_conflict = ON_CONFLICT_CLAMP},
+                                      .valid_at = now.wall,
+                                      .invalid_at = {CONSTRAINT_ENDLESS_MS},
+                                      .created_at = wall_of(box->operator.since_ms, now),
+                                      .scope = box->site.scope,
+                                      .by_host = true,
+                                      .durable = true};
+    if (end_ms != OPERATOR_NEVER) {
+        constraint->invalid_at = wall_of(end_ms, now);
+        constraint->valid_for_ms = end_ms - now.mono.ms;
+    }
+    memcpy(constraint->id, box->id, sizeof constraint->id);
+    snprintf(constraint->created_by, sizeof constraint->created_by, "%s", OPERATOR_CREATOR);
+    say(box, constraint->reason);
+}
+
+static bool same_constraint(const struct constraint *a, const struct constraint *b) {
+    const struct wish *x = &a->wish, *y = &b->wish;
+    bool endless_a = a->valid_for_ms == 0, endless_b = b->valid_for_ms == 0;
+    int64_t apart_ms = a->invalid_at.ms - b->invalid_at.ms;
+    return x->priority == y->priority && x->has_min == y->has_min && x->has_max == y->has_max &&
+           x->min == y->min && x->max == y->max && a->scope == b->scope &&
+           strcmp(a->reason, b->reason) == 0 && endless_a == endless_b &&
+           (endless_a || (apart_ms < 1000 && apart_ms > -1000));
+}
+
+/* The box's constraint as it is to stand in the book. True when it was not so. */
+static bool enter_book(struct operator_box *box, struct now now) {
+    struct book *book = &box->cluster->book;
+    const struct book_entry *entry = book_find(book, box->id);
+    struct constraint wanted;
+    fill(box, now, &wanted);
+    if (!wanted.wish.has_min && !wanted.wish.has_max) {
+        if (!entry)
+            return false;
+        announce_gone(cluster_subject(box->cluster), "removed", entry->constraint);
+        return book_remove(book, box->id) == ERR_OK;
+    }
+    if (entry && same_constraint(entry->constraint, &wanted))
+        return false;
+    struct constraint *constraint = constraint_new(&wanted);
+    if (!constraint || book_put(book, constraint, now) != ERR_OK)
+        log_error(box->cluster->key, "no memory: the grid operator's limit is NOT in force");
+    constraint_release(constraint);
+    return true;
+}
+
+static void wake_due(uv_timer_t *timer);
+
+static void schedule(struct operator_box *box, struct now now) {
+    int64_t due_ms = operator_next(&box->operator, & box->site.terms);
+    if (due_ms == OPERATOR_NEVER) {
+        uv_timer_stop(&box->wake);
+        return;
+    }
+    uv_update_time(&box->cluster->engine->loop);
+    int64_t wait_ms = due_ms - now.mono.ms;
+    uv_timer_start(&box->wake, wake_due, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+}
+
+/* After anything that may have changed what holds: book, store, readers, timer. `was`: the state
+ * before. True when the cluster is to decide. */
+static bool settle(struct operator_box *box, enum operator_state was, bool stated, store_done *done,
+                   void *context, enum err *err, bool *pending) {
+    struct now now = now_of(box);
+    enum err mine;
+    bool changed = enter_book(box, now);
+    if (changed || was != box->operator.state || stated)
+        box->version++;
+    if (changed || was != box->operator.state)
+        log_state(box);
+    bool waits = keep(box, now, done, context, err ? err : &mine);
+    if (pending)
+        *pending = waits;
+    publish(box, now);
+    schedule(box, now);
+    return changed;
+}
+
+static bool settle_quietly(struct operator_box *box, enum operator_state was) {
+    return settle(box, was, false, NULL, NULL, NULL, NULL);
+}
+
+void box_advance(struct cluster *cluster) {
+    struct operator_box *box = cluster->box;
+    if (!box)
+        return;
+    enum operator_state was = box->operator.state;
+    struct now now = now_of(box);
+    if (operator_next(&box->operator, & box->site.terms) > now.mono.ms)
+        return;
+    (void)operator_advance(&box->operator, & box->site.terms, now.mono);
+    (void)settle_quietly(box, was);
+}
+
+static void wake_due(uv_timer_t *timer) {
+    struct operator_box *box = timer->data;
+    cluster_decide(box->cluster); /* which advances the box first */
+}
+
+/* --- the box speaks ----------------------------------------------------------------------------
+ */
+
+/* `statement` NULL: none. True as settle()'s `pending`. */
+static bool hear(struct operator_box *box, bool heartbeat,
+                 const struct operator_statement *statement, store_done *done, void *context,
+                 enum err *err) {
+    struct now now = now_of(box);
+    enum operator_state was = box->operator.state;
+    struct operator_limit before = box->operator.limit;
+    bool pending = false;
+    bool news = false;
+    if (heartbeat)
+        (void)operator_heartbeat(&box->operator, & box->site.terms, now.mono);
+    int64_t end_ms = statement && statement->valid_for_ms ? now.mono.ms + statement->valid_for_ms
+                                                          : OPERATOR_NEVER;
+    if (statement && operator_state_limit(&box->operator, & box->site.terms, &statement->limit,
+                                          end_ms, now.mono)) {
+        news = was != box->operator.state || !operator_same_limit(before, statement->limit) ||
+               strcmp(box->stated_by, statement->by) != 0 || statement->valid_for_ms;
+        if (news)
+            box->stated_at = now.wall;
+        memcpy(box->stated_by, statement->by, sizeof box->stated_by);
+        memcpy(box->reason, statement->reason, sizeof box->reason);
+    }
+    if (settle(box, was, news, done, context, err, &pending))
+        cluster_decide(box->cluster);
+    return pending;
+}
+
+void box_heartbeat(struct operator_box *box) {
+    enum err err;
+    (void)hear(box, true, NULL, NULL, NULL, &err);
+}
+
+bool box_state_limit(struct operator_box *box, const struct operator_statement *statement,
+                     store_done *done, void *context, enum err *err) {
+    return hear(box, true, statement, done, context, err);
+}
+
+/* --- a device that stands for it ---------------------------------------------------------------
+ */
+
+static void take_input(const struct device *device, struct mono now, struct operator_input *input,
+                       int64_t *newest_ms) {
+    const struct driver *driver = machine_driver(device->machine);
+    memset(input->has, 0, sizeof input->has);
+    *newest_ms = 0;
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        if (point->id >= 0 && point->id < POINT_NUMBER_COUNT &&
+            (point->part == POINT_NONE || point->part == device->part))
+            input->has[point->id] = true;
+    }
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        bool fresh = device_fresh(device, (enum point_id)i, now);
+        input->values[i] = fresh ? device->values[i] : (double)NAN;
+        if (fresh && i >= POINT_CONTACT_1 && device->value_at[i].mono.ms > *newest_ms)
+            *newest_ms = device->value_at[i].mono.ms;
+    }
+}
+
+void box_sampled(struct device *device) {
+    if (device->type != DEVICE_GRID_OPERATOR_BOX || device->connection != CONNECTION_ONLINE)
+        return;
+    struct cluster *cluster = engine_cluster_by_id(device->engine, device->cluster_id);
+    struct operator_box *box = cluster ? cluster->box : NULL;
+    if (!box || strcmp(box->site.device, device->site.key) != 0)
+        return;
+    struct now now = now_of(box);
+    struct operator_input input = {.heartbeat_before = box->heartbeat};
+    int64_t newest_ms;
+    take_input(device, now.mono, &input, &newest_ms);
+    struct operator_reading reading = operator_read(&box->site, &input);
+    bool fresh = newest_ms > box->sample_ms; /* else nothing of it was read in this poll */
+    if (fresh || !reading.states)
+        memcpy(box->silence, reading.silence, sizeof box->silence);
+    if (!fresh || !reading.states) {
+        publish(box, now);
+        return;
+    }
+    box->sample_ms = newest_ms;
+    if (!isnan(input.values[POINT_HEARTBEAT]))
+        box->heartbeat = input.values[POINT_HEARTBEAT];
+    struct operator_statement statement = {.limit = reading.limit};
+    snprintf(statement.by, sizeof statement.by, "device:%.70s", device->site.key);
+    memcpy(statement.reason, reading.text, sizeof reading.text);
+    enum err err;
+    (void)hear(box, reading.heard, &statement, NULL, NULL, &err);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+static void wake_closed(uv_handle_t *handle) {
+    struct operator_box *box = handle->data;
+    operator_slot_release(box->slot);
+    free(box->stored);
+    free(box);
+}
+
+void box_close(struct cluster *cluster) {
+    struct operator_box *box = cluster->box;
+    cluster->box = NULL;
+    if (box)
+        uv_close((uv_handle_t *)&box->wake, wake_closed);
+}
+
+static void remove_box(struct cluster *cluster) {
+    log_info(cluster->key, "has no grid operator's box any more");
+    if (book_remove(&cluster->book, cluster->box->id) != ERR_OK)
+        log_debug(cluster->key, "its box had no limit in force");
+    if (store_put_text(cluster->engine->store, STORE_KIND, cluster->id, NULL, NULL, NULL) != ERR_OK)
+        log_warning(cluster->key, "the limit of a box that is gone stays in the store");
+    if (cluster->box->alarmed)
+        announce_operator(cluster_subject(cluster), false, "");
+    box_close(cluster);
+}
+
+static struct operator_box *new_box(struct cluster *cluster) {
+    struct operator_box *box = calloc(1, sizeof *box);
+    if (!box || !(box->slot = operator_slot_new())) {
+        free(box);
+        return NULL;
+    }
+    box->cluster = cluster;
+    box->heartbeat = NAN;
+    uv_timer_init(&cluster->engine->loop, &box->wake);
+    box->wake.data = box;
+    if (store_id(cluster->engine->store, STORE_KIND, cluster->id, box->id) != ERR_OK)
+        uuid_make(box->id);
+    struct now now = now_of(box);
+    struct operator_limit kept;
+    int64_t kept_end_ms;
+    bool has = kept_before(box, now, &kept, &kept_end_ms);
+    operator_start(&box->operator, now.mono, has ? &kept : NULL, kept_end_ms);
+    box->stored = text_to_keep(box, now);
+    box->durable = true;
+    return box;
+}
+
+void box_take(struct cluster *cluster, const struct site_cluster *site) {
+    if (!site->grid_operator.present) {
+        if (cluster->box)
+            remove_box(cluster);
+        return;
+    }
+    bool is_new = !cluster->box;
+    if (is_new && !(cluster->box = new_box(cluster))) {
+        log_error(cluster->key, "no memory for the grid operator's box: its limit is NOT in force");
+        return;
+    }
+    struct operator_box *box = cluster->box;
+    if (strcmp(box->site.device, site->grid_operator.device) != 0) {
+        box->heartbeat = NAN; /* another one counts from where it stands */
+        box->silence[0] = '\0';
+    }
+    box->site = site->grid_operator;
+    (void)settle_quietly(box, is_new ? OPERATOR_STATE_COUNT : box->operator.state);
+}
