@@ -611,6 +611,14 @@ static void read_proxies(struct site *site, struct report *report) {
     }
 }
 
+static void check_listen(const struct site *site, struct report *report) {
+    struct sockaddr_in address;
+    if (!address_parse(site->listen, &address))
+        report_add(report, "http.listen",
+                   "expected an IPv4 address and a port like \"127.0.0.1:8080\", got \"%s\"",
+                   site->listen);
+}
+
 static void read_service(struct site *site, struct report *report) {
     const json_t *http = json_object_get(site->tree, "http");
     struct sockaddr_in address;
@@ -655,6 +663,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     (void)schema_check(&site_schema, tree, "", PATH_LUA, report);
     site->tree = tree;
     read_head(site, folder);
+    check_listen(site, report);
     retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
                    &site->retention, report);
     read_webhooks(site, report);

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#define WALL_FIRST_MS INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
+#define WALL_LAST_MS  INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
+
 static int64_t read_ms(clockid_t id) {
     struct timespec at;
     clock_gettime(id, &at);
@@ -148,6 +151,9 @@ bool wall_parse(const char *text, size_t length, struct wall *out) {
         return false;
     int64_t seconds = days_from_date(year, month, day) * 86400 + (int64_t)hour * 3600 +
                       (int64_t)(minute - offset_minutes) * 60 + second;
-    out->ms = seconds * 1000 + milliseconds;
+    int64_t ms = seconds * 1000 + milliseconds;
+    if (ms < WALL_FIRST_MS || ms > WALL_LAST_MS) /* by its offset: it could not be written in UTC */
+        return false;
+    out->ms = ms;
     return true;
 }

@@ -218,3 +218,7 @@ json_t *client_ask(const char *command, const char *directory, const json_t *req
         answer = store_ask(command, directory, request);
     return answer;
 }
+
+bool client_become_owner(const char *command, const char *directory) {
+    return become_owner(command, directory);
+}

@@ -27,6 +27,8 @@
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
 #define STORE_CHANGE_MAXIMUM 64      /* constraints put, and removed, in one change */
 
+#define STORE_RESTORE_MARK "restoring" /* a file in the folder: a restore did not end */
+
 struct store;
 struct audit_record; /* store_audit.h: goes with a change, taken over in any case; NULL: none */
 
@@ -38,6 +40,9 @@ struct audit_record; /* store_audit.h: goes with a change, taken over in any cas
 must_check enum err store_open(struct store **store, const char *directory, struct report *report);
 /* Finishes what is queued, closes. */
 void store_close(struct store *store);
+/* Takes the lock that an open store holds on its folder, which is made when it is missing: while
+ * *lock_fd is open no host runs on it. ERR_CONFLICT: one does. */
+must_check enum err store_folder_lock(const char *directory, int *lock_fd, struct report *report);
 
 typedef void store_done(void *context, enum err result);
 

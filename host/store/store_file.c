@@ -309,6 +309,28 @@ out:
     return result;
 }
 
+enum err store_folder_lock(const char *directory, int *lock_fd, struct report *report) {
+    char *name = strdup(directory);
+    struct store folder = {.directory = name, .lock_fd = -1};
+    enum err result = name ? directory_make(directory, report) : ERR_MEMORY;
+    if (result == ERR_OK)
+        result = lock_take(&folder, report);
+    *lock_fd = folder.lock_fd;
+    free(name);
+    return result;
+}
+
+static enum err restore_check(const struct store *store, struct report *report) {
+    char *path = path_join(store->directory, STORE_RESTORE_MARK);
+    enum err result = !path ? ERR_MEMORY : access(path, F_OK) == 0 ? ERR_REFUSED : ERR_OK;
+    if (result == ERR_REFUSED)
+        report_add(report, path,
+                   "a restore was interrupted, so that the files here are of two times: do `derd "
+                   "restore` again");
+    free(path);
+    return result;
+}
+
 /* Made before SQLite opens it, so that it never has another mode. */
 static enum err file_make(const struct store *store, struct report *report) {
     int fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -665,6 +687,8 @@ enum err store_file_open(struct store *store, const char *directory, struct repo
     enum err result = directory_make(directory, report);
     if (result == ERR_OK)
         result = lock_take(store, report);
+    if (result == ERR_OK)
+        result = restore_check(store, report);
     if (result == ERR_OK) {
         result = open_for_writing(store, &trouble);
         if (result == ERR_IO && stand_by(store, &trouble) == ERR_OK)

@@ -29,6 +29,7 @@
 #include "telemetry/ruling.h"
 #include "telemetry/sample.h"
 
+#define TELEMETRY_SCHEMA        1 /* layout of the file */
 #define TELEMETRY_QUEUE_MAXIMUM 4096
 #define TELEMETRY_COMMIT_MS     5000
 

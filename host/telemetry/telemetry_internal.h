@@ -15,7 +15,6 @@
 #include "telemetry/aggregate.h"
 #include "telemetry/telemetry.h"
 
-#define TELEMETRY_SCHEMA  1
 #define TRACK_BUCKETS     256
 #define TELEMETRY_READERS 16
 #define RULINGS_MAXIMUM   50000 /* of a device: some 15 MB */

@@ -66,6 +66,14 @@ static void fractions_are_cut_to_milliseconds(void **state) {
     assert_refuses("1970-01-01T00:00:00.1234567890Z");
 }
 
+static void what_an_offset_moves_out_of_the_calendar_is_refused(void **state) {
+    (void)state;
+    assert_refuses("9999-12-31T12:00:00-21:01");
+    assert_refuses("0000-01-01T00:00:00+00:01");
+    assert_reads("9999-12-31T23:59:59.999Z", 253402300799999);
+    assert_reads("0000-01-01T00:01:00+00:01", -62167219200000);
+}
+
 static void moments_that_do_not_exist_are_refused(void **state) {
     (void)state;
     assert_refuses("2026-02-30T00:00:00Z");
@@ -161,6 +169,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(offsets_are_taken_off),
         cmocka_unit_test(fractions_are_cut_to_milliseconds),
+        cmocka_unit_test(what_an_offset_moves_out_of_the_calendar_is_refused),
         cmocka_unit_test(moments_that_do_not_exist_are_refused),
         cmocka_unit_test(leap_days_and_leap_seconds_exist),
         cmocka_unit_test(what_is_not_a_moment_is_refused),

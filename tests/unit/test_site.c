@@ -60,6 +60,23 @@ static void a_whole_site_is_taken_as_written(void **state) {
     report_free(&report);
 }
 
+static void an_address_that_cannot_be_listened_on_is_refused(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "127.0.0.128080",  "localhost:8080", "127.0.0.1:", "127.0.0.1:65536",
+        "127.0.0.1:8080s", "[::1]:80",       ":80"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct report report;
+        char text[200];
+        snprintf(text, sizeof text,
+                 "return { http = { listen = '%s' }, store = { directory = '/s' }, clusters = {} }",
+                 wrong[i]);
+        assert_null(parse(text, &report));
+        assert_true(says(&report, "http.listen", "an IPv4 address and a port"));
+        report_free(&report);
+    }
+}
+
 static void history_is_kept_as_long_as_the_site_says(void **state) {
     (void)state;
     struct report report;
@@ -221,6 +238,7 @@ static void parts_of_one_machine_may_share_link_and_unit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_site_is_taken_as_written),
+        cmocka_unit_test(an_address_that_cannot_be_listened_on_is_refused),
         cmocka_unit_test(history_is_kept_as_long_as_the_site_says),
         cmocka_unit_test(a_limit_of_zero_is_a_limit),
         cmocka_unit_test(all_mistakes_are_told_at_once_with_their_places),

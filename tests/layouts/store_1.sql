@@ -1,0 +1,20 @@
+-- derd.db as derd left it in layout 1. Never changed; a new layout is a new file (make.py).
+PRAGMA application_id = 1684370020;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE constraints (  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),  account TEXT,  cluster_id TEXT,  device_id TEXT,  priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 2147483647),  rank INTEGER NOT NULL CHECK (rank >= 0),  active_power INTEGER,  min_active_power INTEGER,  max_active_power INTEGER,  min_state_of_charge REAL,  max_state_of_charge REAL,  on_conflict TEXT NOT NULL CHECK (on_conflict IN ('discard', 'clamp')),  exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),  valid_at_ms INTEGER NOT NULL,  invalid_at_ms INTEGER NOT NULL,  valid_for_ms INTEGER NOT NULL CHECK (valid_for_ms >= 0),  created_at_ms INTEGER NOT NULL,  created_by TEXT NOT NULL,  reason TEXT NOT NULL) STRICT;
+INSERT INTO "constraints" VALUES('0f8fad5b-d9cb-469f-a165-70867728950e',NULL,NULL,'7c9e6679-7425-40de-944b-e07fc1f90ae7',3000,7,NULL,-4200,5000,NULL,NULL,'discard',0,1795795200000,1795881600000,0,1795795200000,'token:ems','grid operator');
+INSERT INTO "constraints" VALUES('16fd2706-8baf-433b-82eb-8c7fada847da',NULL,NULL,'7c9e6679-7425-40de-944b-e07fc1f90ae7',500,8,0,NULL,NULL,20.5,NULL,'clamp',1,1795795200000,1795881600000,86400000,1795795200000,'token:phone','Zeit: ''über'' Nacht');
+CREATE TABLE counters (  name TEXT PRIMARY KEY NOT NULL,  value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO "counters" VALUES('rank',8);
+CREATE TABLE ids (  kind TEXT NOT NULL,  path TEXT NOT NULL,  id TEXT NOT NULL UNIQUE CHECK (length(id) = 36),  PRIMARY KEY (kind, path)) STRICT, WITHOUT ROWID;
+INSERT INTO "ids" VALUES('cluster','home','9b2d5b0a-3f0e-4b4e-9d69-0d2c6ef6c2aa');
+INSERT INTO "ids" VALUES('device','home/wallbox','7c9e6679-7425-40de-944b-e07fc1f90ae7');
+CREATE TABLE texts (  kind TEXT NOT NULL,  key TEXT NOT NULL,  value TEXT NOT NULL,  PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
+INSERT INTO "texts" VALUES('gate','home/wallbox','{"sent": 5000}');
+INSERT INTO "texts" VALUES('identity','home/grid','{}');
+CREATE TABLE tokens (  id TEXT PRIMARY KEY NOT NULL,  name TEXT NOT NULL UNIQUE,  account TEXT NOT NULL,  max_priority INTEGER NOT NULL CHECK (max_priority BETWEEN 0 AND 2147483647),  created_at_ms INTEGER NOT NULL,  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32)) STRICT;
+INSERT INTO "tokens" VALUES('abcdefghijkl','ems','owner',2999,1795795100000,X'1111111111111111111111111111111111111111111111111111111111111111');
+INSERT INTO "tokens" VALUES('mnopqrstuvwx','guest','tenant',999,1795795100001,X'2222222222222222222222222222222222222222222222222222222222222222');
+CREATE INDEX constraints_by_end ON constraints (invalid_at_ms);
+COMMIT;
