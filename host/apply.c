@@ -278,14 +278,10 @@ static struct device *make_device(struct engine *engine, const struct site_clust
         return before;
     }
     char id[ID_SIZE];
-    struct book
-        book; /* goes on in the new one with what its clocks have seen, which no stash has */
-    book_init(&book);
     if (before) { /* the store may fail: the device goes on all the same */
         snprintf(id, sizeof id, "%s", before->id);
         log_info(site->path, "its entry has changed");
         device_close(before);
-        book_move(&book, &before->book);
     } else if (site->id[0]) {
         snprintf(id, sizeof id, "%s", site->id);
     } else if (store_id(engine->store, "device", site->path, id) != ERR_OK) {
@@ -297,11 +293,6 @@ static struct device *make_device(struct engine *engine, const struct site_clust
         report_add(report, site->where, "no memory for %s", site->path);
     else if (!before && engine->site) /* what is there from the start is no news */
         announce_device(device, "added");
-    if (device && before && device->book.count == book.count) {
-        book_free(&device->book);
-        book_move(&device->book, &book);
-    }
-    book_free(&book);
     return device;
 }
 

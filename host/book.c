@@ -17,10 +17,14 @@ void book_free(struct book *book) {
     book_init(book);
 }
 
+bool book_keeps(const struct constraint *constraint) {
+    return !constraint->policy_key[0] && !constraint->by_host;
+}
+
 void book_move(struct book *to, struct book *from) {
     size_t kept = 0;
     for (size_t i = 0; i < from->count; i++)
-        if (from->entries[i].constraint->policy_key[0])
+        if (!book_keeps(from->entries[i].constraint))
             constraint_release(from->entries[i].constraint);
         else
             from->entries[kept++] = from->entries[i];
@@ -49,6 +53,7 @@ static void book_trust(struct book *book, struct now now) {
         entry->guessed = false;
         entry->steps_ms = book->steps_ms;
         entry->by_mono = entry->constraint->valid_for_ms > 0;
+        book->ends_moved = book->ends_moved || entry->by_mono;
         entry->mono_end.ms = now.mono.ms + (entry->constraint->invalid_at.ms - now.wall.ms);
     }
 }
@@ -78,8 +83,7 @@ static bool is_due(const struct constraint *constraint, struct now now) {
 }
 
 /* `loaded`: from the store, so that a validFor's time is known by the wall clock only. */
-static void entry_start(const struct book *book, struct book_entry *entry, struct now now,
-                        bool loaded) {
+static void entry_start(struct book *book, struct book_entry *entry, struct now now, bool loaded) {
     const struct constraint *constraint = entry->constraint;
     bool valid_for = constraint->valid_for_ms > 0;
     entry->running = true;
@@ -87,6 +91,8 @@ static void entry_start(const struct book *book, struct book_entry *entry, struc
     entry->by_mono = valid_for && !entry->guessed;
     entry->mono_end.ms = now.mono.ms + (constraint->invalid_at.ms - now.wall.ms);
     entry->steps_ms = book->steps_ms;
+    if (entry->by_mono && book_keeps(constraint))
+        book->ends_moved = true;
 }
 
 static int64_t steps_since(const struct book *book, const struct book_entry *entry) {
@@ -324,6 +330,14 @@ enum err book_remove(struct book *book, const char *id) {
         return ERR_NOT_FOUND;
     constraint_release(book_take(book, entry).constraint);
     return ERR_OK;
+}
+
+void book_resume(struct book *book, const char *id, struct mono end) {
+    struct book_entry *entry = book_find(book, id);
+    if (!entry || book->started || !entry->constraint->valid_for_ms)
+        return;
+    entry->running = entry->by_mono = true;
+    entry->mono_end = end;
 }
 
 static bool is_leaving(const struct book_admission *admission, const char *id) {

@@ -54,11 +54,15 @@ struct book {
     struct mono untrusted_since;
     struct wall next_wall; /* nothing is due before both of these */
     struct mono next_mono;
+    bool ends_moved; /* an end on the monotonic clock began, of what is not a policy's: for whoever
+                        keeps these, and clears it */
 };
 
 void book_init(struct book *book);
 void book_free(struct book *book);
-/* All that is not a policy's goes on in `to`, which is initialised and empty, as if nothing had
+/* What outlives its book: neither a policy's nor the host's own, which make theirs anew. */
+bool book_keeps(const struct constraint *constraint);
+/* All that it keeps goes on in `to`, which is initialised and empty, as if nothing had
  * happened: started, gates and clocks too. `from` is empty afterwards. The next advance of `to`
  * returns true. */
 void book_move(struct book *to, struct book *from);
@@ -70,6 +74,9 @@ void book_move(struct book *to, struct book *from);
 must_check enum err book_put(struct book *book, struct constraint *constraint, struct now now);
 /* ERR_NOT_FOUND. The next advance returns true. */
 must_check enum err book_remove(struct book *book, const char *id);
+/* It ran when its end was kept: it goes on until then, whatever the wall clock says by now. Before
+ * the first advance. */
+void book_resume(struct book *book, const char *id, struct mono end);
 /* Valid until the book changes. */
 struct book_entry *book_find(const struct book *book, const char *id);
 /* Memory and room for `count` more, so that as many book_put() cannot fail. ERR_FULL, ERR_MEMORY.

@@ -29,6 +29,7 @@ static void runner_refused(struct machine *machine, const char *text, int64_t re
     device->command.look_at.ms = INT64_MAX;
     device->command.refused = true;
     device->command.has_sent = device->command.confirmed = false;
+    device->command.rewrite = device->command.reread = false;
     device->command.renew_at.ms = INT64_MAX;
     device->command.retry_at.ms = clock_mono().ms + retry_ms;
     device_told(device, COMMAND_REJECTED, text);
@@ -131,8 +132,10 @@ static void differs(struct machine *machine, const struct plan_write *write,
         runner_idle(machine);
         device_written(device, false);
         command_run(machine);
-    } else {
-        runner_refused(machine, text, REFUSED_RETRY_MS);
+    } else { /* once it may have been restarted in between; then it means it */
+        bool again = device->command.differed;
+        device->command.differed = true;
+        runner_refused(machine, text, again ? REFUSED_RETRY_MS : BUSY_RETRY_MS);
     }
 }
 
@@ -323,8 +326,10 @@ static void begin_write(struct command *command) {
         command->held.lo = span->lo;
     if (span->hi > command->held.hi)
         command->held.hi = span->hi;
-    if (command->has_sent && !plan_equal(&command->sent, &command->wanted))
-        command->has_sent = command->confirmed = false;
+    if (!command->has_sent || plan_equal(&command->sent, &command->wanted))
+        return;
+    command->has_sent = command->confirmed = false;
+    command->rewrite = command->reread = false;
 }
 
 static void runner_next(struct machine *machine) {

@@ -477,6 +477,7 @@ static void walk_wishes(struct device *device, struct now now) {
 static void decide_device(struct device *device, bool changed) {
     struct now now = clock_now(&device->engine->clock);
     changed = book_advance(&device->book, now, say_ended, device) || changed;
+    stash_keep_ends(device->engine, device->id, &device->book);
     bool moved = take_inputs(device);
     bool anew = changed || moved || !device->decided_once;
     if (anew) {
@@ -607,7 +608,7 @@ void device_renewed(struct device *device) {
 
 /* Constraints that were waiting for this device, and the gates as they were. */
 static void take_stash(struct device *device) {
-    stash_take(device->engine, device->id, &device->book, device->site.path);
+    stash_take(device->engine, device->id, &device->book);
     char *text = store_get_text(device->engine->store, "gates", device->id);
     json_t *gates = text ? json_loads(text, 0, NULL) : NULL;
     for (size_t i = 0; i < device->book.count; i++) {
@@ -667,9 +668,9 @@ static void device_closed(uv_handle_t *handle) {
 
 void device_close(struct device *device) {
     journal_leave(device);
-    stash_keep(device->engine, device->id, &device->book);
     if (device->machine)
         machine_detach(device->machine, device);
     announce_close(device);
+    stash_keep(device->engine, device->id, &device->book);
     uv_close((uv_handle_t *)&device->wake, device_closed);
 }

@@ -26,12 +26,17 @@ struct command {
     bool due;           /* `wanted` waits for the runner, or is under way */
     bool verify;        /* the runner only reads back */
     bool refused;       /* `wanted` was, maybe in its middle; retry_at sends it again */
-    struct range held;  /* W, all that it may do by what was written to it, lost links outlived */
-    bool has_held;      /* else it is not known: nothing was confirmed since the host started */
-    struct plan sent;   /* the last one written whole on this connection */
-    bool has_sent;      /* and nothing else was written since: the device has it */
-    bool confirmed;     /* and read back */
-    bool touched;       /* something was written on this connection */
+    bool differed;      /* it read back otherwise than `wanted` */
+    bool rewrite;       /* `sent` is to be written once more, until that is done, whatever comes
+                           between: a refresh, or it is not followed */
+    bool reread;        /* or at least read back */
+    bool diverged;     /* it was outside the bounds for longer than its lag, and not inside since */
+    struct range held; /* W, all that it may do by what was written to it, lost links outlived */
+    bool has_held;     /* else it is not known: nothing was confirmed since the host started */
+    struct plan sent;  /* the last one written whole on this connection */
+    bool has_sent;     /* and nothing else was written since: the device has it */
+    bool confirmed;    /* and read back */
+    bool touched;      /* something was written on this connection */
     struct pace pace;
     struct mono wrote_at;      /* by hooks.write, refreshes aside: older values do not show it */
     struct mono sent_at;       /* of `sent`: first written whole, refreshes aside */

@@ -10,15 +10,21 @@ struct engine;
 struct stashed {
     struct stashed *next;
     char target_id[ID_SIZE]; /* of the device or cluster */
-    struct constraint *constraint;
+    struct book book;        /* with what its clocks have seen, when it was in use before */
 };
 
 /* A copy of what the store holds. */
 void stash_row(void *context, const char *target_id, const struct constraint *constraint);
-/* What waits for it goes into its book. `path`: its name in the log. */
-void stash_take(struct engine *engine, const char *target_id, struct book *book, const char *path);
-/* The opposite, of all that is not a policy's: its owner leaves. */
-void stash_keep(struct engine *engine, const char *target_id, const struct book *book);
+/* What waits for it becomes its book, which is empty until then, and goes on as it was. */
+void stash_take(struct engine *engine, const char *target_id, struct book *book);
+/* The opposite, of all that is not a policy's: its owner leaves. `book` is empty afterwards. */
+void stash_keep(struct engine *engine, const char *target_id, struct book *book);
+/* The constraint that waits under this id, NULL: none does. */
+const struct constraint *stash_find(const struct engine *engine, const char *constraint_id);
+/* To be called after each advance of the book: the store keeps when what runs on the monotonic
+ * clock ends, so that neither a restart of the host nor a while without its owner leaves it to the
+ * wall clock. As good as that clock: until the system starts anew. */
+void stash_keep_ends(struct engine *engine, const char *target_id, struct book *book);
 /* Takes one out that was removed meanwhile. */
 void stash_remove(struct engine *engine, const char *constraint_id);
 /* All of a device or cluster that will never be back, from the store too. */

@@ -42,6 +42,7 @@ void device_forget_told(struct device *device) {
     struct command *command = &device->command;
     command->has_wanted = command->due = command->verify = command->refused = false;
     command->has_sent = command->confirmed = command->touched = false;
+    command->rewrite = command->reread = command->diverged = false;
     command->version++;
     command->outside_since.ms = 0;
     command->following = FOLLOWING_UNKNOWN;
@@ -119,8 +120,10 @@ static bool is_on_device(const struct command *command, const struct plan *plan)
 /* Hands a plan to the runner; `verify`: only read it back. */
 static void want(struct device *device, const struct plan *plan, bool verify) {
     struct command *command = &device->command;
-    if (!command->has_wanted || !plan_equal(&command->wanted, plan))
+    if (!command->has_wanted || !plan_equal(&command->wanted, plan)) {
         command->version++;
+        command->differed = false;
+    }
     command->wanted = *plan;
     command->has_wanted = command->due = true;
     command->verify = verify;
@@ -145,7 +148,8 @@ static bool still_serves(const struct device *device, struct mono now) {
     const struct command *command = &device->command;
     double phases = device_phases(device);
     double power_w = device_quantity(device, POINT_ACTIVE_POWER);
-    return command->has_sent && !command->due && device_tell_next(device).ms > now.ms &&
+    return command->has_sent && !command->due && !command->rewrite && !command->reread &&
+           device_tell_next(device).ms > now.ms &&
            same_wish(&command->planned_for, &device->decision) &&
            (phases == command->planned_phases ||
             (isnan(phases) && isnan(command->planned_phases))) &&
@@ -154,26 +158,31 @@ static bool still_serves(const struct device *device, struct mono now) {
 }
 
 /* The device keeps what it has: nothing else is wanted any more. Its watchdog is refreshed when it
- * is time, or it is read back whether it still has it. */
+ * is time, or it is read back whether it still has it. What was begun of that and overtaken by
+ * another plan, which was taken back, is begun anew. */
 static void stay(struct device *device, bool look, struct mono now) {
     struct command *command = &device->command;
     const struct plan sent = command->sent;
+    bool renew = command->renew_at.ms <= now.ms;
+    bool refreshes = device_part(device)->control.refresh_ms > 0;
+    if (command->retry_at.ms <= now.ms || (renew && refreshes))
+        command->rewrite = true;
+    if (look || renew)
+        command->reread = true;
+    if (renew)
+        command->renew_at = never;
     if (command->due && plan_equal(&command->wanted, &sent))
         return; /* being refreshed or read back */
     command->due = command->refused = false;
-    if (command->retry_at.ms <= now.ms || command->renew_at.ms <= now.ms) {
-        bool verify = command->retry_at.ms > now.ms && device_part(device)->control.refresh_ms == 0;
-        command->renew_at = never;
-        want(device, &sent, verify);
-    } else if (look) {
-        want(device, &sent, true);
-    }
+    if (command->rewrite || command->reread)
+        want(device, &sent, !command->rewrite);
 }
 
 /* What it has is not what is wanted, so it is not refreshed either; the next sample tries again. */
 static void cannot(struct device *device, const struct plan *plan) {
     struct command *command = &device->command;
     command->due = command->refused = command->has_sent = command->confirmed = false;
+    command->rewrite = command->reread = false;
     command->raise_at = command->renew_at = command->retry_at = command->look_at = never;
     device_told(device, COMMAND_UNSUPPORTED, plan->reason);
 }
@@ -192,6 +201,20 @@ static void hold_sent(struct device *device, bool confirmed) {
         command->held.lo = span->lo;
     if (span->hi > command->held.hi)
         command->held.hi = span->hi;
+}
+
+/* From one side of 0 to the other, or from what nobody knows, a device goes by way of rest: between
+ * two writes of one plan it would do the old with the new power, or the new with the old. */
+static bool rests_first(const struct device *device, const struct plan *plan) {
+    const struct control *control = &device_part(device)->control;
+    const struct command *command = &device->command;
+    if (!control->write_count[CONTROL_CHARGE] || !control->write_count[CONTROL_DISCHARGE] ||
+        !control->write_count[CONTROL_HOLD] || !plan->has_target || plan->target_w == 0)
+        return false;
+    if (!command->has_sent)
+        return true;
+    const struct plan *sent = &command->sent;
+    return sent->has_target && sent->target_w != 0 && (sent->target_w > 0) != (plan->target_w > 0);
 }
 
 /* `pace` knows an earlier plan only while `sent` holds it. */
@@ -222,6 +245,13 @@ static void want_at_its_pace(struct device *device, struct plan *plan, bool look
     }
     case PACE_NOW:
         break;
+    }
+    if (rests_first(device, plan)) {
+        struct decision rest = device->decision;
+        rest.has_set = true;
+        rest.set = 0;
+        make_plan(device, &rest, plan);
+        command->raise_at = now;
     }
     if (is_on_device(command, plan))
         stay(device, look, now); /* a step of the ramp that is too small for its registers */
@@ -309,13 +339,16 @@ void device_written(struct device *device, bool confirmed) {
         remember_told(device);
     }
     bool rewritten = !command->verify;
-    command->due = command->verify = false;
+    command->due = command->verify = command->reread = false;
+    command->rewrite = command->rewrite && !rewritten;
     command->confirmed = confirmed;
     hold_sent(device, confirmed);
     const struct control *control = &device_part(device)->control;
     bool holds = command->sent.control_case != CONTROL_RELEASE;
-    if (confirmed)
+    if (confirmed) {
         command->look_at = never;
+        command->differed = false;
+    }
     if (!holds)
         command->renew_at = never;
     else if (!control->refresh_ms)
@@ -367,6 +400,8 @@ void device_watch(struct device *device) {
                    (power_w > (double)device->decision.max + control->tolerance_w ||
                     power_w < (double)device->decision.min - control->tolerance_w);
     struct mono now = clock_mono();
+    if (!outside)
+        command->diverged = false;
     if (!told || !outside) {
         command->outside_since.ms = 0;
         if (command->state == COMMAND_DIVERGING && !command->due)
@@ -381,6 +416,7 @@ void device_watch(struct device *device) {
     char text[160];
     snprintf(text, sizeof text, "measures %.0f W, allowed is %d..%d W, for longer than its lag",
              power_w, device->decision.min, device->decision.max);
+    command->diverged = true;
     device_told(device, COMMAND_DIVERGING, text);
     command->retry_at.ms = now.ms;
 }

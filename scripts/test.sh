@@ -151,6 +151,7 @@ for preset in $presets; do
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
         count "$preset: the split on random sites" "$build/test_split_random" --full
+        count "$preset: no bound exceeded in a million steps" "$build/test_bounds" --full
         count "$preset: power cuts" "$build/test_store_power" --full
         count "$preset: every failure of disk and memory" "$build/test_store_faults" --full
     else

@@ -176,10 +176,7 @@ static bool used_elsewhere(const struct ask *ask, const char *id) {
     for (struct cluster *cluster = ask->engine->clusters; cluster; cluster = cluster->next)
         if (strcmp(cluster->id, ask->target_id) != 0 && book_find(&cluster->book, id))
             return true;
-    for (struct stashed *stashed = ask->engine->stash; stashed; stashed = stashed->next)
-        if (strcmp(stashed->constraint->id, id) == 0)
-            return true;
-    return false;
+    return stash_find(ask->engine, id) != NULL;
 }
 
 static bool expected(struct ask *ask, const struct constraint *there) {

@@ -29,6 +29,11 @@ struct wall clock_wall(void) {
 
 void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms) {
     *clock = (struct clock){.shift_ms = shift_ms, .floor = floor, .floor_mono = clock_mono()};
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file && fread(clock->boot, CLOCK_BOOT_SIZE - 1, 1, file) != 1)
+        clock->boot[0] = '\0';
+    if (file)
+        (void)fclose(file);
 }
 
 struct now clock_now(const struct clock *clock) {

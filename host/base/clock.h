@@ -30,11 +30,14 @@ struct now {
 
 /* Before this there was no derd: a clock that says so has not been set. 2024-01-01 UTC. */
 #define CLOCK_OLDEST_MS INT64_C(1704067200000)
+#define CLOCK_BOOT_SIZE 37
 
 struct clock {
     atomic_int_fast64_t shift_ms; /* added to the system's wall clock: rehearsals, tests only */
     struct wall floor;            /* last wall time known to be true; 0: none */
     struct mono floor_mono;       /* when the floor was set */
+    char boot[CLOCK_BOOT_SIZE];   /* of the system: while it is the same, so is the monotonic clock
+                                     of all programs; "": not known */
 };
 
 void clock_init(struct clock *clock, struct wall floor, int64_t shift_ms);

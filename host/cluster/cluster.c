@@ -101,6 +101,7 @@ static void decide_cluster(struct cluster *cluster, bool changed) {
     box_advance(cluster);
     struct now now = clock_now(&cluster->engine->clock);
     changed = book_advance(&cluster->book, now, say_ended, cluster) || changed;
+    stash_keep_ends(cluster->engine, cluster->id, &cluster->book);
     if (changed) {
         struct walk walk;
         walk_limits(cluster, &walk);
@@ -142,7 +143,7 @@ struct cluster *cluster_new(struct engine *engine, const struct site_cluster *si
     snprintf(cluster->id, sizeof cluster->id, "%s", site->id);
     snprintf(cluster->key, sizeof cluster->key, "%s", site->key);
     book_init(&cluster->book);
-    stash_take(engine, cluster->id, &cluster->book, cluster->key);
+    stash_take(engine, cluster->id, &cluster->book);
     cluster_take(cluster, site);
     uv_timer_init(&engine->loop, &cluster->wake);
     uv_timer_init(&engine->loop, &cluster->split);

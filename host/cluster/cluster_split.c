@@ -42,6 +42,8 @@ static enum split_reach reach_of(const struct device *device) {
         return SPLIT_SILENT;
     if (device->site.observe)
         return SPLIT_REACHED;
+    if (device->command.diverged) /* also while it is told once more */
+        return SPLIT_STUBBORN;
     switch (device->command.state) {
     case COMMAND_REJECTED:
     case COMMAND_UNSUPPORTED:

@@ -311,26 +311,25 @@ static void take_command(lua_State *L, int first, int last, void *context) {
         *call->plan = plan;
 }
 
-bool hooks_command(struct device *device, struct plan *plan) {
+void hooks_command(struct device *device, struct plan *plan) {
     struct engine *engine = device->engine;
     struct generation *generation = device->machine->generation;
     if (!generation->driver->hook_command || !generation->script)
-        return true;
+        return;
     struct hook_call call = {.device = device, .plan = plan};
     char error[SCRIPT_ERROR_SIZE];
     if (!guard_enter(engine, generation, &device->caller, "hooks.command", error)) {
-        plan->unsupported = true;
-        snprintf(plan->reason, sizeof plan->reason, "%s", error);
-        return false;
+        machine_fault(device->machine, FAULT_HOOK, error);
+        return;
     }
     script_set_subject(generation->script, device->site.path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.command", push_command, take_command, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);
-    if (outcome == SCRIPT_OK && !call.problem[0])
-        return true;
-    machine_fault(device->machine, FAULT_HOOK, outcome == SCRIPT_OK ? call.problem : error);
-    plan->unsupported = true;
-    snprintf(plan->reason, sizeof plan->reason, "%s", outcome == SCRIPT_OK ? call.problem : error);
-    return false;
+    const char *problem = outcome == SCRIPT_OK ? call.problem : error;
+    if (!problem[0])
+        return;
+    machine_fault(device->machine, FAULT_HOOK, problem);
+    log_warning(device->site.path, "hooks.command of %s: %s; it is told by the driver's controls",
+                generation->name, problem);
 }

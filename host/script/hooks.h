@@ -20,8 +20,9 @@ void hooks_push_dev(lua_State *L, struct device *device, const struct script *sc
 /* [-0, +0] Takes over what it has left in dev.state. */
 void hooks_keep_state(lua_State *L, struct device *device);
 void hooks_values(struct device *device); /* after a poll */
-/* False: the plan is unsupported now. */
-bool hooks_command(struct device *device, struct plan *plan);
+/* The plan as the hook makes it. Where it fails, or may not be called, the plan stays as the
+ * driver's data say: a bound does not wait for a script. */
+void hooks_command(struct device *device, struct plan *plan);
 
 /* What hooks.read gives for one part of a machine. */
 struct reading {
