@@ -4,10 +4,12 @@
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev liblua5.4-dev libmodbus-dev
   libcivetweb-dev libsqlite3-dev libjansson-dev libsodium-dev libcurl4-openssl-dev libmosquitto-dev
-  libssl-dev"
+  libssl-dev libsystemd-dev"
 test_packages="libcmocka-dev clang-format clang-tidy lua-check lua5.4 lua-socket lua-cjson
   python3 python3-pytest python3-pytest-xdist python3-prometheus-client curl openssl mosquitto nginx-light"
 fuzz_packages="clang libclang-rt-14-dev llvm"
+package_packages="file dpkg-dev binutils gzip man-db groff-base lintian systemd"
+root_packages="debootstrap"
 openapi_packages="python3 python3-venv ca-certificates"
 
 need_packages() {

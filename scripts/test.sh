@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
-# linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document.
+# linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document,
+# the Debian package.
 # Installs what is missing (Debian packages; for the last, what npm and PyPI have as it is locked). Ends
 # with "N passed, N failed".
 #
@@ -18,7 +19,7 @@ for argument in "$@"; do
     case "$argument" in
     --full) full=--full ;;
     --quick) presets=release lint="" ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 
@@ -175,6 +176,8 @@ if [ -n "$lint" ]; then
     echo "== fuzzing"
     count "harnesses" sh tests/fuzz/run.sh ${full:+--seconds 60}
     grep '^ok' "$output/log" | sed 's/^/  /'
+    echo "== package"
+    count "the Debian package" sh tests/package/run.sh ${full:+--root}
     echo "== style"
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources

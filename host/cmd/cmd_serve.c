@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cmd/admin.h"
 #include "cmd/commands.h"
+#include "cmd/notify.h"
 #include "cmd/opening.h"
 #include "cmd/paths.h"
 #include "cmd/supervise.h"
@@ -52,6 +53,7 @@ struct running { /* what a signal ends: the API first, while the engine still an
     struct engine *engine;
     struct api *api;
     struct webhooks *webhooks;
+    struct notify *notify;
     struct opening opening;
     uv_work_t stop;
     bool stopping;
@@ -82,6 +84,7 @@ static void signal_stop(uv_signal_t *handle, int number) {
         return;
     log_info("host", "signal %d: stopping", number);
     running->stopping = true;
+    notify_stopping(running->notify);
     opening_end(&running->opening, begin_stop, running);
 }
 
@@ -188,7 +191,9 @@ static int run_host(void *context, int ready_fd) {
     if (opened) {
         if (ready_fd >= 0 && write(ready_fd, "1", 1) == 1)
             close(ready_fd);
+        running.notify = notify_ready(&engine->loop);
         engine_run(engine);
+        notify_close(running.notify);
     } else {
         stop_api(&(uv_work_t){.data = &running});
     }
