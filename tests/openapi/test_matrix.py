@@ -15,6 +15,7 @@ import uuid
 import pytest
 
 from harness import PATIENCE_S, Host
+from world import DEPOT
 
 SCOPES = ("read", "control", "configure", "scripts", "admin")
 REFUSED = ("no token", "unknown", "revoked", "expired")
@@ -27,7 +28,7 @@ SITE = f"""return {{
            webhooks = {{ allow = {{ "127.0.0.1:9" }} }} }},
   store = {{ directory = "state" }},
   clusters = {{ {{ key = "home", devices = {{
-    {{ key = "wallbox", driver = "abb_terra_ac", link = "{DEAD}", unit = 1 }} }} }} }} }}
+    {{ key = "wallbox", driver = "abb_terra_ac", link = "{DEAD}", unit = 1 }} }} }}, {DEPOT} }} }}
 """
 # What belongs to an account; of the rest, scripts are the whole host's.
 OWNED = {"clusterId", "deviceId", "constraintId", "accountId", "tokenId", "webhookId"}
@@ -44,7 +45,8 @@ EXCEPTIONS = {
 # What is above a priority of 0: constraints (the examples have 3000), and tokens that may more.
 RANKED = {"createConstraint", "putConstraint", "putConstraints", "deleteConstraint",
           "createClusterConstraint", "putClusterConstraint", "putClusterConstraints",
-          "deleteClusterConstraint", "createToken", "revokeToken"}
+          "deleteClusterConstraint", "createToken", "revokeToken", "putGridOperatorLimit",
+          "sendGridOperatorHeartbeat"}
 STREAMS = {"streamEvents"}
 
 
@@ -62,6 +64,7 @@ class World:
         self.shared["tokenId"] = self.token()
         self.shared["driverName"] = self.script("driver")
         self.shared["policyName"] = self.script("policy")
+        self.depot = host.body("/v1/clusters/depot")["id"]  # what only a site file declares
 
     def number(self):
         self.count += 1
@@ -112,6 +115,8 @@ class World:
                 values[name] = self.constraint(path.split("/{constraintId}")[0])
             elif name not in self.shared:
                 pytest.fail(f"{method} {path}: say in World what {{{name}}} stands for")
+            elif name == "clusterId" and "gridOperator" in path:
+                values[name] = self.depot
             elif not gone:
                 values[name] = self.shared[name]
             else:
@@ -142,7 +147,7 @@ class World:
 
     def ids(self):
         """Of what belongs to the account of the host's own token."""
-        return {self.cluster, *(self.shared[name] for name in OWNED if name in self.shared)}
+        return {self.cluster, self.depot, *(self.shared[name] for name in OWNED if name in self.shared)}
 
     def state(self):
         """All that a refused request must leave as it was. When a token was used is no part of it."""

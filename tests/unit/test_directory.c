@@ -59,6 +59,28 @@ static void a_cluster_is_found_by_key_and_by_id_in_any_case(void **state) {
     directory_release(directory);
 }
 
+static void a_cluster_is_within_those_that_it_stands_below(void **state) {
+    (void)state;
+    static const char home[][ID_SIZE] = {ID_CAR, ID_HOME};
+    static const char other[][ID_SIZE] = {ID_CAR};
+    static const char farm_id[] = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
+    struct directory *directory = directory_of_two();
+    struct cluster_card *farm = &directory->clusters[1];
+    const struct cluster_card gone = {.id = ID_CAR};
+    snprintf(farm->id, sizeof farm->id, "%s", farm_id);
+    assert_true(directory_within(directory, farm, NULL, 0)); /* no choice was made */
+    assert_true(directory_within(directory, &directory->clusters[0], home, 2));
+    assert_false(directory_within(directory, farm, home, 2));
+    snprintf(farm->parent_id, sizeof farm->parent_id, "%s", ID_HOME);
+    assert_true(directory_within(directory, farm, home, 2));
+    assert_false(directory_within(directory, farm, other, 1));
+    assert_false(directory_within(directory, &directory->clusters[0], other, 1));
+    assert_true(directory_within(directory, &gone, other, 1));          /* has left the site */
+    snprintf(directory->clusters[0].parent_id, ID_SIZE, "%s", farm_id); /* never; but no loop */
+    assert_false(directory_within(directory, farm, other, 1));
+    directory_release(directory);
+}
+
 static void a_device_is_looked_for_in_its_own_cluster_only(void **state) {
     (void)state;
     struct directory *directory = directory_of_two();
@@ -191,6 +213,7 @@ static void readers_and_the_publisher_do_not_disturb_each_other(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_is_found_by_key_and_by_id_in_any_case),
+        cmocka_unit_test(a_cluster_is_within_those_that_it_stands_below),
         cmocka_unit_test(a_device_is_looked_for_in_its_own_cluster_only),
         cmocka_unit_test(a_script_is_found_by_kind_and_name),
         cmocka_unit_test(a_new_card_knows_nothing_and_has_decided_nothing),

@@ -189,6 +189,8 @@ static void a_webhook_is_read_back_as_it_was_written(void **state) {
                                          .device_count = 2,
                                          .clusters = {OTHER},
                                          .devices = {HOOK, OTHER}},
+                              .cluster_count = 2,
+                              .clusters = {HOOK, OTHER},
                               .secret = "whsec_abcd",
                               .old_secret = "whsec_efgh",
                               .old_until = {5000},
@@ -211,6 +213,8 @@ static void a_webhook_is_read_back_as_it_was_written(void **state) {
     assert_non_null(strstr(again, "Größe"));
     assert_string_equal(read.id, HOOK);
     assert_string_equal(read.account, "north");
+    assert_int_equal(read.cluster_count, 2);
+    assert_string_equal(read.clusters[1], OTHER);
     free(again);
     free(text);
     assert_string_equal(webhook_old_secret(&read, (struct wall){4999}), "whsec_efgh");
