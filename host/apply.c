@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask/ask_audit.h"
 #include "base/log.h"
 #include "base/schema.h"
 #include "cluster/cluster.h"
@@ -437,6 +438,7 @@ bool engine_apply(struct engine *engine, struct site *file, struct report *repor
                        file->clusters[i].account);
     }
     telemetry_retain(engine->telemetry, &file->retention);
+    ask_audit_site(engine, file);
     site_free(engine->file);
     engine->file = file;
     engine->file_number++;

@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "api/inventory.h"
 #include "api/list.h"
+#include "api/witness.h"
 #include "base/log.h"
 #include "base/schema.h"
 
@@ -235,6 +236,18 @@ static bool read_token(struct exchange *x, struct token *token) {
     return right;
 }
 
+/* NULL with an answer. */
+static struct audit_record *witness_token(struct exchange *x, int status,
+                                          const struct token *before, const struct token *after,
+                                          const char *name) {
+    struct audit_origin origin;
+    witness_origin(x, status, &origin);
+    struct audit_record *record = audit_record_token(&origin, before, after, name);
+    if (!record)
+        exchange_unavailable(x, 5, "The host is short of memory; nothing was changed.");
+    return record;
+}
+
 void api_token_post(struct exchange *x) {
     struct account account;
     struct token token = {0};
@@ -243,7 +256,11 @@ void api_token_post(struct exchange *x) {
     if (!find_account(x, &account) || !read_token(x, &token))
         return;
     const char *name = tree_string(x->tree, "name", "");
-    enum err err = store_token_create_for(x->settings->store, name, &account, &token, text);
+    memcpy(token.account, account.key, sizeof token.account);
+    struct audit_record *record = witness_token(x, 201, NULL, &token, name);
+    if (!record)
+        return;
+    enum err err = store_token_create_for(x->settings->store, name, &account, &token, text, record);
     switch (err) {
     case ERR_OK:
         break;
@@ -288,7 +305,10 @@ void api_token_delete(struct exchange *x) {
         exchange_problem(x, 403, "A token revokes none that may do more than itself: %s.", why);
         return;
     }
-    enum err err = store_token_revoke(x->settings->store, token.id);
+    struct audit_record *record = witness_token(x, 204, &token, NULL, NULL);
+    if (!record)
+        return;
+    enum err err = store_token_revoke(x->settings->store, token.id, record);
     if (err != ERR_OK && err != ERR_NOT_FOUND) {
         exchange_unavailable(x, 5, "The store cannot write; the token is still good.");
         return;

@@ -7,9 +7,11 @@
 
 #include "api/json.h"
 #include "ask/ask_internal.h"
+#include "base/log.h"
 #include "cluster/cluster.h"
 #include "device.h"
 #include "engine.h"
+#include "site_changes.h"
 
 #define CONSTRAINT_TEXT_MAX 2000
 #define NAME_SIZE           ((size_t)2 * KEY_SIZE)
@@ -181,4 +183,74 @@ bool ask_audit_made(struct engine *engine, const struct audit_origin *origin, bo
     free(text_before);
     free(text_after);
     return record != NULL;
+}
+
+/* --- the site file ------------------------------------------------------------------------------
+ */
+
+static json_t *size_of_site(const struct site *file) {
+    size_t devices = 0;
+    for (size_t i = 0; i < file->cluster_count; i++)
+        devices += file->clusters[i].device_count;
+    return json_pack("{s:I, s:I}", "clusters", (json_int_t)file->cluster_count, "devices",
+                     (json_int_t)devices);
+}
+
+/* As it is in force: what is under http and store stays as it was when the host started. */
+static json_t *tree_in_force(const struct engine *engine, const struct site *file, json_t *before) {
+    static const char *const at_start[] = {"http", "store"};
+    json_t *tree = json_copy(file->tree);
+    for (size_t i = 0; engine->file && before && i < 2; i++) {
+        json_t *value = json_object_get(before, at_start[i]);
+        if (value)
+            json_object_set(tree, at_start[i], value);
+        else
+            json_object_del(tree, at_start[i]);
+    }
+    return tree;
+}
+
+static void tell_site(struct engine *engine, const json_t *was, const json_t *is) {
+    struct audit_origin origin;
+    const struct audit_target target = {
+        .kind = "siteFile", .name = engine->site_path, .owner = ACCOUNT_ROOT};
+    char *before = was ? json_dumps(was, JSON_COMPACT) : NULL;
+    char *after = json_dumps(is, JSON_COMPACT);
+    audit_origin_console(&origin, "the host took the site file up");
+    origin.by = AUDIT_BY_SITE_FILE;
+    struct audit_record *record =
+        after ? audit_record_new(&origin, AUDIT_REST, &target, before, after) : NULL;
+    if (record)
+        store_put_audit(engine->store, record);
+    else
+        log_error("site", "no memory: the audit log lacks a change of the site file");
+    free(before);
+    free(after);
+}
+
+void ask_audit_site(struct engine *engine, const struct site *file) {
+    char *text = store_get_text(engine->store, "site", "taken");
+    json_t *before = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *tree = tree_in_force(engine, file, before);
+    json_t *was = NULL, *is = NULL;
+    bool same = before && json_equal(before, tree);
+    if (!before)
+        is = size_of_site(file);
+    else if (same && engine->file)
+        is = json_pack("{s:s}", "passwords", "read again from their files");
+    else if (!same)
+        (void)site_changes(before, tree, AUDIT_VALUE_MAX, &was, &is);
+    free(text);
+    text = same ? NULL : json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
+    /* One that is too long to be kept is told by its size each time. */
+    if (text && store_put_text(engine->store, "site", "taken",
+                               strlen(text) <= STORE_TEXT_MAXIMUM ? text : NULL, NULL, NULL))
+        log_warning("site", "what the site file says now could not be stored");
+    if (is)
+        tell_site(engine, was, is);
+    free(text);
+    json_decref(before);
+    json_decref(tree);
+    json_decref(was);
+    json_decref(is);
 }

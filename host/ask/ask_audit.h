@@ -12,6 +12,7 @@ struct ask;
 struct book;
 struct engine;
 struct made;
+struct site;
 
 /* Adds the record of one change of a constraint on the target of `ask`; `before` or `after` is NULL
  * where there is nothing. False without memory. Nothing is added when the origin is nobody. */
@@ -25,5 +26,9 @@ must_check bool ask_audit_changes(const struct ask *ask, const struct book *book
 must_check bool ask_audit_made(struct engine *engine, const struct audit_origin *origin,
                                bool is_device, const struct made *before, const struct made *after,
                                struct audit_record **list);
+
+/* The site file as it was taken up last, by this host or one before, against the one that is taken
+ * now; remembers it. Waits for the store: at start and at site changes. */
+void ask_audit_site(struct engine *engine, const struct site *file);
 
 #endif

@@ -1,5 +1,6 @@
 /* What administration can ask, one function each, in a table. */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/schema.h"
 #include "cmd/admin.h"
 #include "store/store.h"
+#include "store/store_audit.h"
 
 #define TEXT_MAXIMUM 2000
 
@@ -131,7 +133,13 @@ static json_t *token_create(const struct admin_host *host, const json_t *request
     json_t *refusal = token_read(host->store, request, &token);
     if (refusal)
         return refusal;
-    enum err result = store_token_create(host->store, name, account, &token, text);
+    struct audit_origin origin;
+    audit_origin_console(&origin, "derd token create");
+    snprintf(token.account, sizeof token.account, "%s", account ? account : ACCOUNT_ROOT);
+    struct audit_record *record = audit_record_token(&origin, NULL, &token, name);
+    if (!record)
+        return admin_refusal(ERR_MEMORY, "the host is short of memory; nothing was changed");
+    enum err result = store_token_create(host->store, name, account, &token, text, record);
     switch (result) {
     case ERR_OK:
         break;
@@ -176,9 +184,33 @@ static json_t *token_list(const struct admin_host *host, const json_t *request) 
     return json_pack("{s:b, s:o}", "ok", 1, "tokens", items);
 }
 
+static bool token_find(struct store *store, const char *id, struct token *token) {
+    struct token *tokens;
+    size_t count;
+    bool found = false;
+    if (store_token_list(store, &tokens, &count) != ERR_OK)
+        return false;
+    for (size_t i = 0; i < count && !found; i++)
+        if (strcmp(tokens[i].id, id) == 0) {
+            *token = tokens[i];
+            found = true;
+        }
+    free(tokens);
+    return found;
+}
+
 static json_t *token_revoke(const struct admin_host *host, const json_t *request) {
     const char *id = tree_string(request, "id", "");
-    enum err result = store_token_revoke(host->store, id);
+    struct audit_origin origin;
+    struct token token;
+    struct audit_record *record = NULL;
+    audit_origin_console(&origin, "derd token revoke");
+    if (token_find(host->store, id, &token)) {
+        record = audit_record_token(&origin, &token, NULL, NULL);
+        if (!record)
+            return admin_refusal(ERR_MEMORY, "the host is short of memory; nothing was changed");
+    }
+    enum err result = store_token_revoke(host->store, id, record);
     if (result == ERR_NOT_FOUND)
         return admin_refusal(result,
                              "there is no token with the id \"%s\"; `derd token list` "

@@ -19,6 +19,7 @@
 #include "cmd/commands.h"
 #include "cmd/paths.h"
 #include "store/store.h"
+#include "store/store_audit.h"
 
 #define FIRST_HTTP_PORT   8080
 #define HTTP_PORTS        100
@@ -195,10 +196,13 @@ static bool start_home(struct demo *demo) {
 static enum err revoke_token(struct store *store) {
     struct token *tokens = NULL;
     size_t count = 0;
+    struct audit_origin origin;
+    audit_origin_console(&origin, "derd demo");
     enum err result = store_token_list(store, &tokens, &count);
     for (size_t i = 0; result == ERR_OK && i < count; i++)
         if (strcmp(tokens[i].name, TOKEN_NAME) == 0)
-            result = store_token_revoke(store, tokens[i].id);
+            result = store_token_revoke(store, tokens[i].id,
+                                        audit_record_token(&origin, &tokens[i], NULL, NULL));
     free(tokens);
     return result;
 }
@@ -209,9 +213,12 @@ static bool make_token(struct demo *demo, char token[TOKEN_TEXT_SIZE]) {
     struct store *store = NULL;
     char directory[300];
     snprintf(directory, sizeof directory, "%s/state", demo->folder);
+    struct audit_origin origin;
+    audit_origin_console(&origin, "derd demo");
     struct token wanted = {.max_priority = DEMO_MAX_PRIORITY, .scopes = TOKEN_SCOPES_ALL};
     bool ok = store_open(&store, directory, &report) == ERR_OK && revoke_token(store) == ERR_OK &&
-              store_token_create(store, TOKEN_NAME, ACCOUNT_ROOT, &wanted, token) == ERR_OK;
+              store_token_create(store, TOKEN_NAME, ACCOUNT_ROOT, &wanted, token,
+                                 audit_record_token(&origin, NULL, &wanted, TOKEN_NAME)) == ERR_OK;
     if (store)
         store_close(store);
     for (size_t i = 0; i < report.count; i++)

@@ -23,6 +23,12 @@ bool audit_wanted(const struct audit_origin *origin) {
     return origin && origin->by != AUDIT_BY_NOBODY;
 }
 
+void audit_origin_console(struct audit_origin *origin, const char *command) {
+    *origin = (struct audit_origin){
+        .by = AUDIT_BY_CONSOLE, .account = ACCOUNT_ROOT, .from = AUDIT_CONSOLE};
+    snprintf(origin->action, sizeof origin->action, "%s", command);
+}
+
 /* What stands for a value that is too long: enough to tell two of them apart. */
 static void leave_out(const char *value, size_t length, char text[LEFT_OUT_SIZE]) {
     unsigned char hash[HASH_BYTES];
@@ -82,6 +88,44 @@ struct audit_record *audit_record_new(const struct audit_origin *origin, enum au
     record->durable = true;
     record->size = size;
     audit_record_name(record, or_nothing(target->id));
+    return record;
+}
+
+/* What a token may do, never its text or hash. To be freed. */
+static char *token_text(const struct token *token) {
+    char until[WALL_TEXT_SIZE];
+    json_t *scopes = json_array(), *clusters = json_array();
+    for (int i = 0; i < TOKEN_SCOPE_COUNT; i++)
+        if (token_has(token, (enum token_scope)i))
+            json_array_append_new(scopes, json_string(token_scope_name((enum token_scope)i)));
+    for (size_t i = 0; i < token->cluster_count; i++)
+        json_array_append_new(clusters, json_string(token->clusters[i]));
+    wall_format(token->expires_at, until);
+    json_t *tree = json_pack("{s:o, s:i, s:o, s:s?}", "scopes", scopes, "maxPriority",
+                             (int)token->max_priority, "clusters", clusters, "expiresAt",
+                             token->expires_at.ms ? until : NULL);
+    char *text = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
+    json_decref(tree);
+    return text;
+}
+
+struct audit_record *audit_record_token(const struct audit_origin *origin,
+                                        const struct token *before, const struct token *after,
+                                        const char *name) {
+    const struct token *token = after ? after : before;
+    if (!token)
+        return NULL;
+    const struct audit_target target = {.kind = "token",
+                                        .id = token->id,
+                                        .name = before ? before->name : name,
+                                        .owner = token->account[0] ? token->account : ACCOUNT_ROOT};
+    char *text_before = before ? token_text(before) : NULL;
+    char *text_after = after ? token_text(after) : NULL;
+    struct audit_record *record = NULL;
+    if (!before == !text_before && !after == !text_after)
+        record = audit_record_new(origin, AUDIT_REST, &target, text_before, text_after);
+    free(text_before);
+    free(text_after);
     return record;
 }
 

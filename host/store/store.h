@@ -228,13 +228,15 @@ must_check enum err store_get_receipt(struct store *store, const char *owner, co
  * negative priority, no scope, too many clusters. ERR_LIMIT: it has TOKENS_PER_ACCOUNT, or all
  * accounts together 1024. */
 must_check enum err store_token_create(struct store *store, const char *name, const char *account,
-                                       struct token *token, char text[TOKEN_TEXT_SIZE]);
+                                       struct token *token, char text[TOKEN_TEXT_SIZE],
+                                       struct audit_record *record);
 /* The same for an account that was found before. ERR_NOT_FOUND: it is gone since. */
 must_check enum err store_token_create_for(struct store *store, const char *name,
                                            const struct account *account, struct token *token,
-                                           char text[TOKEN_TEXT_SIZE]);
+                                           char text[TOKEN_TEXT_SIZE], struct audit_record *record);
 /* Durable before it returns, no longer accepted from then on. Blocking. */
-must_check enum err store_token_revoke(struct store *store, const char *id);
+must_check enum err store_token_revoke(struct store *store, const char *id,
+                                       struct audit_record *record);
 /* All tokens, to be freed. Any thread (a lock inside; read-mostly). */
 must_check enum err store_token_list(struct store *store, struct token **tokens, size_t *count);
 /* Looks a presented token up, constant time in the hash; whether its end has passed is the

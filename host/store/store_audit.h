@@ -23,6 +23,7 @@
 #include "base/err.h"
 
 struct store;
+struct token;
 
 #define AUDIT_ROWS      50000      /* of each class */
 #define AUDIT_BYTES     (32 << 20) /* of each class */
@@ -56,6 +57,9 @@ struct audit_origin {
     int status;          /* HTTP; 0: none */
 };
 
+/* Of a command on the machine: "derd token create". */
+void audit_origin_console(struct audit_origin *origin, const char *command);
+
 /* What was changed. Texts that are NULL are "". */
 struct audit_target {
     const char *kind; /* "constraint", "device", "cluster", "account", "token", "webhook", ... */
@@ -76,6 +80,11 @@ must_check struct audit_record *audit_record_new(const struct audit_origin *orig
                                                  const struct audit_target *target,
                                                  const char *before, const char *after);
 bool audit_wanted(const struct audit_origin *origin);
+/* The same for a token, made (`before` NULL) or revoked (`after` NULL); a new one is given its id
+ * by the store. `name`: of a new one, NULL when it is named by its id. */
+must_check struct audit_record *audit_record_token(const struct audit_origin *origin,
+                                                   const struct token *before,
+                                                   const struct token *after, const char *name);
 /* Adds it behind the others of a list; takes it over. */
 void audit_record_add(struct audit_record **list, struct audit_record *record);
 /* Of a target whose id is given by the store. */

@@ -153,20 +153,26 @@ static bool text_take(const char *text, char *field, size_t size) {
 
 static enum err token_create(struct store *store, const char *name, const char *account,
                              const char *account_id, struct token *token,
-                             char text[TOKEN_TEXT_SIZE]) {
+                             char text[TOKEN_TEXT_SIZE], struct audit_record *record) {
     static const struct store_job_type type = {.run = create_run, .committed = create_committed};
     struct token_job create = {.job = {.type = &type, .bytes = sizeof create}, .token = *token};
     struct token *made = &create.token;
     char shown[TOKEN_TEXT_SIZE];
     text[0] = '\0';
     if (made->max_priority < 0 || (made->scopes & TOKEN_SCOPES_ALL) == 0 ||
-        (made->scopes & ~TOKEN_SCOPES_ALL) != 0 || made->cluster_count > TOKEN_CLUSTERS_MAXIMUM)
+        (made->scopes & ~TOKEN_SCOPES_ALL) != 0 || made->cluster_count > TOKEN_CLUSTERS_MAXIMUM) {
+        audit_records_free(record);
         return ERR_RANGE;
+    }
     token_make(shown, made);
     snprintf(create.account_id, sizeof create.account_id, "%s", account_id);
     if (!text_take(name ? name : made->id, made->name, sizeof made->name) ||
-        !text_take(account ? account : ACCOUNT_ROOT, made->account, sizeof made->account))
+        !text_take(account ? account : ACCOUNT_ROOT, made->account, sizeof made->account)) {
+        audit_records_free(record);
         return ERR_FORMAT;
+    }
+    audit_record_name(record, made->id);
+    store_job_record(&create.job, record);
     made->created_at = clock_wall();
     made->last_used_at.ms = 0;
     token_hash(shown, strlen(shown), made->hash);
@@ -180,14 +186,15 @@ static enum err token_create(struct store *store, const char *name, const char *
 }
 
 enum err store_token_create(struct store *store, const char *name, const char *account,
-                            struct token *token, char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account, "", token, text);
+                            struct token *token, char text[TOKEN_TEXT_SIZE],
+                            struct audit_record *record) {
+    return token_create(store, name, account, "", token, text, record);
 }
 
 enum err store_token_create_for(struct store *store, const char *name,
                                 const struct account *account, struct token *token,
-                                char text[TOKEN_TEXT_SIZE]) {
-    return token_create(store, name, account->key, account->id, token, text);
+                                char text[TOKEN_TEXT_SIZE], struct audit_record *record) {
+    return token_create(store, name, account->key, account->id, token, text, record);
 }
 
 /* --- revoking -------------------------------------------------------------------------------- */
@@ -230,11 +237,14 @@ static void revoke_committed(struct store *store, struct store_job *job) {
     pthread_rwlock_unlock(&store->tokens_lock);
 }
 
-enum err store_token_revoke(struct store *store, const char *id) {
+enum err store_token_revoke(struct store *store, const char *id, struct audit_record *record) {
     static const struct store_job_type type = {.run = revoke_run, .committed = revoke_committed};
     struct token_job revoke = {.job = {.type = &type, .bytes = sizeof revoke}};
-    if (strlen(id) >= sizeof revoke.token.id)
+    store_job_record(&revoke.job, record);
+    if (strlen(id) >= sizeof revoke.token.id) {
+        audit_records_free(record);
         return ERR_NOT_FOUND;
+    }
     snprintf(revoke.token.id, sizeof revoke.token.id, "%s", id);
     return store_run(store, &revoke.job);
 }

@@ -299,8 +299,8 @@ static void change_token(struct witness *witness, struct store *store) {
     struct answer *answer = begin(witness, &change);
     struct version *version = touch(witness, KIND_TOKEN, slot, change, present);
     slot_key(KIND_TOKEN, slot, key);
-    answered(answer, present ? store_token_create(store, key, NULL, &wanted, version->text)
-                             : store_token_revoke(store, id));
+    answered(answer, present ? store_token_create(store, key, NULL, &wanted, version->text, NULL)
+                             : store_token_revoke(store, id, NULL));
 }
 
 static void change_account(struct witness *witness, struct store *store) {
@@ -391,7 +391,7 @@ static void make_owner(struct witness *witness, struct store *store) {
     char text[TOKEN_TEXT_SIZE];
     struct token owner = {.scopes = TOKEN_SCOPES_ALL};
     struct token token;
-    if (store_token_create(store, OWNER_NAME, NULL, &owner, text) == ERR_OK &&
+    if (store_token_create(store, OWNER_NAME, NULL, &owner, text, NULL) == ERR_OK &&
         store_token_check(store, text, &token))
         memcpy(witness->owner, token.id, sizeof token.id);
 }
@@ -499,10 +499,10 @@ static void drop_orphans(struct witness *witness, struct store *store) {
         int slot = 0;
         bool ours = sscanf(tokens[i].name, "token-%d", &slot) == 1;
         bool orphan = strcmp(tokens[i].name, OWNER_NAME) == 0 && !witness->owner[0];
-        if (orphan && store_token_revoke(store, tokens[i].id) != ERR_OK)
+        if (orphan && store_token_revoke(store, tokens[i].id, NULL) != ERR_OK)
             abort();
         if (ours && !witness->seen[KIND_TOKEN][slot].present &&
-            store_token_revoke(store, tokens[i].id) != ERR_OK)
+            store_token_revoke(store, tokens[i].id, NULL) != ERR_OK)
             abort();
     }
     free(tokens);

@@ -15,15 +15,15 @@ def behind(text):
     return text.replace("http = {", 'http = { proxies = { "127.0.0.1" },')
 
 
-def rows(host, query=""):
-    """All rows, newest first."""
+def rows(host, query="", kinds=("token",)):
+    """All rows of these who, newest first."""
     found, cursor = [], ""
     while cursor is not None:
         status, page, _ = host.request("GET", f"/v1/audit?limit=200{query}{cursor}")
         assert status == 200, page
         found += page["items"]
         cursor = f"&cursor={page['nextCursor']}" if page["nextCursor"] else None
-    return found
+    return [row for row in found if row["who"]["kind"] in kinds]
 
 
 def newest(host, query=""):
@@ -135,6 +135,38 @@ def test_clusters_devices_webhooks_and_limits_of_clusters_are_recorded(start_hos
     assert "T0PSECRETPATH" not in said and hook["secret"] not in said and "whsec_" not in said
 
 
+def test_the_site_file_and_commands_on_the_machine_are_recorded(start_host, peer):
+    text = one(peer, "plain_load")
+    host = start_host(text)
+
+    def of(kind):
+        return rows(host, kinds=(kind,))
+
+    # The token of this test was made before the host ran, on the store itself.
+    row = of("console")[-1]
+    assert row["action"] == "derd token create" and row["from"] == "console" and row["status"] is None
+    assert row["target"]["kind"] == "token" and row["target"]["name"] == "test" and row["target"]["id"]
+    assert row["after"]["maxPriority"] == 3999 and "token" not in row["after"]
+    host.make_token("phone", 1000)
+    assert of("console")[0]["target"]["name"] == "phone"
+
+    assert [row["after"] for row in of("siteFile")] == [{"clusters": 1, "devices": 1}], "the first one"
+    host.write_site(text.replace("unit = 1", "unit = 1, shareRank = 7").replace('listen = "127.0.0.1', 'threads = 32, listen = "127.0.0.1'))
+    row = until(lambda: of("siteFile")[1:] and of("siteFile")[0], "the change is taken")
+    place = "clusters.home.devices.dut.shareRank"
+    assert row["before"] == {} and row["after"] == {place: 7}, "http is taken at the next start"
+    assert row["target"]["kind"] == "siteFile" and row["target"]["name"] == str(host.site_path)
+    host.kill()
+    host.start()
+    row = of("siteFile")[0]
+    assert row["after"] == {"http.threads": 32} and len(of("siteFile")) == 3
+    host.kill()
+    host.write_site(text.replace("unit = 1", "unit = 1, shareRank = 8"))
+    host.start()
+    row = of("siteFile")[0]
+    assert (row["before"], row["after"]) == ({place: 7, "http.threads": 32}, {place: 8}), "while it was down, too"
+
+
 @contextlib.contextmanager
 def slow_disk(host):
     """Nothing can be written for as long as this lasts; the host gives up after 2 s."""
@@ -191,7 +223,7 @@ def test_planted_secrets_are_in_no_file_log_or_problem(start_host, peer):
     assert status == 201
     assert host.request("GET", "/v1/accounts", token=token + "x")[0] == 401
     assert host.request("GET", f"/v1/clusters?cursor={token}", token=token)[0] == 400
-    audit = str(rows(host))
+    audit = str(rows(host, kinds=("token", "console", "siteFile")))
     host.stop()
     seen = {"problems": str(problems), "audit": audit, "log": host.log_text()}
     for path in (host.folder / "state").rglob("*"):

@@ -282,13 +282,15 @@ static void a_token_for_an_account_that_was_found_does_not_revive_it(void **stat
     char text[TOKEN_TEXT_SIZE];
     struct account found = made(store, "shop", "owner"), again;
     struct token token = {.scopes = TOKEN_SCOPES_DEFAULT};
-    assert_int_equal(store_token_create_for(store, "till", &found, &token, text), ERR_OK);
+    assert_int_equal(store_token_create_for(store, "till", &found, &token, text, NULL), ERR_OK);
     assert_int_equal(store_account_remove(store, found.id, 0, NULL), ERR_OK);
-    assert_int_equal(store_token_create_for(store, "door", &found, &token, text), ERR_NOT_FOUND);
+    assert_int_equal(store_token_create_for(store, "door", &found, &token, text, NULL),
+                     ERR_NOT_FOUND);
     assert_string_equal(text, "");
     assert_false(store_account_find(store, "shop", &again));
     made(store, "shop", "owner"); /* another one of the same key */
-    assert_int_equal(store_token_create_for(store, "door", &found, &token, text), ERR_NOT_FOUND);
+    assert_int_equal(store_token_create_for(store, "door", &found, &token, text, NULL),
+                     ERR_NOT_FOUND);
     store_close(store);
 }
 

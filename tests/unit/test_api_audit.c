@@ -178,6 +178,38 @@ static void a_time_or_cursor_that_is_none_is_refused(void **state) {
     json_decref(page);
 }
 
+static void tokens_made_and_revoked_are_told_without_their_text(void **state) {
+    (void)state;
+    struct answer answer;
+    char path[200];
+    kit_request(&kit, "POST", "/v1/accounts/owner/tokens",
+                "{\"name\": \"till\", \"maxPriority\": 7, \"scopes\": [\"read\"]}", &answer);
+    assert_int_equal(answer.status, 201);
+    json_t *made = answer_tree(&answer);
+    answer_free(&answer);
+    snprintf(path, sizeof path, "/v1/audit?target=%s", text_at(made, "id"));
+    json_t *page = get_as(kit.token, path);
+    json_t *row = first(page);
+    assert_string_equal(text_at(json_object_get(row, "target"), "kind"), "token");
+    assert_string_equal(text_at(json_object_get(row, "target"), "name"), "till");
+    assert_string_equal(text_at(json_object_get(row, "target"), "account"), "owner");
+    assert_int_equal(number_at(json_object_get(row, "after"), "maxPriority"), 7);
+    char *text = json_dumps(page, 0);
+    assert_null(strstr(text, text_at(made, "token")));
+    assert_null(strstr(text, text_at(made, "token") + strlen("derd_") + 13)); /* its secret */
+    free(text);
+    json_decref(page);
+    char token_path[200];
+    snprintf(token_path, sizeof token_path, "/v1/accounts/owner/tokens/%s", text_at(made, "id"));
+    ask("DELETE", token_path, NULL, 204);
+    page = get_as(kit.token, path);
+    assert_int_equal(json_array_size(json_object_get(page, "items")), 2);
+    assert_true(null_at(first(page), "after"));
+    assert_int_equal(number_at(json_object_get(first(page), "before"), "maxPriority"), 7);
+    json_decref(page);
+    json_decref(made);
+}
+
 static void of_a_script_hash_and_size_are_kept(void **state) {
     (void)state;
     struct script_answer *script = &kit.engine.script;
@@ -208,6 +240,7 @@ int main(void) {
         cmocka_unit_test(an_account_sees_its_own_and_not_where_those_above_are),
         cmocka_unit_test(pages_go_on_by_their_cursor),
         cmocka_unit_test(a_time_or_cursor_that_is_none_is_refused),
+        cmocka_unit_test(tokens_made_and_revoked_are_told_without_their_text),
         cmocka_unit_test(of_a_script_hash_and_size_are_kept),
     };
     return cmocka_run_group_tests_name("api_audit", tests, start, stop);

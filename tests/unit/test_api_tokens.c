@@ -37,7 +37,7 @@ static void put_clock(int64_t shift_ms, int64_t floor_ms) {
 }
 
 static void make(struct token token, char text[TOKEN_TEXT_SIZE]) {
-    assert_int_equal(store_token_create(kit.store, NULL, NULL, &token, text), ERR_OK);
+    assert_int_equal(store_token_create(kit.store, NULL, NULL, &token, text, NULL), ERR_OK);
 }
 
 static void ask(const char *token, const char *method, const char *path, const char *body,
@@ -255,7 +255,7 @@ an_account_with_a_token_that_may_more_is_not_deleted_by_one_that_may_less(void *
     char weak[TOKEN_TEXT_SIZE], strong[TOKEN_TEXT_SIZE];
     make((struct token){.scopes = 1U << TOKEN_ADMIN, .max_priority = 10}, weak);
     struct token token = {.scopes = 1U << TOKEN_ADMIN, .max_priority = 11};
-    assert_int_equal(store_token_create(kit.store, NULL, "shop", &token, strong), ERR_OK);
+    assert_int_equal(store_token_create(kit.store, NULL, "shop", &token, strong, NULL), ERR_OK);
     expect_words(weak, "DELETE", "/v1/accounts/shop", NULL, 403, "may do more");
     expect(kit.token, "DELETE", "/v1/accounts/shop", NULL, 204);
 }
@@ -287,7 +287,7 @@ static void without_any_token_nothing_answers_but_health(void **state) {
     char text[TOKEN_TEXT_SIZE];
     assert_int_equal(store_token_list(kit.store, &tokens, &count), ERR_OK);
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(store_token_revoke(kit.store, tokens[i].id), ERR_OK);
+        assert_int_equal(store_token_revoke(kit.store, tokens[i].id, NULL), ERR_OK);
     free(tokens);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         expect_words(kit.token, "GET", paths[i], NULL, 503, "derd token create");

@@ -66,7 +66,7 @@ static struct store *furnished(const struct folder *folder) {
     assert_int_equal(store_put_webhook(store, HOOK, "owner", document, (struct wall){5}, NULL),
                      ERR_OK);
     free(document);
-    assert_int_equal(store_token_create(store, "phone", NULL, &made_token, token), ERR_OK);
+    assert_int_equal(store_token_create(store, "phone", NULL, &made_token, token, NULL), ERR_OK);
     struct results *results = results_new();
     assert_int_equal(store_put_text(store, "gate", "a", "value", results_add, results), ERR_OK);
     struct receipt receipt = {.key = "k",

@@ -73,7 +73,7 @@ static void a_revoked_token_is_refused_at_once_and_after_a_restart(void **state)
     assert_int_equal(token_create(store, "lost", NULL, 0, text), ERR_OK);
     assert_int_equal(token_create(store, "kept", NULL, 0, kept), ERR_OK);
     assert_true(store_token_check(store, text, &token));
-    assert_int_equal(store_token_revoke(store, token.id), ERR_OK);
+    assert_int_equal(store_token_revoke(store, token.id, NULL), ERR_OK);
     for (int round = 0; round < 2; round++) {
         assert_false(store_token_check(store, text, &token));
         assert_true(store_token_check(store, kept, &token));
@@ -85,8 +85,9 @@ static void a_revoked_token_is_refused_at_once_and_after_a_restart(void **state)
 
 static void a_token_that_does_not_exist_cannot_be_revoked(void **state) {
     struct store *store = store_opened(*state);
-    assert_int_equal(store_token_revoke(store, "aaaaaaaaaaaa"), ERR_NOT_FOUND);
-    assert_int_equal(store_token_revoke(store, "an id that is longer than any id"), ERR_NOT_FOUND);
+    assert_int_equal(store_token_revoke(store, "aaaaaaaaaaaa", NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_token_revoke(store, "an id that is longer than any id", NULL),
+                     ERR_NOT_FOUND);
     store_close(store);
 }
 
@@ -155,7 +156,7 @@ static void there_are_only_so_many_tokens(void **state) {
         assert_int_equal(token_create(store, NULL, NULL, 0, text), ERR_OK);
     snprintf(id, sizeof id, "%.12s", text + 5);
     assert_int_equal(token_create(store, NULL, NULL, 0, text), ERR_LIMIT);
-    assert_int_equal(store_token_revoke(store, id), ERR_OK);
+    assert_int_equal(store_token_revoke(store, id, NULL), ERR_OK);
     assert_int_equal(token_create(store, NULL, NULL, 0, text), ERR_OK);
     store_close(store);
 }
@@ -199,7 +200,7 @@ static void what_a_token_may_do_survives_a_restart(void **state) {
                           .expires_at = {4000000000000},
                           .cluster_count = 2,
                           .clusters = {HOME_ID, SHOP_ID}};
-    assert_int_equal(store_token_create(store, "wall", NULL, &token, text), ERR_OK);
+    assert_int_equal(store_token_create(store, "wall", NULL, &token, text, NULL), ERR_OK);
     assert_string_equal(token.name, "wall");
     assert_int_equal(strncmp(token.id, text + 5, 12), 0);
     for (int i = 0; i < 2; i++) {
@@ -223,9 +224,9 @@ static void a_token_that_may_nothing_is_not_made(void **state) {
     struct token none = {0};
     struct token unknown = {.scopes = TOKEN_SCOPES_ALL + 1};
     struct token many = {.scopes = 1, .cluster_count = TOKEN_CLUSTERS_MAXIMUM + 1};
-    assert_int_equal(store_token_create(store, NULL, NULL, &none, text), ERR_RANGE);
-    assert_int_equal(store_token_create(store, NULL, NULL, &unknown, text), ERR_RANGE);
-    assert_int_equal(store_token_create(store, NULL, NULL, &many, text), ERR_RANGE);
+    assert_int_equal(store_token_create(store, NULL, NULL, &none, text, NULL), ERR_RANGE);
+    assert_int_equal(store_token_create(store, NULL, NULL, &unknown, text, NULL), ERR_RANGE);
+    assert_int_equal(store_token_create(store, NULL, NULL, &many, text, NULL), ERR_RANGE);
     assert_false(store_has_tokens(store));
     store_close(store);
 }
@@ -286,7 +287,7 @@ static void the_last_use_stays_with_its_token_when_another_goes(void **state) {
     snprintf(id, sizeof id, "%.12s", second + 5);
     store_token_used(store, id, (struct wall){77});
     snprintf(id, sizeof id, "%.12s", first + 5);
-    assert_int_equal(store_token_revoke(store, id), ERR_OK);
+    assert_int_equal(store_token_revoke(store, id, NULL), ERR_OK);
     assert_int_equal(last_use(store, second), 77);
     assert_int_equal(token_create(store, "c", NULL, 0, first), ERR_OK);
     assert_int_equal(last_use(store, first), 0);
@@ -375,7 +376,7 @@ static void *create_and_revoke(void *context) {
         struct token token;
         if (token_create(churn->store, NULL, NULL, 0, text) != ERR_OK ||
             !store_token_check(churn->store, text, &token) ||
-            store_token_revoke(churn->store, token.id) != ERR_OK ||
+            store_token_revoke(churn->store, token.id, NULL) != ERR_OK ||
             store_token_check(churn->store, text, &token))
             atomic_fetch_add(&churn->failures, 1);
     }

@@ -8,7 +8,7 @@ static inline enum err token_create_with(struct store *store, const char *name, 
                                          int32_t max_priority, unsigned scopes,
                                          char text[TOKEN_TEXT_SIZE]) {
     struct token token = {.max_priority = max_priority, .scopes = scopes};
-    return store_token_create(store, name, account, &token, text);
+    return store_token_create(store, name, account, &token, text, NULL);
 }
 
 static inline enum err token_create(struct store *store, const char *name, const char *account,
