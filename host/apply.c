@@ -17,6 +17,7 @@
 #include "machine.h"
 #include "script/instance.h"
 #include "site_access.h"
+#include "site_log.h"
 
 #define SITE_SETTLE_MS 200
 
@@ -431,6 +432,9 @@ bool engine_apply(struct engine *engine, struct site *file, struct report *repor
                                      json_object_get(file->tree, "http")) ||
                          strcmp(engine->file->store_directory, file->store_directory) != 0))
         log_warning("site", "http and store are taken at the next start of the host");
+    if (engine->file &&
+        !json_equal(json_object_get(engine->file->tree, "log"), json_object_get(file->tree, "log")))
+        site_log_apply(file->tree);
     for (size_t i = 0; i < file->cluster_count; i++) {
         name_cluster(engine, &file->clusters[i], report);
         if (store_account_ensure(engine->store, file->clusters[i].account) != ERR_OK)

@@ -149,6 +149,7 @@ static void second_due(uv_timer_t *timer) {
     }
     engine_figures_second(engine);
     announce_second(engine, now);
+    log_settle(false);
     if (engine->seconds % STORE_EVERY_S == 0)
         look_at_store(engine, now);
     if (engine->seconds % SECRETS_EVERY_S == 0)

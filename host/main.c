@@ -21,6 +21,7 @@ static const struct {
     {"record", cmd_record, "make a fixture from a live device:   derd record URL ..."},
     {"test", cmd_test, "test a driver, simulated device:     derd test DRIVER"},
     {"proxy", cmd_proxy, "TLS in front, by nginx:             derd proxy --site FILE --name HOST"},
+    {"log", cmd_log, "what the running host logs:          derd log --level debug"},
     {"backup", cmd_backup, "all that it remembers, as one file:  derd backup FILE"},
     {"restore", cmd_restore, "and back, while no host runs:        derd restore FILE"},
     {"token", cmd_token, "make, list, revoke access tokens:  derd token create"},

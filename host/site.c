@@ -17,6 +17,7 @@
 #include "link/rtu_settings.h"
 #include "link/wire.h"
 #include "site_access.h"
+#include "site_log.h"
 
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_SERVICE       "127.0.0.1:8079"
@@ -289,6 +290,7 @@ static const struct schema site_fields[] = {
     {.key = "http", .kind = SCHEMA_OBJECT, .fields = http_fields},
     {.key = "store", .kind = SCHEMA_OBJECT, .required = true, .fields = store_fields},
     {.key = "constraints", .kind = SCHEMA_OBJECT, .fields = constraints_fields},
+    {.key = "log", .kind = SCHEMA_OBJECT, .fields = site_log_fields},
     {.key = "clusters", .kind = SCHEMA_ARRAY, .required = true, .item = &cluster_item},
     {0},
 };

@@ -75,6 +75,7 @@ static struct exchange *begin_exchange(struct api *api) {
     x->porter = api->porter;
     x->keys = api->keys;
     make_request_id(api, x->request_id);
+    log_set_request(x->request_id);
     return x;
 }
 
@@ -212,6 +213,7 @@ static int on_request(struct mg_connection *connection) {
         mg_disable_connection_keep_alive(connection);
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
         drain(connection);
+    log_set_request(NULL);
     exchange_free(x);
     return status;
 }
@@ -240,6 +242,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     log_debug("api", "refused before routing: %d %s (request %s)", status, message, x->request_id);
     send_answer(connection, x, true);
     api_figures_count(api->figures, NULL, x->status, clock_mono_us() - x->began_us);
+    log_set_request(NULL);
     exchange_free(x);
     return 0;
 }

@@ -1,23 +1,42 @@
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-
-#define LINE_SIZE 2048
+#include "base/log_limit.h"
+#include "base/log_line.h"
 
 static _Atomic int current_level = LOG_LEVEL_INFO;
+static _Atomic int current_format = LOG_FORMAT_TEXT;
 static log_sink *_Atomic current_sink;
 static void *_Atomic current_context;
+static _Thread_local const char *current_request;
+
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct log_limit limit;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
+/* --- settings --------------------------------------------------------------------------------- */
+
 void log_set_level(enum log_level level) {
     atomic_store(&current_level, (int)level);
+}
+
+enum log_level log_level_now(void) {
+    return (enum log_level)atomic_load(&current_level);
+}
+
+const char *log_level_name(enum log_level level) {
+    return level_names[level];
 }
 
 void log_set_sink(log_sink *sink, void *context) {
@@ -34,34 +53,100 @@ bool log_level_parse(const char *name, enum log_level *level) {
     return false;
 }
 
+void log_set_format(enum log_format format) {
+    atomic_store(&current_format, (int)format);
+}
+
+/* JOURNAL_STREAM names the journal's device and inode (systemd.exec(5)). */
+static bool is_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    char own[64];
+    if (!stream || fstat(STDERR_FILENO, &status) != 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(own, stream) == 0;
+}
+
+bool log_format_parse(const char *name, enum log_format *format) {
+    bool json = strcmp(name, "json") == 0;
+    if (!json && strcmp(name, "text") != 0)
+        return false;
+    *format = json ? LOG_FORMAT_JSON : is_journal() ? LOG_FORMAT_JOURNAL : LOG_FORMAT_TEXT;
+    return true;
+}
+
+const char *log_format_name(void) {
+    return atomic_load(&current_format) == LOG_FORMAT_JSON ? "json" : "text";
+}
+
+void log_set_request(const char *request_id) {
+    current_request = request_id;
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static void show(const struct log_entry *entry) {
+    char line[LOG_LINE_SIZE];
+    log_sink *sink = atomic_load(&current_sink);
+    enum log_format format = (enum log_format)atomic_load(&current_format);
+    size_t length = log_line_render(sink ? LOG_FORMAT_TEXT : format, entry, line);
+    if (sink) {
+        line[length - 1] = '\0';
+        sink(atomic_load(&current_context), entry->level, line);
+        return;
+    }
+    ssize_t written = write(STDERR_FILENO, line, length);
+    (void)written;
+}
+
+void log_settle(bool end) {
+    struct log_place place;
+    for (;;) {
+        struct mono now = clock_mono();
+        pthread_mutex_lock(&limit_lock);
+        bool over = log_limit_over(&limit, now, end, &place);
+        pthread_mutex_unlock(&limit_lock);
+        if (!over)
+            return;
+        const struct log_entry entry = {.at = clock_wall(),
+                                        .level = place.level,
+                                        .subject = place.subject,
+                                        .text = place.text,
+                                        .repeated = place.left_out,
+                                        .repeated_s = LOG_LIMIT_WINDOW_MS / 1000};
+        show(&entry);
+    }
+}
+
+/* Debugging wants all. */
+static bool may_show(enum log_level level, const char *subject, const char *format,
+                     const char *text) {
+    if (level == LOG_LEVEL_DEBUG || atomic_load(&current_sink))
+        return true;
+    struct mono now = clock_mono();
+    pthread_mutex_lock(&limit_lock);
+    bool shown = log_limit_take(&limit, format, subject, level, text, now);
+    pthread_mutex_unlock(&limit_lock);
+    return shown;
+}
+
 static void log_line(enum log_level level, const char *subject, const char *format,
                      va_list arguments) {
     if ((int)level > atomic_load(&current_level))
         return;
-    char line[LINE_SIZE];
-    char at[WALL_TEXT_SIZE];
-    wall_format(clock_wall(), at);
-    int head = snprintf(line, sizeof line, "%s %-7s %s: ", at, level_names[level], subject);
-    size_t length = head < 0 ? 0 : (size_t)head;
-    if (length >= sizeof line - 1)
-        length = sizeof line - 2;
-    int body = vsnprintf(line + length, sizeof line - length - 1, format, arguments);
-    if (body > 0)
-        length += (size_t)body;
-    if (length > sizeof line - 2)
-        length = sizeof line - 2;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)line[i] < 0x20)
-            line[i] = ' ';
-    log_sink *sink = atomic_load(&current_sink);
-    if (sink) {
-        line[length] = '\0';
-        sink(atomic_load(&current_context), level, line);
+    char text[LOG_TEXT_SIZE];
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    if (length >= (int)sizeof text)
+        snprintf(text + sizeof text - 4, 4, "...");
+    if (!may_show(level, subject, format, text))
         return;
-    }
-    line[length++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, length);
-    (void)written;
+    const struct log_entry entry = {.at = clock_wall(),
+                                    .level = level,
+                                    .subject = subject,
+                                    .text = text,
+                                    .request_id = current_request};
+    show(&entry);
 }
 
 #define LOG_FUNCTION(name, level)                                                                  \

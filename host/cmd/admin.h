@@ -8,7 +8,7 @@
  *   {"command": "token list"}
  *   {"command": "token revoke", "id": "..."}
  *   {"command": "status"}
- *   {"command": "log level", "level": "debug"}
+ *   {"command": "log level", "level": "debug", "format": "json"} (each may be left out)
  * The answer is {"ok": true, ...} or {"ok": false, "code": "conflict", "error": "a sentence"}.
  *
  * All of it runs on the loop that it is given and never blocks it: what waits for the store is done

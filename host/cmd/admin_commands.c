@@ -239,12 +239,16 @@ static json_t *status(const struct admin_host *host, const json_t *request) {
 static json_t *log_level(const struct admin_host *host, const json_t *request) {
     (void)host;
     enum log_level level;
-    const char *name = tree_string(request, "level", "");
-    if (!log_level_parse(name, &level))
-        return admin_refusal(ERR_FORMAT, "\"%s\" is no log level", name);
-    log_set_level(level);
-    log_info("host", "the log level is %s now", name);
-    return json_pack("{s:b, s:s}", "ok", 1, "level", name);
+    enum log_format format;
+    bool given = log_level_parse(tree_string(request, "level", ""), &level);
+    if (log_format_parse(tree_string(request, "format", ""), &format))
+        log_set_format(format);
+    if (given) {
+        log_set_level(level);
+        log_info("host", "the log level is %s now", log_level_name(level));
+    }
+    return json_pack("{s:b, s:s, s:s}", "ok", 1, "level", log_level_name(log_level_now()), "format",
+                     log_format_name());
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -294,9 +298,12 @@ static const struct schema revoke_fields[] = {
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
+static const char *const log_formats[] = {"text", "json", NULL};
+
 static const struct schema level_fields[] = {
     COMMAND_FIELD,
-    {.key = "level", .kind = SCHEMA_ENUM, .required = true, .one_of = log_levels},
+    {.key = "level", .kind = SCHEMA_ENUM, .one_of = log_levels},
+    {.key = "format", .kind = SCHEMA_ENUM, .one_of = log_formats},
     {0},
 };
 

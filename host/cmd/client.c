@@ -219,6 +219,13 @@ json_t *client_ask(const char *command, const char *directory, const json_t *req
     return answer;
 }
 
+json_t *client_ask_host(const char *command, const char *directory, const json_t *request) {
+    json_t *answer = NULL;
+    if (host_ask(command, directory, request, &answer) == HOST_ABSENT)
+        fprintf(stderr, "derd %s: no host runs on %s\n", command, directory);
+    return answer;
+}
+
 bool client_become_owner(const char *command, const char *directory) {
     return become_owner(command, directory);
 }

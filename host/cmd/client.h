@@ -16,6 +16,8 @@ json_t *client_site_clusters(const char *site);
  * `makes_store`: where there is neither a host nor a store, one is made. */
 json_t *client_ask(const char *command, const char *directory, const json_t *request,
                    bool makes_store);
+/* The answer of the host alone; NULL with a text on standard error, also when none runs. */
+json_t *client_ask_host(const char *command, const char *directory, const json_t *request);
 /* As root: becomes the user that the folder belongs to, for good. False with a text on standard
  * error. */
 bool client_become_owner(const char *command, const char *directory);

@@ -19,6 +19,7 @@
 #include "cmd/supervise.h"
 #include "engine.h"
 #include "service/service.h"
+#include "site_log.h"
 #include "webhooks/webhooks.h"
 
 static const char help[] =
@@ -26,6 +27,7 @@ static const char help[] =
     "Runs the host: polls the site's devices, decides, and serves the API and the page.\n\n"
     "  --site FILE            the site file\n"
     "  --log-level LEVEL      error, warning, info (default) or debug\n"
+    "  --log-format FORMAT    text (default), or json: an object a line\n"
     "  --foreground           without the supervising parent (for debuggers)\n"
     "  --clock-shift SECONDS  add this to the wall clock, to rehearse a wrong clock; @FILE: what\n"
     "                         stands in it, read every second\n"
@@ -203,6 +205,7 @@ static int run_host(void *context, int ready_fd) {
         uv_close((uv_handle_t *)&signals[i], NULL);
     engine_close(engine);
     api_figures_close(&figures);
+    log_settle(true);
     return opened ? 0 : 1;
 }
 
@@ -220,6 +223,7 @@ int cmd_serve(int argc, char **argv) {
     static const struct option options[] = {
         {"site", required_argument, NULL, 's'},
         {"log-level", required_argument, NULL, 'l'},
+        {"log-format", required_argument, NULL, 'o'},
         {"foreground", no_argument, NULL, 'f'},
         {"clock-shift", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},
@@ -228,7 +232,10 @@ int cmd_serve(int argc, char **argv) {
     };
     struct serve serve = {0};
     bool foreground = false;
-    enum log_level level;
+    enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_TEXT;
+    enum log_format format_of_text;
+    bool has_level = false, has_format = false;
     for (int got; (got = getopt_long(argc, argv, "h", options, NULL)) != -1;)
         switch (got) {
         case 's':
@@ -239,7 +246,14 @@ int cmd_serve(int argc, char **argv) {
                 fprintf(stderr, "derd serve: --log-level must be error, warning, info or debug\n");
                 return 2;
             }
-            log_set_level(level);
+            has_level = true;
+            break;
+        case 'o':
+            if (!log_format_parse(optarg, &format)) {
+                fprintf(stderr, "derd serve: --log-format must be text or json\n");
+                return 2;
+            }
+            has_format = true;
             break;
         case 'f':
             foreground = true;
@@ -267,6 +281,13 @@ int cmd_serve(int argc, char **argv) {
         fputs(help, stderr);
         return 2;
     }
+    if (log_format_parse("text", &format_of_text))
+        log_set_format(format_of_text);
+    site_log_peek(serve.engine.site_path);
+    if (has_level)
+        log_set_level(level);
+    if (has_format)
+        log_set_format(format);
     if (paths_shared(serve.shared_folder, sizeof serve.shared_folder) != ERR_OK) {
         fputs("derd serve: the shipped drivers/ folder is not where this program stands; set "
               "DERD_SHARE to the folder that holds it\n",
