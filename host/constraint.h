@@ -40,7 +40,7 @@ struct constraint {
                                CONSTRAINT_ENDLESS_MS, of what the host ends itself */
     int64_t valid_for_ms;   /* 0: given with invalidAt; else runs on the monotonic clock */
     struct wall created_at;
-    char created_by[CREATOR_SIZE]; /* "token:NAME", "token:NAME#ID", "policy:CLUSTER/KEY" */
+    char created_by[CREATOR_SIZE]; /* "token:NAME", "token:NAME#ID", "account:KEY", "policy:..." */
     char policy_key[CREATOR_SIZE]; /* of a proposal: its key; "" for the API's */
     char reason[REASON_SIZE];
     bool durable; /* on disk */

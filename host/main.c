@@ -25,6 +25,7 @@ static const struct {
     {"backup", cmd_backup, "all that it remembers, as one file:  derd backup FILE"},
     {"restore", cmd_restore, "and back, while no host runs:        derd restore FILE"},
     {"token", cmd_token, "make, list, revoke access tokens:  derd token create"},
+    {"password", cmd_password, "set, remove passwords of people:    derd password set"},
 };
 
 static void print_help(FILE *to) {

@@ -11,6 +11,7 @@
 #include "api/witness.h"
 #include "base/log.h"
 #include "base/schema.h"
+#include "store/store_passwords.h"
 #include "webhooks/webhooks.h"
 
 #define ACCOUNT "/v1/accounts/"
@@ -301,7 +302,8 @@ static void list_belongings(struct exchange *x, const struct account *account, s
     free(accounts);
 }
 
-/* Its tokens go with it: false with 403 when one of them may do more than the one that asks. */
+/* Its tokens and its password go with it: false with 403 when one of them may do more than the one
+ * that asks. */
 static bool may_revoke_all(struct exchange *x, const struct account *account) {
     struct token *tokens;
     size_t count;
@@ -315,10 +317,16 @@ static bool may_revoke_all(struct exchange *x, const struct account *account) {
         may = strcmp(tokens[i].account, account->key) != 0 ||
               token_covers(&x->token, &tokens[i], why, sizeof why);
     free(tokens);
+    struct password password;
+    if (may && store_password_find(x->settings->store, account->key, &password)) {
+        const struct token login = {.scopes = password.scopes,
+                                    .max_priority = password.max_priority};
+        may = token_covers(&x->token, &login, why, sizeof why);
+    }
     if (!may)
         exchange_problem(x, 403,
-                         "The account has a token that goes with it and may do more than the one "
-                         "that asks: %s.",
+                         "The account has a token or a password that goes with it and may do more "
+                         "than the one that asks: %s.",
                          why);
     return may;
 }

@@ -91,6 +91,10 @@ void exchange_stream(struct exchange *x, const char *content_type, stream_pour *
 
 void exchange_creator(const struct exchange *x, char creator[CREATOR_SIZE]) {
     bool root = strcmp(x->token.account, ACCOUNT_ROOT) == 0;
+    if (x->by_session) {
+        snprintf(creator, CREATOR_SIZE, "account:%s", x->token.account);
+        return;
+    }
     snprintf(creator, CREATOR_SIZE, root ? "token:%.74s%s%s" : "token:%.60s%s%s", x->token.name,
              root ? "" : "#", root ? "" : x->token.id);
 }

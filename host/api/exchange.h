@@ -13,6 +13,7 @@
 #include "api/problem.h"
 #include "api/remote.h"
 #include "api/request.h"
+#include "api/sessions.h"
 #include "api/stream.h"
 #include "base/buf.h"
 #include "directory.h"
@@ -42,6 +43,8 @@ struct exchange {
         *step_name;     /* what {a}, {c}, {d}, {name} of the route took */
     char step_text[64]; /* a step without its verb, where one was cut */
     bool authenticated;
+    bool by_session;             /* `token` stands for a login, and the cookie for its secret */
+    struct session session;      /* when by_session */
     struct token token;          /* when authenticated */
     struct directory *directory; /* one reference; NULL before the first publish */
     struct now now;
@@ -103,7 +106,8 @@ bool exchange_sees_host(const struct exchange *x);
  * token, a webhook. */
 bool exchange_sees_all(const struct exchange *x, const char ids[][ID_SIZE], size_t count);
 /* The name of who asks as a constraint's creator: "token:NAME" of the root account; of another one
- * with its id, "token:NAME#ID", since a name is one account's only. */
+ * with its id, "token:NAME#ID", since a name is one account's only; "account:KEY" of a person who
+ * has logged in. */
 void exchange_creator(const struct exchange *x, char creator[CREATOR_SIZE]);
 
 const struct cluster_card *exchange_cluster(struct exchange *x);

@@ -22,9 +22,9 @@ bool gate_opened(struct exchange *x) {
     if (store_has_tokens(x->settings->store))
         return true;
     exchange_unavailable(x, FIRST_TOKEN_RETRY_S,
-                         "This host has no token yet, and nothing but /health answers before the "
-                         "first one is made, on its console: `derd token create --site FILE --name "
-                         "NAME --scopes all`. It needs no restart.");
+                         "This host has no token and no password yet, and nothing but /health "
+                         "answers before the first one is made, on its console: `derd token create "
+                         "--site FILE --name NAME --scopes all`. It needs no restart.");
     return false;
 }
 
@@ -32,7 +32,7 @@ enum gate_token gate_authenticate(struct exchange *x) {
     const char *given = x->request.authorization;
     size_t prefix = strlen(TOKEN_PREFIX);
     if (!given)
-        return GATE_NONE;
+        return porter_session(x);
     if (strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
         return GATE_UNKNOWN;
     given += prefix;
@@ -64,9 +64,15 @@ static void answer_unauthorized(struct exchange *x, enum gate_token token, int w
     }
     if (token == GATE_NONE) {
         exchange_problem(x, 401,
-                         "This needs a token: send the header \"Authorization: Bearer TOKEN\". "
-                         "`derd token` makes one.");
+                         "This needs a token: send the header \"Authorization: Bearer TOKEN\" "
+                         "(`derd token` makes one), or log in: POST /v1/session.");
         exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\"");
+        return;
+    }
+    if (token == GATE_LOGGED_OUT) {
+        exchange_problem(x, 401, "This login has ended; log in again.");
+        exchange_header(x, "WWW-Authenticate", "Bearer realm=\"derd\"");
+        porter_forget_cookie(x);
         return;
     }
     wall_format(x->token.expires_at, at);
@@ -90,7 +96,7 @@ static void answer_unauthorized(struct exchange *x, enum gate_token token, int w
 static bool has_scope(struct exchange *x, const struct route *route) {
     char scopes[TOKEN_SCOPES_TEXT_SIZE];
     char challenge[100];
-    if (route->open || token_has(&x->token, route->scope))
+    if (route->open || route->scope == TOKEN_SCOPE_COUNT || token_has(&x->token, route->scope))
         return true;
     token_scopes_format(x->token.scopes, ", ", scopes);
     exchange_problem(x, 403, "This needs a token with the scope \"%s\"; this one has: %s.",
@@ -133,7 +139,7 @@ static const struct route *find_route(struct exchange *x) {
         return NULL;
     }
     struct problem problem = {0};
-    if (!has_scope(x, route))
+    if (!has_scope(x, route) || (!route->open && !porter_from_page(x)))
         return NULL;
     if (!request_query_known(&x->request, route->query, &problem)) {
         answer_refusal(x, &problem);

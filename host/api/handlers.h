@@ -36,6 +36,10 @@ void api_token_list(struct exchange *x);
 void api_token_get(struct exchange *x);
 void api_token_post(struct exchange *x);
 void api_token_delete(struct exchange *x);
+/* api_session.c */
+void api_session_get(struct exchange *x);
+void api_session_post(struct exchange *x);
+void api_session_delete(struct exchange *x);
 /* api_flexibility.c */
 void api_flexibility_list(struct exchange *x);
 void api_flexibility_get(struct exchange *x);

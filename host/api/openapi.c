@@ -240,10 +240,22 @@ static void put_first(json_t *operation, json_t *parameters) {
     json_decref(own);
 }
 
+/* Where a token may, a session may too, with the same scopes: said here once. */
+static void add_session(json_t *operation) {
+    json_t *security = json_object_get(operation, "security");
+    size_t count = json_array_size(security);
+    for (size_t i = 0; i < count; i++) {
+        json_t *scopes = json_object_get(json_array_get(security, i), "token");
+        if (scopes)
+            (void)json_array_append_new(security, json_pack("{s:O}", "session", scopes));
+    }
+}
+
 static void complete_operation(json_t *operation, const char *method, const json_t *answers) {
     if (!json_is_object(json_object_get(operation, "responses")))
         return; /* not an operation: the path's parameters */
     add_headers(json_object_get(operation, "responses"), NULL, json_object_get(answers, "headers"));
+    add_session(operation);
     add_kind(operation, json_object_get(answers, "every"));
     if (json_object_get(operation, "requestBody"))
         add_kind(operation, json_object_get(answers, "body"));
@@ -261,6 +273,7 @@ static void complete(json_t *document) {
     json_t *operation;
     json_t *answers = json_object_get(document, ANSWERS);
     json_t *components = json_object_get(document, "components");
+    add_session(document);
     add_headers(json_object_get(components, "responses"), NULL,
                 json_object_get(answers, "headers"));
     json_object_foreach(json_object_get(document, "paths"), path, item) {

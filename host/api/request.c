@@ -156,6 +156,10 @@ static bool read_headers(struct request *request, const struct request_head *hea
                   {"Idempotency-Key", &request->idempotency_key},
                   {"Last-Event-ID", &request->last_event_id},
                   {"X-Request-Id", &request->request_id},
+                  {"Cookie", &request->cookie},
+                  {"Origin", &request->origin},
+                  {"X-CSRF-Token", &request->csrf_token},
+                  {"Host", &request->host},
                   {"Content-Type", &type}};
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
         *single[i].value = header_find(head, single[i].name, &count);

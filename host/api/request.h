@@ -59,6 +59,8 @@ struct request {
     const char *authorization; /* NULL: none; the HTTP library's text */
     /* Further headers, NULL: none. */
     const char *if_match, *if_none_match, *idempotency_key, *last_event_id, *request_id;
+    const char *cookie, *origin, *csrf_token; /* X-CSRF-Token */
+    const char *host;
     const char *accept; /* NULL: anything */
     char text[2 * REQUEST_TARGET_MAXIMUM];
 };

@@ -11,6 +11,7 @@
 #define W "/v1/webhooks"
 
 #define OPEN         true, 0
+#define ANY          false, TOKEN_SCOPE_COUNT
 #define NEEDS(scope) false, TOKEN_##scope
 
 static const struct route routes[] = {
@@ -28,6 +29,9 @@ static const struct route routes[] = {
     {"/metrics", "", api_metrics, METHOD_GET, NEEDS(READ)},
     {"/v1/openapi.json", "", api_openapi, METHOD_GET, OPEN},
     {"/v1/vocabulary", "", api_vocabulary, METHOD_GET, NEEDS(READ)},
+    {"/v1/session", "", api_session_get, METHOD_GET, ANY},
+    {"/v1/session", "", api_session_post, METHOD_POST, OPEN},
+    {"/v1/session", "", api_session_delete, METHOD_DELETE, ANY},
     {A, "limit cursor parentId", api_account_list, METHOD_GET, NEEDS(READ)},
     {A, "", api_account_post, METHOD_POST, NEEDS(ADMIN)},
     {A "/{a}", "", api_account_get, METHOD_GET, NEEDS(READ)},

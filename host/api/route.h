@@ -18,7 +18,7 @@ struct route {
     route_handler *handler;
     enum method method;     /* a GET row answers HEAD too */
     bool open;              /* needs no token */
-    enum token_scope scope; /* that the token of a request must have, unless open */
+    enum token_scope scope; /* that the token of a request must have, unless open; _COUNT: none */
 };
 
 enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };

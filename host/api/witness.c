@@ -19,7 +19,8 @@ static const char *method_word(enum method method) {
 }
 
 void witness_origin(const struct exchange *x, int status, struct audit_origin *origin) {
-    *origin = (struct audit_origin){.by = AUDIT_BY_TOKEN, .status = status};
+    *origin = (struct audit_origin){.by = x->by_session ? AUDIT_BY_SESSION : AUDIT_BY_TOKEN,
+                                    .status = status};
     snprintf(origin->id, sizeof origin->id, "%s", x->token.id);
     snprintf(origin->name, sizeof origin->name, "%s", x->token.name);
     snprintf(origin->account, sizeof origin->account, "%s", x->token.account);

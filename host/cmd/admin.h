@@ -7,6 +7,10 @@
  *    "scopes": ["read", "control"], "expiresAt": null, "clusters": ["home"]}
  *   {"command": "token list"}
  *   {"command": "token revoke", "id": "..."}
+ *   {"command": "password set", "account": "owner", "password": "...", "scopes": ["read"],
+ *    "maxPriority": 1999}
+ *   {"command": "password list"}
+ *   {"command": "password remove", "account": "owner"}
  *   {"command": "status"}
  *   {"command": "log level", "level": "debug", "format": "json"} (each may be left out)
  * The answer is {"ok": true, ...} or {"ok": false, "code": "conflict", "error": "a sentence"}.

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/schema.h"
 #include "cmd/admin.h"
+#include "cmd/admin_passwords.h"
 #include "store/store.h"
 #include "store/store_audit.h"
 
@@ -29,7 +30,7 @@ json_t *admin_refusal(enum err code, const char *format, ...) {
     return answer;
 }
 
-static json_t *store_refusal(struct store *store, enum err code) {
+json_t *admin_store_refusal(struct store *store, enum err code) {
     char why[240];
     if (code == ERR_CLOSED)
         return admin_refusal(code, "the host is ending; try again when it runs again");
@@ -52,12 +53,25 @@ static json_t *mistakes_refusal(const struct report *report) {
 
 /* --- tokens ---------------------------------------------------------------------------------- */
 
-static json_t *scopes_tree(unsigned scopes) {
+json_t *admin_scopes_tree(unsigned scopes) {
     json_t *list = json_array();
     for (int i = 0; i < TOKEN_SCOPE_COUNT; i++)
         if (scopes >> i & 1)
             json_array_append_new(list, json_string(token_scope_name((enum token_scope)i)));
     return list;
+}
+
+unsigned admin_scopes_read(const json_t *request) {
+    const json_t *list = json_object_get(request, "scopes");
+    unsigned scopes = json_is_array(list) ? 0 : TOKEN_SCOPES_DEFAULT;
+    size_t index;
+    json_t *item;
+    json_array_foreach(list, index, item) {
+        enum token_scope scope;
+        if (token_scope_parse(json_string_value(item), &scope)) /* as the schema has seen to */
+            scopes |= 1U << scope;
+    }
+    return scopes;
 }
 
 static json_t *moment_tree(struct wall at) {
@@ -71,10 +85,11 @@ static json_t *token_tree(const struct token *token) {
     for (size_t i = 0; i < token->cluster_count; i++)
         json_array_append_new(clusters, json_string(token->clusters[i]));
     return json_pack("{s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o}", "id", token->id, "name",
-                     token->name, "account", token->account, "scopes", scopes_tree(token->scopes),
-                     "maxPriority", (int)token->max_priority, "clusters", clusters, "createdAt",
-                     moment_tree(token->created_at), "expiresAt", moment_tree(token->expires_at),
-                     "lastUsedAt", moment_tree(token->last_used_at));
+                     token->name, "account", token->account, "scopes",
+                     admin_scopes_tree(token->scopes), "maxPriority", (int)token->max_priority,
+                     "clusters", clusters, "createdAt", moment_tree(token->created_at), "expiresAt",
+                     moment_tree(token->expires_at), "lastUsedAt",
+                     moment_tree(token->last_used_at));
 }
 
 static bool list_has(const json_t *list, const char *word) {
@@ -87,17 +102,11 @@ static bool list_has(const json_t *list, const char *word) {
 
 /* What the request wants of a token, as far as the schema has not looked. NULL when it is right. */
 static json_t *token_read(struct store *store, const json_t *request, struct token *token) {
-    const json_t *scopes = json_object_get(request, "scopes");
     const char *end = tree_string(request, "expiresAt", NULL);
     size_t index;
     json_t *item;
     token->max_priority = (int32_t)tree_integer(request, "maxPriority", ADMIN_DEFAULT_MAX_PRIORITY);
-    token->scopes = json_is_array(scopes) ? 0 : TOKEN_SCOPES_DEFAULT;
-    json_array_foreach(scopes, index, item) {
-        enum token_scope scope;
-        if (token_scope_parse(json_string_value(item), &scope)) /* as the schema has seen to */
-            token->scopes |= 1U << scope;
-    }
+    token->scopes = admin_scopes_read(request);
     if (end && !wall_parse(end, strlen(end), &token->expires_at))
         return admin_refusal(ERR_FORMAT,
                              "expiresAt is a moment like 2030-01-31T18:00:00Z, not \"%s\"", end);
@@ -108,7 +117,7 @@ static json_t *token_read(struct store *store, const json_t *request, struct tok
         char id[ID_SIZE];
         if (list_has(json_object_get(request, "siteClusters"), which) &&
             store_id(store, "cluster", which, id) != ERR_OK)
-            return store_refusal(store, ERR_IO);
+            return admin_store_refusal(store, ERR_IO);
         enum err result = store_cluster_find(store, which, token->clusters[token->cluster_count++]);
         if (result == ERR_NOT_FOUND)
             return admin_refusal(result,
@@ -119,7 +128,7 @@ static json_t *token_read(struct store *store, const json_t *request, struct tok
             return admin_refusal(result, "two clusters had the key \"%s\"; name one by its id",
                                  which);
         if (result != ERR_OK)
-            return store_refusal(store, result);
+            return admin_store_refusal(store, result);
     }
     return NULL;
 }
@@ -155,7 +164,7 @@ static json_t *token_create(const struct admin_host *host, const json_t *request
         return admin_refusal(result, "there are as many tokens as there may be; revoke one that is "
                                      "not used any more");
     default:
-        return store_refusal(host->store, result);
+        return admin_store_refusal(host->store, result);
     }
     json_t *answer = token_tree(&token);
     json_object_set_new(answer, "ok", json_true());
@@ -172,7 +181,7 @@ static json_t *token_list(const struct admin_host *host, const json_t *request) 
     size_t count;
     enum err result = store_token_list(host->store, &tokens, &count);
     if (result != ERR_OK)
-        return store_refusal(host->store, result);
+        return admin_store_refusal(host->store, result);
     json_t *items = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(items, token_tree(&tokens[i]));
@@ -217,7 +226,7 @@ static json_t *token_revoke(const struct admin_host *host, const json_t *request
                              "shows those that there are",
                              id);
     if (result != ERR_OK)
-        return store_refusal(host->store, result);
+        return admin_store_refusal(host->store, result);
     log_info("store", "token %s was revoked", id);
     return json_pack("{s:b, s:s}", "ok", 1, "id", id);
 }
@@ -258,7 +267,7 @@ static json_t *log_level(const struct admin_host *host, const json_t *request) {
 
 static const struct schema no_fields[] = {COMMAND_FIELD, {0}};
 
-static const struct schema scope_item = {.kind = SCHEMA_ENUM, .one_of = token_scope_words};
+const struct schema admin_scope_item = {.kind = SCHEMA_ENUM, .one_of = token_scope_words};
 static const struct schema cluster_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 64};
 
 static const struct schema create_fields[] = {
@@ -272,7 +281,7 @@ static const struct schema create_fields[] = {
      .help = "the highest priority that it may give to a constraint"},
     {.key = "scopes",
      .kind = SCHEMA_ARRAY,
-     .item = &scope_item,
+     .item = &admin_scope_item,
      .minimum = 1,
      .maximum = TOKEN_SCOPE_COUNT,
      .help = "what it may do; read and control when left out"},
@@ -311,6 +320,9 @@ static const struct admin_command commands[] = {
     {"token create", create_fields, true, token_create},
     {"token list", no_fields, true, token_list},
     {"token revoke", revoke_fields, true, token_revoke},
+    {"password set", admin_password_set_fields, true, admin_password_set},
+    {"password remove", admin_password_remove_fields, true, admin_password_remove},
+    {"password list", no_fields, true, admin_password_list},
     {"status", no_fields, false, status},
     {"log level", level_fields, false, log_level},
 };
@@ -324,7 +336,8 @@ const struct admin_command *admin_command_find(const json_t *request, json_t **a
     if (i == count) {
         *answer = admin_refusal(ERR_NOT_FOUND,
                                 "a JSON object was expected whose \"command\" is one of: token "
-                                "create, token list, token revoke, status, log level");
+                                "create, token list, token revoke, password set, password remove, "
+                                "password list, status, log level");
         return NULL;
     }
     const struct schema object = {.kind = SCHEMA_OBJECT, .fields = commands[i].fields};

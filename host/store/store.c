@@ -336,6 +336,8 @@ enum err store_open(struct store **out, const char *directory, struct report *re
             result = store_accounts_open(store);
         if (result == ERR_OK && !store->standby)
             result = store_audit_bound(store, AUDIT_ROWS, AUDIT_BYTES);
+        if (result == ERR_OK)
+            result = store_passwords_open(store);
         if (result != ERR_OK)
             report_add(report, store->path, "it could not be read: %s",
                        result == ERR_MEMORY ? "no memory" : store->fault_text);
@@ -378,6 +380,7 @@ void store_close(struct store *store) {
     free(store->tokens);
     free(store->uses);
     free(store->accounts);
+    free(store->passwords);
     pthread_rwlock_destroy(&store->tokens_lock);
     pthread_cond_destroy(&store->wake);
     pthread_mutex_destroy(&store->lock);

@@ -21,7 +21,7 @@
 #include "constraint.h"
 #include "token.h"
 
-#define STORE_SCHEMA         7
+#define STORE_SCHEMA         8
 #define STORE_QUEUE_MAXIMUM  4096
 #define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
@@ -149,8 +149,8 @@ must_check enum err store_account_create(struct store *store, struct account *ac
  * the parent is not there. ERR_REFUSED: the parent is itself or below it, or it is the root. */
 must_check enum err store_account_change(struct store *store, struct account *account,
                                          struct audit_record *record);
-/* With its tokens. ERR_REFUSED: it has clusters, webhooks or accounts below it, or is the
- * root. */
+/* With its tokens and its password. ERR_REFUSED: it has clusters, webhooks or accounts below it, or
+ * is the root. */
 must_check enum err store_account_remove(struct store *store, const char *id, int64_t revision,
                                          struct audit_record *record);
 /* Makes an account below the root unless there is one of this key. For those that the site file
@@ -248,7 +248,7 @@ bool store_token_named(struct store *store, const char *text, char account[ACCOU
 /* Notes that a token was used at `at`: seen at once, on disk at most once in TOKEN_USE_MS for each
  * token and at store_close(), without waiting. Any thread. */
 void store_token_used(struct store *store, const char *id, struct wall at);
-/* Whether there is any token. Any thread, no lock. */
+/* Whether anybody could be let in: there is a token, or a password. Any thread, no lock. */
 bool store_has_tokens(struct store *store);
 
 #endif

