@@ -96,18 +96,20 @@ system_tests() {
     rm -rf "$output/cache"
 }
 
-# side_by_side PRESET NUMBER: runs the commands on standard input, each a line, NUMBER at a time, and
-# counts them one by one under the last word of the line.
+# side_by_side NAME NUMBER: runs the commands on standard input, each a line, NUMBER at a time.
+# counted NAME PREFIX: counts what came of them, one by one, under the last word of the line.
 side_by_side() {
-    mkdir "$output/side"
+    mkdir "$output/$1"
     xargs -P "$2" -I{} sh -c \
         'name="$0/$(basename "$1" .lua)"; $1 >"$name.log" 2>&1; echo $? >"$name.status"' \
-        "$output/side" {}
-    for status in "$output"/side/*.status; do
+        "$output/$1" {}
+}
+counted() {
+    for status in "$output/$1"/*.status; do
         log=${status%.status}.log
-        count "$1: $(basename "$log" .log)" sh -c "cat '$log'; exit $(cat "$status")"
+        count "$2: $(basename "$log" .log)" sh -c "cat '$log'; exit $(cat "$status")"
     done
-    rm -rf "$output/side"
+    rm -rf "${output:?}/$1"
 }
 
 jobs=$(nproc)
@@ -147,7 +149,8 @@ for preset in $presets; do
     wait "$runs_ahead"
     check "$preset: builds without a warning" made "$preset"
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort >"$output/list"
-    side_by_side "$preset" "$jobs" <"$output/list"
+    side_by_side units "$jobs" <"$output/list"
+    counted units "$preset"
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer" --full
@@ -160,13 +163,16 @@ for preset in $presets; do
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"
     fi
     printf '%s\n' drivers/*.lua | sed "s|^|$build/derd test |" >"$output/list"
-    side_by_side "$preset: derd test" 4 <"$output/list"
+    side_by_side drivers 4 <"$output/list" & # they wait more than they compute, as system tests do
+    drivers=$!
     if [ $# -gt 0 ]; then
         ahead "$1" build "$1"
     elif [ -n "$lint" ]; then
         ahead tidy tidy
     fi
     system_tests "$preset" "$build"
+    wait "$drivers"
+    counted drivers "$preset: derd test"
 done
 
 if [ -n "$lint" ]; then
@@ -176,8 +182,6 @@ if [ -n "$lint" ]; then
     echo "== fuzzing"
     count "harnesses" sh tests/fuzz/run.sh ${full:+--seconds 60}
     grep '^ok' "$output/log" | sed 's/^/  /'
-    echo "== package"
-    count "the Debian package" sh tests/package/run.sh ${full:+--root}
     echo "== style"
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources
@@ -185,6 +189,8 @@ if [ -n "$lint" ]; then
     wait "$runs_ahead"
     check "clang-tidy" made tidy
     check "derd check" build/derd check drivers policies scripts/demo/site.lua
+    echo "== package"
+    count "the Debian package" sh tests/package/run.sh ${full:+--root}
 fi
 
 echo
