@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
 #include "journal.h"
@@ -610,7 +611,7 @@ void device_renewed(struct device *device) {
 static void take_stash(struct device *device) {
     stash_take(device->engine, device->id, &device->book);
     char *text = store_get_text(device->engine->store, "gates", device->id);
-    json_t *gates = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *gates = text ? json_read_text(text, 0, NULL) : NULL;
     for (size_t i = 0; i < device->book.count; i++) {
         struct book_entry *entry = &device->book.entries[i];
         json_int_t bits = json_integer_value(json_object_get(gates, entry->constraint->id));
@@ -644,7 +645,7 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     device->told_before = told != NULL;
     free(told);
     char *seen = store_get_text(engine->store, "identity", device->id);
-    device->identity_seen = seen ? json_loads(seen, 0, NULL) : NULL;
+    device->identity_seen = seen ? json_read_text(seen, 0, NULL) : NULL;
     free(seen);
     share_load_nameplate(device);
     book_init(&device->book);

@@ -6,6 +6,7 @@
 
 #include "ask/ask.h"
 #include "ask/ask_inventory.h"
+#include "base/json_read.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
 #include "device.h"
@@ -245,16 +246,35 @@ static uint64_t next_boot(struct store *store, struct now now) {
     return (uint64_t)boot;
 }
 
+/* The latest moment that is known to be over: when the time was stored last, or, while no clock was
+ * trusted, when the newest of what is stored was made or began. */
+static struct wall known_past(struct engine *engine) {
+    char *text = store_get_text(engine->store, "clock", "floor");
+    int64_t past_ms = text ? strtoll(text, NULL, 10) : 0;
+    free(text);
+    if (past_ms < CLOCK_OLDEST_MS)
+        past_ms = CLOCK_OLDEST_MS;
+    for (const struct stashed *stashed = engine->stash; stashed; stashed = stashed->next)
+        for (size_t i = 0; i < stashed->book.count; i++) {
+            const struct constraint *constraint = stashed->book.entries[i].constraint;
+            int64_t made_ms = constraint->created_at.ms;
+            if (constraint->valid_at.ms < made_ms)
+                made_ms = constraint->valid_at.ms;
+            if (made_ms > past_ms)
+                past_ms = made_ms;
+        }
+    return (struct wall){past_ms};
+}
+
 static bool load_store(struct engine *engine, const struct engine_settings *settings,
                        struct report *report) {
     if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
         return false;
-    char *text = store_get_text(engine->store, "clock", "floor");
-    int64_t floor_ms = text ? strtoll(text, NULL, 10) : 0;
-    free(text);
-    clock_init(&engine->clock,
-               (struct wall){floor_ms > CLOCK_OLDEST_MS ? floor_ms : CLOCK_OLDEST_MS},
-               settings->clock_shift_ms);
+    if (store_load_constraints(engine->store, stash_row, engine) != ERR_OK) {
+        report_add(report, engine->site->store_directory, "the constraints cannot be read");
+        return false;
+    }
+    clock_init(&engine->clock, known_past(engine), settings->clock_shift_ms);
     engine->clock_shift_file = settings->clock_shift_file;
     shift_clock(engine);
     const struct telemetry_settings history = {.directory = engine->site->store_directory,
@@ -275,10 +295,6 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     engine->last_rank = store_last_rank(engine->store);
     if (now.trusted && store_prune_constraints(engine->store, now, NULL, NULL) != ERR_OK)
         log_warning("store", "old constraints could not be pruned");
-    if (store_load_constraints(engine->store, stash_row, engine) != ERR_OK) {
-        report_add(report, engine->site->store_directory, "the constraints cannot be read");
-        return false;
-    }
     return true;
 }
 
@@ -289,7 +305,7 @@ static void take_thing(void *context, const struct stored_thing *thing) {
     snprintf(made.key, sizeof made.key, "%s", thing->key);
     snprintf(made.owner, sizeof made.owner, "%s", thing->owner);
     snprintf(made.parent_id, sizeof made.parent_id, "%s", thing->parent_id);
-    made.entry = json_loads(thing->entry, JSON_REJECT_DUPLICATES, NULL);
+    made.entry = json_read_text(thing->entry, JSON_REJECT_DUPLICATES, NULL);
     if (!made.entry || !inventory_add(&engine->inventory, thing->is_device, &made))
         log_error("store", "%s %s cannot be read: it is NOT in force",
                   thing->is_device ? "device" : "cluster", thing->key);

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "base/json_read.h"
 #include "cmd/commands.h"
 #include "driver.h"
 
@@ -40,6 +41,7 @@ static void print_help(FILE *to) {
 }
 
 int main(int argc, char **argv) {
+    json_read_init();
     if (sodium_init() < 0) {
         fputs("derd: the system gives no random numbers\n", stderr);
         return 1;

@@ -19,6 +19,7 @@
 #include "site_access.h"
 #include "site_log.h"
 
+#define NO_MEMORY             "there is no memory to read it"
 #define DEFAULT_LISTEN        "127.0.0.1:8080"
 #define DEFAULT_SERVICE       "127.0.0.1:8079"
 #define DEFAULT_HORIZON_HOURS 25
@@ -532,8 +533,10 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     const json_t *policies = json_object_get(entry, "policies");
     cluster->devices = calloc(json_array_size(devices) + 1, sizeof *cluster->devices);
     cluster->policies = calloc(json_array_size(policies) + 1, sizeof *cluster->policies);
-    if (!cluster->devices || !cluster->policies)
+    if (!cluster->devices || !cluster->policies) {
+        report_add(report, where, NO_MEMORY);
         return;
+    }
     cluster->device_count = json_array_size(devices);
     cluster->policy_count = json_array_size(policies);
     for (size_t i = 0; i < cluster->device_count; i++) {
@@ -586,6 +589,8 @@ static void read_webhooks(struct site *site, struct report *report) {
     site->webhooks.retry_ms = (int64_t)(tree_number(webhooks, "retryAfter", 0) * 1e3);
     site->webhooks.give_up_ms = (int64_t)(tree_number(webhooks, "giveUpAfter", 0) * 1e3);
     site->webhooks.allow = calloc(json_array_size(allow) + 1, sizeof *site->webhooks.allow);
+    if (!site->webhooks.allow)
+        report_add(report, "http.webhooks.allow", NO_MEMORY);
     for (size_t i = 0; site->webhooks.allow && i < json_array_size(allow); i++) {
         const char *entry = json_string_value(json_array_get(allow, i));
         char why[240];
@@ -658,6 +663,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     struct site *site = calloc(1, sizeof *site);
     size_t before = report->total;
     if (!site) {
+        report_add(report, "", NO_MEMORY);
         json_decref(tree);
         return NULL;
     }
@@ -674,6 +680,8 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;
+    if (!site->clusters)
+        report_add(report, "clusters", NO_MEMORY);
     for (size_t i = 0; i < site->cluster_count; i++) {
         read_cluster(json_array_get(clusters, i), &site->clusters[i], i, folder, report);
         for (size_t j = 0; j < i; j++)

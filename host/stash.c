@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "base/json_read.h"
 #include "base/log.h"
 #include "engine.h"
 
@@ -73,7 +74,7 @@ static void take_end(struct book *book, const char *id, const json_t *end) {
 
 static void take_ends(struct engine *engine, const char *target_id, struct book *book) {
     char *text = book->count ? store_get_text(engine->store, "ends", target_id) : NULL;
-    json_t *tree = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *tree = text ? json_read_text(text, 0, NULL) : NULL;
     const char *boot = json_string_value(json_object_get(tree, "boot"));
     const char *id;
     json_t *end;

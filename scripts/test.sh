@@ -158,6 +158,7 @@ for preset in $presets; do
         count "$preset: no bound exceeded in a million steps" "$build/test_bounds" --full
         count "$preset: power cuts" "$build/test_store_power" --full
         count "$preset: every failure of disk and memory" "$build/test_store_faults" --full
+        count "$preset: parsers, memory failing everywhere" "$build/test_parser_faults" --full
     else
         count "$preset: the arbiter agrees with a second one" \
             /usr/bin/python3 tests/oracle/compare.py --peer "$build/arbiter_peer"

@@ -1,4 +1,5 @@
 #include "api/body.h"
+#include "base/json_read.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ json_t *body_parse(const char *text, size_t length, struct problem *problem) {
         return NULL;
     }
     json_error_t error;
-    json_t *tree = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *tree = json_read(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!tree) {
         snprintf(problem->detail, sizeof problem->detail,
                  "The body is not JSON as it must be: %s (line %d, column %d).", error.text,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/luadata.h"
 #include "vocabulary.h"
 
@@ -36,7 +37,7 @@ static json_t *part_read(const char *folder, const char *name, struct report *re
     report_free(&trouble);
     if (!text)
         return NULL;
-    json_t *part = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    json_t *part = json_read(text, length, JSON_REJECT_DUPLICATES, &error);
     free(text);
     if (json_is_object(part))
         return part;
@@ -75,7 +76,7 @@ static json_t *vocabulary_tree(void) {
     struct buf text;
     buf_init(&text, VOCABULARY_MAXIMUM);
     vocabulary_write(&text);
-    json_t *tree = text.failed ? NULL : json_loads(buf_string(&text), 0, NULL);
+    json_t *tree = text.failed ? NULL : json_read_text(buf_string(&text), 0, NULL);
     buf_free(&text);
     return tree;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/present.h"
+#include "base/json_read.h"
 
 struct identity { /* a copy of what stands under the card's lock */
     char words[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
@@ -29,7 +30,7 @@ static void put_tree(struct json *json, const char *key, const json_t *entry, co
 static void put_declared(const struct device_card *card, struct json *json) {
     static const char *const fields[] = {"phases",   "phaseRotation", "shareRank", "limits",
                                          "fallback", "failsafe",      "parameters"};
-    json_t *entry = card->entry ? json_loads(card->entry, 0, NULL) : NULL;
+    json_t *entry = card->entry ? json_read_text(card->entry, 0, NULL) : NULL;
     put_tree(json, "expectedSerialNumber", entry, "serialNumber");
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         put_tree(json, fields[i], entry, fields[i]);

@@ -82,8 +82,9 @@ void ask_remove_constraint(struct engine *engine, const char *target_id, const c
                            const struct asker *asker, const struct ask_terms *terms,
                            int64_t patience_ms, struct ask_answer *answer);
 
-/* What is in force without being on disk, since the store failed when it came, is put to the store
- * again, a few at a time. Engine thread; every few seconds. */
+/* What is in force without being on disk as it is, since the store failed when it came or the clock
+ * has stepped since, is put to the store again, a few at a time. Engine thread; every few seconds.
+ */
 void ask_keep_all(struct engine *engine);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "api/json.h"
 #include "ask/ask_internal.h"
+#include "base/json_read.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
 #include "device.h"
@@ -230,7 +231,7 @@ static void tell_site(struct engine *engine, const json_t *was, const json_t *is
 
 void ask_audit_site(struct engine *engine, const struct site *file) {
     char *text = store_get_text(engine->store, "site", "taken");
-    json_t *before = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *before = text ? json_read_text(text, 0, NULL) : NULL;
     json_t *tree = tree_in_force(engine, file, before);
     json_t *was = NULL, *is = NULL;
     bool same = before && json_equal(before, tree);

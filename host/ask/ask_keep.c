@@ -1,6 +1,12 @@
-/* Limits that were accepted while the store could not write (202, durable: false) come to the disk
- * as soon as it can. Each takes the way of a change that replaces it by itself: who changes it
- * meanwhile waits behind, and what was changed before is not stored over. */
+/* What the store does not have as it is in force comes to the disk as soon as it can:
+ *
+ *   limits that were accepted while the store could not write (202, durable: false)
+ *   what was given with validFor and runs on the monotonic clock, when the wall clock was set or
+ * has stepped since: by its old end, which the store has, a restart would end it too early or too
+ * late
+ *
+ * Each takes the way of a change that replaces it by itself: who changes it meanwhile waits behind,
+ * and what was changed before is not stored over. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,27 +16,28 @@
 #include "device.h"
 #include "engine.h"
 
-#define KEEP_TOGETHER 16 /* at a time */
+#define KEEP_TOGETHER 16   /* at a time */
+#define CLOCK_OFF_MS  2000 /* less is the drift of clocks */
 
-/* The one that is still in force without being on disk, as it was when it was asked for. */
-static struct book_entry *find_undurable(const struct ask *ask, const struct target *target) {
-    char now[CONSTRAINT_VERSION_SIZE], then[CONSTRAINT_VERSION_SIZE];
+/* The one that is still as it was when this was asked for; NULL: it is not. */
+static struct book_entry *find_same(const struct ask *ask, const struct target *target) {
+    char version[CONSTRAINT_VERSION_SIZE];
     struct book_entry *entry = target->book ? book_find(target->book, ask->items[0]->id) : NULL;
-    if (!entry || entry->constraint->durable)
+    if (!entry)
         return NULL;
-    constraint_version(entry->constraint, now);
-    constraint_version(ask->items[0], then);
-    return strcmp(now, then) == 0 ? entry : NULL;
+    constraint_version(entry->constraint, version);
+    return strcmp(version, ask->terms.version) == 0 ? entry : NULL;
 }
 
 void ask_kept(struct ask *ask) {
     const struct target target = ask_target(ask);
     struct book_entry *entry =
-        ask->stored == ERR_OK && !ask->engine->stopping ? find_undurable(ask, &target) : NULL;
+        ask->stored == ERR_OK && !ask->engine->stopping ? find_same(ask, &target) : NULL;
     if (entry) {
         log_info(target.path, "constraint %s is stored now", ask->items[0]->id);
         constraint_release(entry->constraint);
         entry->constraint = constraint_hold(ask->items[0]);
+        target.book->ends_moved = target.book->ends_moved || entry->by_mono;
         target_decide(&target);
     }
     ask_finish(ask, ask->stored == ERR_OK ? ASK_REPLACED : ASK_STORE_FAILED, "");
@@ -40,17 +47,45 @@ void ask_kept(struct ask *ask) {
 static void keep_run(struct inbox_item *item) {
     struct ask *ask = (struct ask *)item;
     const struct target target = ask_target(ask);
-    if (ask->engine->stopping || !find_undurable(ask, &target))
+    if (ask->engine->stopping || !find_same(ask, &target))
         ask_finish(ask, ASK_NOT_FOUND, "");
     else if (!ask_parked(ask))
         ask_to_store(ask);
 }
 
-static void keep(struct engine *engine, const char *target_id,
-                 const struct constraint *constraint) {
+/* Its start and end as the store should have them, by the wall clock as it is. */
+struct times {
+    int64_t valid_at_ms, invalid_at_ms;
+};
+
+static bool differ(int64_t a_ms, int64_t b_ms) {
+    return a_ms - b_ms > CLOCK_OFF_MS || b_ms - a_ms > CLOCK_OFF_MS;
+}
+
+/* True when the store has others. */
+static bool times_off(const struct book_entry *entry, struct now now, struct times *times) {
+    int64_t left_ms = entry->mono_end.ms - now.mono.ms;
+    *times = (struct times){entry->constraint->valid_at.ms, entry->constraint->invalid_at.ms};
+    if (!entry->running || !now.trusted)
+        return false;
+    if (entry->by_mono && left_ms > 0 && differ(now.wall.ms + left_ms, times->invalid_at_ms)) {
+        times->valid_at_ms += now.wall.ms + left_ms - times->invalid_at_ms;
+        times->invalid_at_ms = now.wall.ms + left_ms;
+        return true;
+    }
+    /* The clock has stepped back before its start; what runs is not taken back. */
+    if (times->valid_at_ms - now.wall.ms <= CLOCK_OFF_MS)
+        return false;
+    times->valid_at_ms = now.wall.ms;
+    return true;
+}
+
+static void keep(struct engine *engine, const char *target_id, struct constraint *constraint,
+                 const struct times *times) {
     struct ask *ask = ask_new_own(engine, ASK_KEEP, target_id);
     if (!ask)
         return; /* the next time */
+    constraint_version(constraint, ask->terms.version);
     ask->items[0] = constraint_new(constraint);
     ask->count = ask->items[0] != NULL;
     ask->replaces[0] = true;
@@ -59,30 +94,35 @@ static void keep(struct engine *engine, const char *target_id,
         return;
     }
     ask->items[0]->durable = true;
+    ask->items[0]->valid_at.ms = times->valid_at_ms;
+    ask->items[0]->invalid_at.ms = times->invalid_at_ms;
     ask->item.run = keep_run;
     keep_run(&ask->item);
 }
 
 static size_t keep_in(struct engine *engine, const char *target_id, const struct book *book,
-                      size_t room) {
-    const struct constraint *found[KEEP_TOGETHER]; /* the book may change on the way */
+                      size_t room, struct now now) {
+    struct constraint *found[KEEP_TOGETHER]; /* the book may change on the way */
+    struct times times[KEEP_TOGETHER];
     size_t count = 0;
     for (size_t i = 0; i < book->count && count < room; i++) {
-        const struct constraint *constraint = book->entries[i].constraint;
-        if (!constraint->durable && !constraint->policy_key[0])
-            found[count++] = constraint_hold((struct constraint *)constraint);
+        struct constraint *constraint = book->entries[i].constraint;
+        bool off = times_off(&book->entries[i], now, &times[count]);
+        if ((off || !constraint->durable) && book_keeps(constraint))
+            found[count++] = constraint_hold(constraint);
     }
     for (size_t i = 0; i < count; i++) {
-        keep(engine, target_id, found[i]);
-        constraint_release((struct constraint *)found[i]);
+        keep(engine, target_id, found[i], &times[i]);
+        constraint_release(found[i]);
     }
     return count;
 }
 
 void ask_keep_all(struct engine *engine) {
+    const struct now now = clock_now(&engine->clock);
     size_t room = KEEP_TOGETHER;
     for (struct device *device = engine->devices; device && room; device = device->next)
-        room -= keep_in(engine, device->id, &device->book, room);
+        room -= keep_in(engine, device->id, &device->book, room, now);
     for (struct cluster *cluster = engine->clusters; cluster && room; cluster = cluster->next)
-        room -= keep_in(engine, cluster->id, &cluster->book, room);
+        room -= keep_in(engine, cluster->id, &cluster->book, room, now);
 }

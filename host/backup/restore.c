@@ -18,6 +18,7 @@
 #include "backup/sealed.h"
 #include "backup/tar.h"
 #include "base/clock.h"
+#include "base/json_read.h"
 #include "base/schema.h"
 #include "store/store.h"
 #include "telemetry/telemetry.h"
@@ -128,7 +129,7 @@ static enum err read_manifest(struct restore *restore) {
     bool ok =
         sealed_read(restore->in, text, (size_t)entry.bytes) && skip_padding(restore, entry.bytes);
     restore->manifest =
-        ok ? json_loadb(text, (size_t)entry.bytes, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        ok ? json_read(text, (size_t)entry.bytes, JSON_REJECT_DUPLICATES, NULL) : NULL;
     free(text);
     return restore->manifest ? check_manifest(restore)
                              : damaged(restore, "its manifest is damaged");

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/json_read.h"
 #include "base/log.h"
 
 struct admin {
@@ -138,8 +139,8 @@ static void on_work_done(uv_work_t *work, int status) {
 static void client_work(struct client *client) {
     const struct admin_host *host = &client->admin->host;
     json_error_t error;
-    client->request = json_loadb(client->request_line.data, client->request_line.length,
-                                 JSON_REJECT_DUPLICATES, &error);
+    client->request = json_read(client->request_line.data, client->request_line.length,
+                                JSON_REJECT_DUPLICATES, &error);
     if (client->request)
         client->command = admin_command_find(client->request, &client->answer);
     else

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/json_read.h"
 #include "base/luadata.h"
 #include "cmd/admin.h"
 #include "store/store.h"
@@ -132,7 +133,7 @@ static json_t *answer_receive(int fd) {
         if (count > 0)
             buf_append(&line, chunk, (size_t)count);
     } while ((count > 0 && !line.failed) || (count < 0 && errno == EINTR));
-    json_t *answer = line.failed ? NULL : json_loads(buf_string(&line), 0, NULL);
+    json_t *answer = line.failed ? NULL : json_read_text(buf_string(&line), 0, NULL);
     buf_free(&line);
     return answer;
 }

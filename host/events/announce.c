@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/present.h"
+#include "base/json_read.h"
 #include "device.h"
 
 #define DATA_MAXIMUM ((size_t)64 << 10)
@@ -303,8 +304,8 @@ static bool says(const json_t *before, const json_t *after, const char *key) {
 }
 
 static const char *script_action(const char *before_text, const char *after_text) {
-    json_t *before = before_text ? json_loads(before_text, 0, NULL) : NULL;
-    json_t *after = json_loads(after_text, 0, NULL);
+    json_t *before = before_text ? json_read_text(before_text, 0, NULL) : NULL;
+    json_t *after = json_read_text(after_text, 0, NULL);
     const char *status = json_string_value(json_object_get(after, "status"));
     const char *action = "changed";
     if (says(before, after, "quarantine"))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/luadata.h"
 #include "kit/conform.h"
 #include "machine.h"
@@ -195,7 +196,7 @@ static bool same_text(const json_t *due, const json_t *got) {
         return true;
     if (json_is_string(due))
         return json_equal(due, got);
-    json_t *said = json_loads(json_string_value(got), JSON_DECODE_ANY, NULL);
+    json_t *said = json_read_text(json_string_value(got), JSON_DECODE_ANY, NULL);
     char *one = json_dumps(due, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
     char *other = json_dumps(said, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
     bool same = one && other && strcmp(one, other) == 0;

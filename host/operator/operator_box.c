@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/log.h"
 #include "base/schema.h"
 #include "cluster/cluster.h"
@@ -209,7 +210,7 @@ static bool keep(struct operator_box *box, struct now now, store_done *done, voi
 static bool kept_before(const struct operator_box *box, struct now now,
                         struct operator_limit *limit, int64_t *end_ms) {
     char *text = store_get_text(box->cluster->engine->store, STORE_KIND, box->cluster->id);
-    json_t *kept = text ? json_loads(text, 0, NULL) : NULL;
+    json_t *kept = text ? json_read_text(text, 0, NULL) : NULL;
     const json_t *max = json_object_get(kept, "maxActivePower");
     const json_t *min = json_object_get(kept, "minActivePower");
     const json_t *until = json_object_get(kept, "until");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/log.h"
 #include "device.h"
 #include "script/trial.h"
@@ -339,7 +340,7 @@ struct instance *instance_new(struct engine *engine, const struct site_policy *s
     snprintf(instance->cluster_key, sizeof instance->cluster_key, "%s", cluster_key);
     snprintf(instance->created_by, sizeof instance->created_by, "policy:%.70s", site->path);
     char *state = store_get_text(engine->store, "policyState", site->path);
-    instance->state = state ? json_loads(state, 0, NULL) : NULL;
+    instance->state = state ? json_read_text(state, 0, NULL) : NULL;
     free(state);
     uv_timer_init(&engine->loop, &instance->timer);
     instance->timer.data = instance;

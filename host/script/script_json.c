@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/luadata.h"
 #include "script/script_device.h"
 
@@ -36,7 +37,7 @@ int script_load_json(lua_State *L, const char *text, size_t length) {
         return 2;
     }
     json_t **box = push_box(L);
-    *box = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    *box = json_read(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!*box) {
         lua_pushnil(L);
         lua_pushfstring(L, "this is no JSON: %s (line %d)", error.text, error.line);

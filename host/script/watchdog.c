@@ -1,4 +1,5 @@
 #include "script/watchdog.h"
+#include "base/json_read.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,7 +54,7 @@ bool stall_line(const struct stall *stall, char *text, size_t size) {
 }
 
 static bool parse_line(const char *line, size_t length, struct stall *stall) {
-    json_t *tree = json_loadb(line, length, 0, NULL);
+    json_t *tree = json_read(line, length, 0, NULL);
     const char *kind = json_string_value(json_object_get(tree, "kind"));
     const char *name = json_string_value(json_object_get(tree, "name"));
     const char *hash = json_string_value(json_object_get(tree, "hash"));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_read.h"
 #include "base/schema.h"
 
 static json_t *ids_json(const char ids[][ID_SIZE], size_t count) {
@@ -45,7 +46,7 @@ char *webhook_write(const struct webhook *webhook) {
 }
 
 bool webhook_read(const char *id, const char *account, const char *text, struct webhook *webhook) {
-    json_t *tree = json_loads(text, 0, NULL);
+    json_t *tree = json_read_text(text, 0, NULL);
     size_t index;
     json_t *item;
     if (!json_is_object(tree)) {

@@ -1,12 +1,13 @@
 #include "memory.h"
 
-#include <jansson.h>
 #include <malloc.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/json_read.h"
 
 static atomic_int_fast64_t requests, failures, fail_at, fail_count;
 
@@ -108,7 +109,7 @@ void memory_insert(void) {
     if (sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK ||
         sqlite3_initialize() != SQLITE_OK)
         abort();
-    json_set_alloc_funcs(__wrap_malloc, free);
+    json_read_init();
 }
 
 void memory_fail(int64_t n, int64_t count) {
