@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "api/api_figures.h"
+#include "api/crowd.h"
 #include "api/gate.h"
 #include "api/idempotency.h"
 #include "api/porter.h"
@@ -50,6 +51,7 @@ struct api {
     struct mg_context *context;
     struct api_settings settings; /* strings copied */
     struct page page;
+    struct crowd *crowd;
     struct porter *porter;
     struct keys *keys;
     char *listen, *web_root;
@@ -136,14 +138,16 @@ static bool pour(struct api *api, struct mg_connection *connection, struct excha
 
 /* Takes what the client still sends, within bounds: closing on unread bytes resets the connection,
  * and the client may lose the answer that tells it why. */
-static void drain(struct mg_connection *connection) {
+static void drain(struct mg_connection *connection, struct seat *seat) {
     char waste[READ_STEP];
+    seat_reads(seat);
     struct mono start = clock_mono();
     size_t total = 0;
     while (total < DRAIN_MAXIMUM && clock_mono().ms - start.ms < DRAIN_TIME_MS) {
         int count = mg_read(connection, waste, sizeof waste);
         if (count <= 0)
             break;
+        seat_received(seat, (size_t)count);
         total += (size_t)count;
     }
 }
@@ -153,6 +157,7 @@ static void drain(struct mg_connection *connection) {
 struct body_reader {
     struct mg_connection *connection;
     const struct exchange *x;
+    struct seat *seat;
 };
 
 static size_t read_body(void *context, char *to, size_t length) {
@@ -160,6 +165,7 @@ static size_t read_body(void *context, char *to, size_t length) {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (reader->x->request.expect_continue)
         (void)mg_write(reader->connection, go_on, sizeof go_on - 1);
+    seat_reads(reader->seat);
     struct mono start = clock_mono();
     size_t total = 0;
     while (total < length && clock_mono().ms - start.ms < BODY_TIME_MS) {
@@ -167,8 +173,10 @@ static size_t read_body(void *context, char *to, size_t length) {
         int count = mg_read(reader->connection, to + total, step);
         if (count <= 0)
             break;
+        seat_received(reader->seat, (size_t)count);
         total += (size_t)count;
     }
+    seat_works(reader->seat);
     return total;
 }
 
@@ -195,11 +203,12 @@ static int on_request(struct mg_connection *connection) {
     struct request_header headers[MG_MAX_HEADERS];
     struct request_head head = head_of(info, headers);
     struct exchange *x = begin_exchange(api);
-    struct body_reader reader = {connection, x};
     if (!x) {
         mg_disable_connection_keep_alive(connection);
         return 500;
     }
+    struct seat *seat = seat_begin(api->crowd, info->remote_addr, info->remote_port);
+    struct body_reader reader = {connection, x, seat};
     bool whole = gate_pass(x, &head, read_body, &reader);
     bool crowded =
         atomic_load_explicit(&api->figures->connections, memory_order_relaxed) >= api->threads;
@@ -212,9 +221,10 @@ static int on_request(struct mg_connection *connection) {
     if (x->pour && x->request.method != METHOD_HEAD && !pour(api, connection, x))
         mg_disable_connection_keep_alive(connection);
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
-        drain(connection);
+        drain(connection, seat);
     log_set_request(NULL);
     exchange_free(x);
+    seat_end(api->crowd, seat);
     return status;
 }
 
@@ -263,12 +273,19 @@ static void *on_thread(const struct mg_context *context, int type) {
 static int on_connect(const struct mg_connection *connection, void **data) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
     (void)data;
+    crowd_enter(api->crowd);
     atomic_fetch_add_explicit(&api->figures->connections, 1, memory_order_relaxed);
     return 0;
 }
 
+static void on_close(const struct mg_connection *connection) {
+    struct api *api = mg_get_user_data(mg_get_context(connection));
+    crowd_closing(api->crowd);
+}
+
 static void on_closed(const struct mg_connection *connection) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
+    crowd_closed(api->crowd);
     atomic_fetch_sub_explicit(&api->figures->connections, 1, memory_order_relaxed);
 }
 
@@ -339,6 +356,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
                                            .log_message = on_log,
                                            .init_thread = on_thread,
                                            .init_connection = on_connect,
+                                           .connection_close = on_close,
                                            .connection_closed = on_closed};
     struct mg_init_data init = {
         .callbacks = &callbacks, .user_data = api, .configuration_options = options};
@@ -353,6 +371,7 @@ static struct mg_context *start_server(struct api *api, char *why, size_t why_si
 
 static void api_free(struct api *api) {
     page_free(&api->page);
+    crowd_close(api->crowd);
     porter_free(api->porter);
     api_figures_close(&api->own_figures);
     keys_free(api->keys);
@@ -414,6 +433,11 @@ enum err api_new(struct api **out, const struct api_settings *settings, char *wh
     result = prepare(api, why, why_size);
     if (result != ERR_OK)
         goto out;
+    if (crowd_open(&api->crowd, api->threads, &api->figures->hurried) != ERR_OK) {
+        snprintf(why, why_size, "no memory, or no thread");
+        result = ERR_MEMORY;
+        goto out;
+    }
     why[0] = '\0';
     *out = api;
     return ERR_OK;
@@ -436,6 +460,7 @@ enum err api_listen(struct api *api, char *why, size_t why_size) {
     }
     if (mg_get_server_ports(api->context, 1, &port) == 1)
         api->port = port.port;
+    crowd_port(api->crowd, api->port);
     return ERR_OK;
 }
 

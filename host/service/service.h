@@ -20,8 +20,8 @@
 #include "api/api.h"
 #include "service/service_figures.h"
 
-#define SERVICE_GUESTS     256
-#define SERVICE_READERS    8 /* of /metrics at a time; others are answered 503 */
+#define SERVICE_GUESTS     512 /* at most an eighth of the descriptors that there may be */
+#define SERVICE_READERS    8   /* of /metrics at a time; others are answered 503 */
 #define SERVICE_TURN_US    2000
 #define SERVICE_HEAD_MS    2000 /* until the request is there */
 #define SERVICE_WRITE_MS   10000

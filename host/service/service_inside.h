@@ -51,7 +51,7 @@ struct service {
     bool deaf;       /* the system gave no descriptor: the sweep listens again */
     int64_t turn_us; /* used of this turn */
     struct guest *oldest, *newest;
-    int guest_count;
+    int guest_count, most_guests;
     int readers; /* guests that wait for, or are sent, a text */
     uint32_t mark;
     uint64_t requests;

@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,7 +60,7 @@ static void on_connections(uv_poll_t *poll, int status, int events) {
         if (fd < 0 && errno == EAGAIN)
             return;
         if (fd >= 0) {
-            if (service->guest_count >= SERVICE_GUESTS)
+            if (service->guest_count >= service->most_guests)
                 make_room(service);
             guest_welcome(service, fd);
         }
@@ -85,6 +87,22 @@ static void sweep_due(uv_timer_t *timer) {
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
+
+/* The kernel hands a connection over when something has come on it, or after a second: those that
+ * say nothing take no place from those that do. */
+static void defer_silent_ones(int fd) {
+    const int seconds = 1;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds) != 0)
+        log_debug("service", "silent connections are accepted at once");
+}
+
+/* Descriptors are for devices first. */
+static int guests_of_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / 8 > SERVICE_GUESTS)
+        return SERVICE_GUESTS;
+    return limit.rlim_cur / 8 > SERVICE_READERS ? (int)(limit.rlim_cur / 8) : SERVICE_READERS + 1;
+}
 
 static bool open_socket(struct service *service, struct sockaddr_in *address) {
     const int yes = 1;
@@ -152,6 +170,8 @@ enum err service_open(struct service **out, uv_loop_t *loop, const char *listen,
         return ERR_IO;
     }
     service->port = ntohs(address.sin_port);
+    service->most_guests = guests_of_limit();
+    defer_silent_ones(service->fd);
     open_handles(service);
     *out = service;
     return ERR_OK;

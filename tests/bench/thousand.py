@@ -4,7 +4,7 @@
 Starts the farm of Modbus devices and the host on a site of as many devices, each with one read of 40
 registers a second (20 float32), waits until all are online, then measures for a while:
 
-    python3 tests/bench/thousand.py [--devices 1000] [--units 1] [--seconds 30]
+    python3 tests/bench/thousand.py [--devices 1000] [--units 1] [--seconds 30] [--scrape]
 
 It takes the programs from build/, or from where DERD_BUILD says.
 --units: devices behind each port; more than one makes gateways, which answer one after the other.
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from harness import BUILD, Host, until  # noqa: E402
@@ -79,10 +80,27 @@ def online(host):
         cursor = "?cursor=" + body["nextCursor"]
 
 
-def measure(host, seconds):
+def scrape(host, times, end):
+    """/metrics of the service port each second: how long it took to make, and its size."""
+    while not end.wait(1):
+        url = f"http://127.0.0.1:{host.service_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read().decode()
+        series = [line for line in text.splitlines() if line and line[0] != "#"]
+        times.append((float(series[-1].split()[1]), len(series), len(text)))
+
+
+def measure(host, seconds, scraped):
     pid = host.pid_of_child()
+    end = threading.Event()
+    scraper = threading.Thread(target=scrape, args=(host, scraped, end)) if scraped is not None else None
+    if scraper:
+        scraper.start()
     before = cpu_s(pid)
     threading.Event().wait(seconds)
+    end.set()
+    if scraper:
+        scraper.join()
     after = cpu_s(pid)
     assert host.pid_of_child() == pid, "the host was started again"
     return pid, after[0] - before[0], after[1] - before[1]
@@ -93,6 +111,7 @@ def run(options):
         [BUILD / "modbus_farm", "--devices", str(options.devices), "--units",
          str(options.units)], stdout=subprocess.PIPE, text=True)
     host = None
+    scraped = [] if options.scrape else None
     try:
         ports = [int(port) for port in farm.stdout.readline().split()[1:]]
         with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +121,7 @@ def run(options):
             host = Host(folder, site(ports, options.units, options.devices),
                         arguments=("--log-level", "warning"))
             until(lambda: online(host) == options.devices, "all devices are online", 120)
-            pid, user, system = measure(host, options.seconds)
+            pid, user, system = measure(host, options.seconds, scraped)
             still = online(host)
             rss, peak = memory_mib(pid, "VmRSS"), memory_mib(pid, "VmHWM")
             host.stop()
@@ -111,7 +130,7 @@ def run(options):
             host.process.kill()
         farm.send_signal(signal.SIGTERM)
         figures = json.loads(farm.communicate(timeout=30)[0])
-    return user, system, rss, peak, still, figures
+    return user, system, rss, peak, still, figures, scraped
 
 
 def main():
@@ -119,8 +138,9 @@ def main():
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--units", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--scrape", action="store_true", help="/metrics once a second meanwhile")
     options = parser.parse_args()
-    user, system, rss, peak, still, figures = run(options)
+    user, system, rss, peak, still, figures, scraped = run(options)
     cpu = user + system
     period = figures["periodMs"]
     reads = options.devices * options.seconds
@@ -134,6 +154,10 @@ period of reads          median {period["median"]} ms, 99 % within {period["p99"
 at least {period["min"]} ms, at most {period["max"]} ms
 requests, dropped        {figures["requests"]}, {figures["dropped"]}
 """)
+    if scraped:
+        took, series, size = max(scraped)
+        print(f"/metrics                 {len(scraped)} times, at most {took * 1e3:.1f} ms to make, {series} series, "
+              f"{size / 1024:.0f} KiB\n")
     return 0 if still == options.devices and figures["dropped"] == 0 else 1
 
 

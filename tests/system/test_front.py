@@ -395,20 +395,29 @@ def test_a_crowd_of_hostile_clients_leaves_health_and_devices_alone(start_simula
     until(lambda: (Metrics(host).get("derd_engine_delay_seconds_count") or 0) >= 2, "it runs")
     quiet = Probe(host.service_port, "/health", count=probes // 4)
     quiet.join()
+    honest_token = host.make_token("honest", 0)
     crowd = Crowd(host, count)
     before = Metrics(host)
+    honest = Probe(host.port, "/v1/clusters", token=honest_token)
     health = Probe(host.service_port, "/health", count=probes)
     health.join()
     until(lambda: Metrics(host).get("derd_engine_delay_seconds_count") >=
           before.get("derd_engine_delay_seconds_count") + 5, "five seconds of the engine")
     after = Metrics(host)
+    honest.end.set()
+    honest.join()
     said = crowd.leave()
     with capsys.disabled():
         print(f"\n/health on the service port, nobody else: {quiet.figures()}"
               f"\n/health on the service port, {count} hostile clients: {health.figures()}"
+              f"\n/v1/clusters on the API's port, the same: {honest.figures()}"
+              f"\nconnections there that were hurried: {after.get('derd_api_hurried_total'):.0f}"
               f"\ncame: {said['came']}")
     assert health.failures == [] and len(health.took_s) == probes, health.failures[:5]
     assert all(said["came"].values()), said
+    # An honest client of the API's port waits, but is answered; those that dawdle make way.
+    assert honest.failures == [] and honest.took_s, honest.failures[:5]
+    assert after.get("derd_api_hurried_total") > before.get("derd_api_hurried_total")
     assert max(health.took_s) < PATIENCE_S / 6
 
     # The engine's seconds against the devices' polls: none is missing, none has failed.

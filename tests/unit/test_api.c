@@ -572,6 +572,41 @@ static void when_all_threads_have_a_connection_each_answer_ends_one(void **state
     kit_stop(&small);
 }
 
+/* Silent ones, one in the middle of its head, one in the middle of its body: all of the threads.
+ * Who asks is answered all the same, and they are ended; whose body was short is told. */
+static void when_threads_run_out_those_that_dawdle_make_way(void **state) {
+    (void)state;
+    enum { THREADS = 4 };
+    struct kit small;
+    struct answer answer;
+    int fds[THREADS];
+    char text[400];
+    kit_start(&small, THREADS, true);
+    for (int i = 0; i < THREADS; i++)
+        fds[i] = client_connect(&small);
+    int length = snprintf(text, sizeof text,
+                          "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n"
+                          "Content-Type: application/json\r\nContent-Length: 50000\r\n\r\n{",
+                          CONSTRAINTS, small.token);
+    assert_int_equal(write(fds[0], "GET /hea", 8), 8);
+    assert_int_equal(write(fds[1], text, (size_t)length), length);
+    for (int i = 0; i < 3; i++) {
+        kit_text(&small, "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &answer);
+        assert_int_equal(answer.status, 200);
+        answer_free(&answer);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        ssize_t got = read(fds[i], text, sizeof text - 1);
+        text[got > 0 ? got : 0] = '\0';
+        if (i == 1)
+            assert_non_null(strstr(text, "HTTP/1.1 408 "));
+        if (i > 1)
+            assert_int_equal(got, 0);
+        close(fds[i]);
+    }
+    kit_stop(&small);
+}
+
 #define READERS 4
 #define READS   60
 
@@ -695,6 +730,7 @@ int main(void) {
         T(a_connection_carries_many_requests),
         T(a_problem_of_a_sound_request_keeps_the_connection),
         T(when_all_threads_have_a_connection_each_answer_ends_one),
+        T(when_threads_run_out_those_that_dawdle_make_way),
         T(readers_see_whole_answers_while_everything_changes),
         T(what_cannot_be_listened_on_is_refused_in_words),
     };
