@@ -137,12 +137,6 @@ class Host:
              scopes, "--site", self.site_path, *more], capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
-    def make_account_token(self, account):
-        made = subprocess.run(
-            [DERD, "token", "create", "--name", "test", "--account", account, "--site",
-             self.site_path], capture_output=True, text=True, check=True)
-        return made.stdout.strip()
-
     def start(self, *more):
         self.log = open(self.log_path, "a")
         self.process = subprocess.Popen(
@@ -202,6 +196,15 @@ class Host:
                 return self.parsed(answer.status, answer)
         except urllib.error.HTTPError as refusal:
             return self.parsed(refusal.code, refusal)
+
+    def service(self, path):
+        """The status of a path of the service port."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.service_port}{path}",
+                                        timeout=PATIENCE_S) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refusal:
+            return refusal.code
 
     @staticmethod
     def parsed(status, answer):

@@ -203,20 +203,23 @@ def test_on_the_apis_port_each_account_sees_its_own(start_host, peer):
     host = start_host(text)
     host.device("ours").until_online()
     host.device("their_load", "theirs").until_online()
-    tenant = host.make_account_token("tenant")
+    tenant = host.make_token("tenants", 0, "read", "--account", "tenant")
+    narrow = host.make_token("narrow", 0, "read", "--clusters", "theirs")
+    assert ask(host.port, "/metrics", host.make_token("blind", 0, "control"))[0] == 403
     assert ask(host.port, "/metrics")[0] == 401
     status, body, head = ask(host.port, "/metrics", host.token)
     assert status == 200 and "text/plain; version=0.0.4" in head
     whole = metrics_of(unchunked(head, body))
-    status, body, head = ask(host.port, "/metrics", tenant)
-    part = metrics_of(unchunked(head, body))
     info = [dict(key[1])["device"] for key in whole if key[0] == "derd_device_info"]
     assert sorted(info) == ["ours", "their_load"]
-    clusters = {dict(key[1]).get("cluster") for key in part} - {None}
-    assert status == 200 and clusters == {"theirs"}, clusters
     assert any(key[0] == "derd_store_commits_total" for key in whole)
-    assert not any(key[0].startswith(("derd_store", "derd_script", "derd_api", "process"))
-                   for key in part), "figures of the host are not a tenant's"
+    for token in (tenant, narrow):
+        status, body, head = ask(host.port, "/metrics", token)
+        part = metrics_of(unchunked(head, body))
+        clusters = {dict(key[1]).get("cluster") for key in part} - {None}
+        assert status == 200 and clusters == {"theirs"}, clusters
+        assert not any(key[0].startswith(("derd_store", "derd_script", "derd_api", "process"))
+                       for key in part), "figures of the host are not a tenant's"
 
 
 def unchunked(head, body):

@@ -67,10 +67,12 @@ def test_nothing_answers_but_health_until_the_first_token_is_made(start_bare):
                 assert status == 503, (path, method, status)
                 assert headers["Content-Type"] == "application/problem+json"
                 assert "derd token create" in problem["detail"]
+    assert [host.service(path) for path in ("/health", "/ready", "/metrics")] == [200, 503, 503]
     assert host.request("GET", "/health", token="")[0] == 200
     assert host.request("HEAD", "/health", token="")[0] == 200
     token = host.make_now("first", 3999, "all")
     assert host.request("GET", "/v1/clusters", token=token)[0] == 200
+    assert [host.service(path) for path in ("/health", "/ready", "/metrics")] == [200, 200, 200]
     assert host.request("GET", "/v1/clusters", token=host.token)[0] == 401
     for path in ("/", "/docs", "/v1/openapi.json"):
         assert host.request("GET", path, token="")[0] == 200
