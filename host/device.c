@@ -254,8 +254,10 @@ void device_connect(struct device *device, enum connection connection, const cha
         hooks_values(device); /* which are not called: what they would have corrected is unknown */
     decide_device(device, changed);
     device_publish(device);
-    if (news)
+    if (news) {
         announce_device(device, "connection");
+        box_connected(device);
+    }
 }
 
 /* --- deciding ------------------------------------------------------------------------------------

@@ -329,6 +329,9 @@ function showNotices(ready) {
   if (ready.clockTrusted === false) {
     lines.push('The clock of the host cannot be trusted yet: what was in force stays in force.');
   }
+  for (const box of ready.gridOperatorsMissing || []) {
+    lines.push(`The grid operator’s box of ${box.cluster} is missing: ${box.text}.`);
+  }
   for (const problem of ready.siteProblems || []) {
     lines.push(`Site file, ${problem.where}: ${problem.text}`);
   }

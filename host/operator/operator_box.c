@@ -115,6 +115,23 @@ static void log_state(const struct operator_box *box) {
 /* --- readers -----------------------------------------------------------------------------------
  */
 
+/* Why nothing is heard of its device, where that is known before its values are. */
+static void say_silence(const struct operator_box *box, char text[160]) {
+    const char *key = box->site.device;
+    const struct device *device =
+        key[0] ? engine_device(box->cluster->engine, box->cluster->key, key) : NULL;
+    text[0] = '\0';
+    if (!device) /* the API's, or it comes with the site that is being applied */
+        return;
+    if (device->machine && device->type != DEVICE_GRID_OPERATOR_BOX)
+        snprintf(text, 160, "%.64s is a %s, not a %s", key, device_type_name(device->type),
+                 device_type_name(DEVICE_GRID_OPERATOR_BOX));
+    else if (device->connection != CONNECTION_ONLINE)
+        snprintf(text, 160, "%.64s is %s", key, connection_name(device->connection));
+    else
+        snprintf(text, 160, "%s", box->silence);
+}
+
 static void publish(struct operator_box *box, struct now now) {
     const struct operator* operator= & box->operator;
     const struct operator_terms *terms = &box->site.terms;
@@ -142,7 +159,7 @@ static void publish(struct operator_box *box, struct now now) {
     }
     if (!operator_limits_nothing(view.limit))
         memcpy(view.constraint_id, box->id, sizeof view.constraint_id);
-    memcpy(view.silence, box->silence, sizeof view.silence);
+    say_silence(box, view.silence);
     say(box, view.text);
     operator_slot_put(box->slot, &view);
     if (view.alarm != box->alarmed)
@@ -429,6 +446,13 @@ void box_sampled(struct device *device) {
     (void)hear(box, reading.heard, &statement, NULL, NULL, &err);
 }
 
+void box_connected(struct device *device) {
+    struct cluster *cluster = engine_cluster_by_id(device->engine, device->cluster_id);
+    struct operator_box *box = cluster ? cluster->box : NULL;
+    if (box && strcmp(box->site.device, device->site.key) == 0)
+        publish(box, now_of(box));
+}
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -448,6 +472,9 @@ void box_close(struct cluster *cluster) {
 
 static void remove_box(struct cluster *cluster) {
     log_info(cluster->key, "has no grid operator's box any more");
+    const struct book_entry *entry = book_find(&cluster->book, cluster->box->id);
+    if (entry)
+        announce_gone(cluster_subject(cluster), "removed", entry->constraint);
     if (book_remove(&cluster->book, cluster->box->id) != ERR_OK)
         log_debug(cluster->key, "its box had no limit in force");
     if (store_put_text(cluster->engine->store, STORE_KIND, cluster->id, NULL, NULL, NULL) != ERR_OK)

@@ -26,6 +26,7 @@ void box_close(struct cluster *cluster); /* keeps what is stored */
 void box_advance(struct cluster *cluster);
 /* New values of a device: is it a box, and what does it say? */
 void box_sampled(struct device *device);
+void box_connected(struct device *device); /* or is not any more: readers are told */
 
 /* From the API; `box` is the cluster's and takes its limits from there. */
 struct operator_statement {

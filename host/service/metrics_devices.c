@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operator/operator_view.h"
 #include "service/metrics.h"
 #include "service/metrics_text.h"
 
@@ -285,6 +286,22 @@ static bool cluster_shown(const struct rows *rows, size_t index) {
     return sees(rows->sources, &directory->clusters[index]) && directory->clusters[index].slot;
 }
 
+static void put_boxes(const struct rows *rows) {
+    const struct directory *directory = rows->sources->directory;
+    static const char missing[] = "derd_cluster_grid_operator_missing";
+    metrics_family(rows->out, missing, METRIC_GAUGE,
+                   "1: the grid operator's box is not heard, or states no limit: failsafe.");
+    for (size_t i = 0; i < directory->cluster_count; i++) {
+        char labels[METRICS_LABELS_SIZE] = "";
+        struct operator_view view;
+        if (!cluster_shown(rows, i) || !directory->clusters[i].box)
+            continue;
+        operator_slot_get(directory->clusters[i].box, &view);
+        metrics_label(labels, "cluster", directory->clusters[i].key);
+        metrics_count(rows->out, missing, labels, view.alarm);
+    }
+}
+
 static void put_clusters(const struct rows *rows) {
     const struct directory *directory = rows->sources->directory;
     static const char constraints[] = "derd_cluster_constraints";
@@ -300,6 +317,7 @@ static void put_clusters(const struct rows *rows) {
                       decided->cluster->alarm[0] != '\0');
         decided_release(decided);
     }
+    put_boxes(rows);
     metrics_family(rows->out, constraints, METRIC_GAUGE, "Constraints on the cluster.");
     for (size_t i = 0; i < directory->cluster_count; i++) {
         char labels[METRICS_LABELS_SIZE] = "";

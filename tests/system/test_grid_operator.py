@@ -183,6 +183,7 @@ def test_failsafe_without_a_heartbeat_is_left_with_a_limit_only(start_host, peer
     ready = host.body("/ready")
     assert ready["gridOperatorsHeard"] is False
     assert ready["gridOperatorsMissing"][0]["cluster"] == "home"
+    assert 'derd_cluster_grid_operator_missing{cluster="home"} 1' in host.get("/metrics")[1].decode()
     alarm = stream.until("alarm", lambda event: event["data"]["alarm"] == "gridOperator",
                          action="raised")
     assert alarm["clusterId"] == lost["clusterId"]
@@ -373,7 +374,8 @@ def test_a_relay_module_that_is_lost_is_a_missing_heartbeat(start_host, peer):
     until_told(peer, MOST)
     peer.silent.add(UNIT_BOX)
     until_told(peer, 4200)
-    assert until_state(host, "failsafe")["alarm"]
+    lost = until_state(host, "failsafe")
+    assert lost["alarm"] and lost["silence"] == "box is offline"
     peer.silent.discard(UNIT_BOX)
     until_told(peer, MOST)  # each sample is a heartbeat, and states what the contacts say
     peer.refuse[UNIT_BOX] = 4  # it answers, and does not tell its contacts
@@ -404,7 +406,7 @@ def test_another_module_at_its_address_is_not_heard(start_host, peer):
     until_state(host, "unlimitedControlled")
     host.write_site(home(peer, device(peer, "box", "plain_meter", UNIT_BOX), source=RELAYS,
                          heartbeat=2))
-    until_state(host, "failsafe")
+    assert "is a meter" in until_state(host, "failsafe")["silence"]
 
 
 # --- registers ------------------------------------------------------------------------------------
