@@ -4,6 +4,8 @@
 -- Source: Moxa, "ioLogik E1200 Series User's Manual", appendix "ioLogik E1200 Series Modbus/TCP
 -- Default Address Mappings", table "1xxxx Read Only Coils (Function 2)": reference 10001 is address
 -- 0x0000, "CH0 DI Value, 0=OFF, 1=ON (Read only)", and so on. Channels 8 to 15 are not read.
+-- In the same appendix, "System": modelName, "each byte represents ASCII code of each character",
+-- input register 35001, start address 5000, length 10.
 --
 -- ON is a dry contact that is closed. What each contact means stands in the site file.
 
@@ -12,6 +14,7 @@ for channel = 0, 7 do
   points[channel + 1] = { name = "contact" .. channel + 1, kind = "discrete", address = channel,
                           encoding = "bit", period = 1 }
 end
+points[9] = { name = "model", kind = "input", address = 5000, encoding = "string", length = 10 }
 
 return {
   api = 1,

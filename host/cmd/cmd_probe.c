@@ -44,6 +44,14 @@ struct fits { /* the best ones, best first */
     size_t count;
 };
 
+/* A single bit makes sense whatever it is, so bits alone tell no make from another. */
+static bool only_bits(const struct survey *survey, const struct driver *driver) {
+    for (int i = 0; i < driver->point_count; i++)
+        if (survey->read[i] && driver->points[i].encoding != ENCODING_BIT)
+            return false;
+    return true;
+}
+
 /* 100: all is there, makes sense and says something. A SunSpec chain or a fingerprint that is right
  * counts for half; one that is wrong rules the driver out. */
 static int fit_percent(const struct survey *survey, const struct driver *driver) {
@@ -55,6 +63,8 @@ static int fit_percent(const struct survey *survey, const struct driver *driver)
     /* Impossible values weigh twice: a wrong map shows by them. */
     int good = survey->plausible * 2 - survey->answered;
     int share = (good > 0 ? good * 80 : 0) / survey->asked + survey->telling * 20 / survey->asked;
+    if (!known && share > LEAST_FIT && only_bits(survey, driver))
+        share = LEAST_FIT;
     return known ? 50 + share / 2 : share;
 }
 
