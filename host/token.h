@@ -26,8 +26,9 @@
 /* Of a token for which nobody said it: enough to watch and to steer, no more. */
 #define TOKEN_SCOPES_DEFAULT (1U << TOKEN_READ | 1U << TOKEN_CONTROL)
 
-struct token { /* the secret is not kept */
-    char id[TOKEN_ID_SIZE];
+struct token {              /* the secret is not kept */
+    char id[TOKEN_ID_SIZE]; /* beside the hash: what a look-up reads is one cache line of each */
+    unsigned char hash[32]; /* BLAKE2b-256 of the whole token text (libsodium crypto_generichash) */
     char name[TOKEN_NAME_SIZE];
     char account[ACCOUNT_KEY_SIZE]; /* key */
     int32_t max_priority;
@@ -37,7 +38,6 @@ struct token { /* the secret is not kept */
     struct wall last_used_at; /* ms 0: never, as far as is known */
     size_t cluster_count;     /* 0: every cluster that its account controls */
     char clusters[TOKEN_CLUSTERS_MAXIMUM][ID_SIZE];
-    unsigned char hash[32]; /* BLAKE2b-256 of the whole token text (libsodium crypto_generichash) */
 };
 
 enum token_end {

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from events import Stream
-from harness import DERD, Host, until
+from harness import DERD, Host, free_port, until
 from receiver import Receiver
 
 ALL = "read,control,configure,scripts,admin"
@@ -78,6 +78,21 @@ def test_nothing_answers_but_health_until_the_first_token_is_made(start_bare):
         assert host.request("GET", path, token="")[0] == 200
     assert derd("token", "revoke", token.split("_")[1], "--site", host.site_path).returncode == 0
     assert host.request("GET", "/", token="")[0] == 503 # as before the first one
+
+
+def test_the_service_port_answers_health_alone_until_then_too(start_bare):
+    port = free_port()
+    host = start_bare(EMPTY.replace("http = {", f'http = {{ service = "127.0.0.1:{port}",'))
+    until(lambda: answers(host), "the host answers /health")
+    api, host.port = host.port, port
+    assert host.request("GET", "/health", token="")[0] == 200
+    for path in ("/ready", "/metrics"):
+        status, problem, _ = host.request("GET", path, token="")
+        assert status == 503 and "derd token create" in problem["detail"]
+    host.make_now("first", 0, "read")
+    for path in ("/ready", "/metrics"):
+        assert host.request("GET", path, token="")[0] == 200
+    host.port = api
 
 
 def test_an_address_that_others_can_reach_is_not_opened_before_there_is_a_token(start_bare):
