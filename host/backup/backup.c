@@ -121,7 +121,8 @@ static void copy_database(const char *from, const char *to, char *why, size_t wh
     sqlite3_close(target);
 }
 
-/* Secrets of webhooks, and the answers that showed one, kept for a repetition of the request. */
+/* Secrets of webhooks, and the answers that showed one, kept for a repetition of the request; what
+ * browsers are known by (of passwords only Argon2's hashes stay). */
 static bool leave_out(struct backup *backup, sqlite3 *db) {
     int64_t count = 0;
     char *sql = sqlite3_mprintf(
@@ -130,6 +131,7 @@ static bool leave_out(struct backup *backup, sqlite3 *db) {
         " '$.oldUntil', 0, '$.enabled', json('false'), '$.disabledAt', %lld, '$.reason', %Q)"
         " WHERE json_valid(document);"
         "DELETE FROM webhooks WHERE NOT json_valid(document);"
+        "UPDATE passwords SET mark = randomblob(32);"
         "UPDATE receipts SET body = NULL WHERE body LIKE '%%whsec_%%';"
         "VACUUM",
         (long long)clock_wall().ms, BACKUP_REASON);

@@ -5,9 +5,10 @@
  *   derd.db, telemetry.db   SQLite files, each as it was at one moment, also while the host writes
  *   scripts/drivers/NAME.lua, scripts/policies/NAME.lua   what came through the API
  *
- * In clear no secret is in it: tokens are hashes anyway; the secrets of webhooks are taken out, and
- * these webhooks stand in it as disabled, with the reason. Sealed, all is as it was. The site file
- * and the files that it names (passwords of devices) are not in it.
+ * In clear no secret is in it: tokens and passwords are hashes anyway; the secrets of webhooks are
+ * taken out, and these webhooks stand in it as disabled, with the reason; browsers are not known
+ * any more. Sealed, all is as it was. The site file and the files that it names (passwords of
+ * devices) are not in it.
  *
  * Everything blocks; nothing here knows a host. Mistakes go to `report`, places are paths. */
 #ifndef DERD_BACKUP_H

@@ -19,9 +19,10 @@
 
 static const char backup_help[] =
     "usage: derd backup FILE (--site SITE | --store DIR) [--passphrase-file P]\n\n"
-    "Writes all that the host remembers to FILE: constraints, accounts, tokens (as hashes),\n"
-    "clusters, devices and scripts of the API, webhooks, history. The host may run: each database\n"
-    "is copied as it is at one moment (of history the last 5 seconds may be missing). FILE must\n"
+    "Writes all that the host remembers to FILE: constraints, accounts, tokens and passwords (as\n"
+    "hashes), clusters, devices and scripts of the API, webhooks, history. The host may run: each\n"
+    "database is copied as it is at one moment (of history the last 5 seconds may be missing). "
+    "FILE must\n"
     "not be there yet; it can be read by its owner alone, and looked into with tar.\n\n"
     "In clear no secret is in it: webhooks come back disabled, and say that they need a new\n"
     "secret. Sealed with a passphrase they go on as they were. The site file, and the files that\n"

@@ -4,7 +4,7 @@
 # tests/fuzz/corpus/NAME and its dictionary. Ends with "N passed, N failed", one for each harness; one
 # that did not run is a failure. What was found stands in build-fuzz/found and is printed.
 #
-#   sh tests/fuzz/run.sh                  each for 4 seconds
+#   sh tests/fuzz/run.sh                  each for 3 seconds
 #   sh tests/fuzz/run.sh --seconds 60     nightly
 #   sh tests/fuzz/run.sh --only url,time  these alone
 #   sh tests/fuzz/run.sh --grow           what was found to reach new code is added to the corpora
@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.." || exit 1
 . scripts/packages.sh
 
-seconds=4 only="" grow="" again="" one=""
+seconds=3 only="" grow="" again="" one=""
 while [ $# -gt 0 ]; do
     case "$1" in
     --seconds) seconds=$2; shift ;;

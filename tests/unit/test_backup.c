@@ -14,6 +14,7 @@
 #include "backup/backup.h"
 #include "backup/sealed.h"
 #include "backup/tar.h"
+#include "store/store_passwords.h"
 #include "store/store_webhooks.h"
 #include "store_kit.h"
 #include "webhooks/webhook.h"
@@ -23,6 +24,7 @@
 #define PHRASE "correct horse battery staple"
 
 static char token[TOKEN_TEXT_SIZE];
+static struct password password;
 
 static void write_text(const char *path, const char *text) {
     FILE *file = fopen(path, "we");
@@ -67,6 +69,9 @@ static struct store *furnished(const struct folder *folder) {
                      ERR_OK);
     free(document);
     assert_int_equal(store_token_create(store, "phone", NULL, &made_token, token, NULL), ERR_OK);
+    password = (struct password){.hash = "$argon2id$some", .scopes = 1, .max_priority = 5};
+    assert_int_equal(store_password_set(store, "owner", &password, NULL), ERR_OK);
+    assert_true(store_password_find(store, "owner", &password));
     struct results *results = results_new();
     assert_int_equal(store_put_text(store, "gate", "a", "value", results_add, results), ERR_OK);
     struct receipt receipt = {.key = "k",
@@ -151,6 +156,10 @@ static void expect_furnished(const struct folder *folder, bool secrets) {
     struct token known;
     struct seen seen = {0};
     struct receipt receipt;
+    struct password set;
+    assert_true(store_password_find(store, "owner", &set));
+    assert_string_equal(set.hash, password.hash);
+    assert_int_equal(memcmp(set.mark, password.mark, sizeof set.mark) == 0, secrets);
     char *text = store_get_text(store, "gate", "a");
     assert_string_equal(text, "value");
     free(text);
@@ -186,6 +195,7 @@ static void a_store_in_use_comes_back_as_it_was_without_secrets(void **state) {
     assert_true(holds(bytes, length, "scripts/drivers/mine.lua"));
     assert_false(holds(bytes, length, "not a script"));
     assert_false(holds(bytes, length, "whsec_MDEy"));
+    assert_null(memmem(bytes, length, password.mark, sizeof password.mark));
     assert_false(holds(bytes, length, token + 18)); /* its secret half */
     free(bytes);
     assert_int_equal(restored(other.path, file, NULL, NULL, kept), ERR_OK);

@@ -131,6 +131,10 @@ static void expect_rest(const char *path, int version) {
                               "9b2d5b0a-3f0e-4b4e-9d69-0d2c6ef6c2aa\n");
     expect_rows(path, "SELECT number, who_name, action, target_name, value_after FROM audit",
                 version < 7 ? "" : "1|ems|created|tenant|{}\n");
+    expect_rows(path, "SELECT account, scopes, max_priority, set_at_ms, hex(mark) FROM passwords",
+                version < 8 ? ""
+                            : "tenant|read,control|1999|1795795000004|"
+                              "4444444444444444444444444444444444444444444444444444444444444444\n");
     expect_rows(path, "SELECT key, parent FROM accounts WHERE key = 'tenant'", "tenant|owner\n");
     expect_rows(path, "SELECT id, key, account, entry, revision FROM clusters",
                 version < 3 ? ""
