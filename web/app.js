@@ -1,5 +1,5 @@
-// The page of derd: follows the event stream of the REST API with the token that the person enters,
-// and shows what it says in words; without a stream it asks each second. It only reads. Everything is written as text, never as markup, and elements
+// The page of derd: follows the event stream of the REST API, by a login (a cookie that this script
+// never sees) or with the token that the person enters, and shows what it says in words; without a stream it asks each second. It only reads. Everything is written as text, never as markup, and elements
 // are kept and changed in place so that focus and selection survive a refresh.
 'use strict';
 
@@ -16,6 +16,7 @@ const TOKEN_KEY = 'derd.token';
 const byId = (id) => document.getElementById(id);
 const clusterViews = new Map(); // cluster id -> {root, devices: Map(device id -> view)}
 let token = sessionStorage.getItem(TOKEN_KEY);
+let session = null; // of a login: who it is, and its CSRF token
 let clusters = [];
 let inventoryAt = 0;
 let clockShift = 0; // host's time minus this machine's, ms
@@ -105,8 +106,11 @@ function creator(name) {
 
 class Refused extends Error {}
 
+const entered = () => token !== null || session !== null;
+const credentials = () => (token ? { Authorization: `Bearer ${token}` } : {}); // else the cookie
+
 async function api(path) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = credentials();
   const answer = await fetch(path, {
     headers, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS),
   });
@@ -392,8 +396,9 @@ async function readCluster(cluster) {
 }
 
 function showEntry(refusal) {
-  byId('enter').hidden = false;
+  byId('entry').hidden = false;
   byId('leave').hidden = true;
+  byId('who').hidden = true;
   byId('refusal').hidden = !refusal;
   setText(byId('refusal'), refusal || '');
   setText(byId('connection'), 'Not connected.');
@@ -401,7 +406,7 @@ function showEntry(refusal) {
   byId('notices').replaceChildren();
   clusterViews.clear();
   inventoryAt = 0;
-  byId('token').focus();
+  byId('password').focus();
 }
 
 // --- the stream -------------------------------------------------------------------------------
@@ -445,7 +450,7 @@ function takeFrame(frame) {
 // Reads until the stream ends or is silent for too long.
 async function readStream(end) {
   const answer = await fetch(`/v1/events?heartbeat=${HEARTBEAT_S}`, {
-    headers: { Authorization: `Bearer ${token}` }, cache: 'no-store', signal: end.signal,
+    headers: credentials(), cache: 'no-store', signal: end.signal,
   });
   if (!answer.ok) {
     return;
@@ -481,7 +486,7 @@ async function follow() {
   if (stream === end) {
     stream = null;
     heardAt = 0;
-    if (token) {
+    if (entered()) {
       soon();
     }
   }
@@ -521,7 +526,7 @@ async function refresh() {
   } catch (error) {
     if (error instanceof Refused) {
       refreshing = false;
-      forgetToken(error.message);
+      forget(error.message);
       return;
     }
     const since = lastAnswerAt ? ` The last full answer came at ${moment(lastAnswerAt)}.` : '';
@@ -531,27 +536,95 @@ async function refresh() {
     showOld();
   }
   refreshing = false;
-  if (token) {
+  if (entered()) {
     const pause = following() ? FOLLOWED_MS : REFRESH_MS;
     timer = setTimeout(refresh, Math.max(100, pause - (Date.now() - started)));
   }
 }
 
-function forgetToken(refusal) {
+// --- coming and going -------------------------------------------------------------------------
+
+function forget(refusal) {
   clearTimeout(timer);
   unfollow();
   token = null;
+  session = null;
   sessionStorage.removeItem(TOKEN_KEY);
   showEntry(refusal);
 }
 
 function begin() {
-  byId('enter').hidden = true;
+  byId('entry').hidden = true;
+  byId('refusal').hidden = true;
   byId('leave').hidden = false;
+  byId('who').hidden = session === null;
+  setText(byId('who'), session ? `Account ${session.account}` : '');
+  setText(byId('leave'), session ? 'Log out' : 'Forget token');
   setText(byId('connection'), 'Connecting.');
   refresh();
 }
 
+// A request about the session itself; {status, body}.
+async function askSession(method, headers, body) {
+  const answer = await fetch('/v1/session', {
+    method, headers, body, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  return { status: answer.status, body: answer.status === 204 ? null : await answer.json() };
+}
+
+async function logIn(account, password) {
+  const button = byId('login').querySelector('button');
+  button.disabled = true;
+  try {
+    const { status, body } = await askSession('POST', { 'Content-Type': 'application/json' },
+      JSON.stringify({ account, password }));
+    if (status === 201) {
+      session = body;
+      begin();
+    } else {
+      showEntry(body.detail);
+    }
+  } catch (error) {
+    showEntry('The host does not answer.');
+  }
+  button.disabled = false;
+}
+
+async function logOut() {
+  const csrf = session.csrfToken;
+  forget('');
+  try {
+    await askSession('DELETE', { 'X-CSRF-Token': csrf });
+  } catch (error) {
+    showEntry('The host does not answer: the login lasts until it ends by itself.');
+  }
+}
+
+// The cookie of a login may still be there after a reload; only the host can tell.
+async function arrive() {
+  if (token) {
+    begin();
+    return;
+  }
+  try {
+    const { status, body } = await askSession('GET', {});
+    session = status === 200 ? body : null;
+  } catch (error) {
+    session = null;
+  }
+  if (session) {
+    begin();
+  } else {
+    showEntry('');
+  }
+}
+
+byId('login').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const password = byId('password').value;
+  byId('password').value = '';
+  logIn(byId('account').value.trim(), password);
+});
 byId('enter').addEventListener('submit', (event) => {
   event.preventDefault();
   token = byId('token').value.trim();
@@ -559,11 +632,7 @@ byId('enter').addEventListener('submit', (event) => {
   sessionStorage.setItem(TOKEN_KEY, token);
   begin();
 });
-byId('leave').addEventListener('click', () => forgetToken(''));
+byId('leave').addEventListener('click', () => (session ? logOut() : forget('')));
 
 setInterval(showAges, REFRESH_MS);
-if (token) {
-  begin();
-} else {
-  showEntry('');
-}
+arrive();

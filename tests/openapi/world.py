@@ -8,6 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 
 import homes  # noqa: E402
 from harness import Host, Simulator, until  # noqa: E402,F401
+from logins import set_password  # noqa: E402
 
 
 # A cluster with a grid operator's box that speaks through the API, and nothing that it could limit.
@@ -26,6 +27,7 @@ def home_and_host(folder, **site):
         text = homes.site(simulator.ports, policy="startDelay = 0", clusters=DEPOT, **site)
         host = Host(folder, text.replace("http = {", patient))
         try:
+            assert set_password(host).returncode == 0  # that of the example of a login
             for item in host.body("/v1/clusters/home/devices")["items"]:
                 host.device(item["key"]).until_online()
             yield simulator, host
