@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -199,7 +200,8 @@ static bool dawdles(const struct crowd *crowd, const struct seen *seen, int64_t 
 /* Shuts those that are to go. */
 static void shut(struct crowd *crowd) {
     static const char prefix[] = "socket:[";
-    DIR *folder = opendir("/proc/self/fd");
+    int listing = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = listing >= 0 ? fdopendir(listing) : NULL;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         char target[TARGET_SIZE];
         ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
@@ -219,6 +221,8 @@ static void shut(struct crowd *crowd) {
     }
     if (folder)
         closedir(folder);
+    else if (listing >= 0)
+        close(listing);
 }
 
 /* No connection is closed meanwhile; no seat is taken or left either while it is decided. */
