@@ -175,7 +175,7 @@ enum err store_change_constraints(struct store *store, const struct store_change
     size_t rows_end = sizeof(struct change_job) + change->put_count * sizeof(struct put_row);
     size_t bytes = rows_end + body_size;
     struct change_job *job = store_job_new(&type, bytes, done, context);
-    store_job_record(&job->job, change->records);
+    store_job_record(job ? &job->job : NULL, change->records);
     if (!job)
         return ERR_MEMORY;
     memcpy(job->target_id, change->target_id, strlen(change->target_id));

@@ -72,7 +72,7 @@ static enum err submit(struct store *store, const struct store_job_type *type,
                   strlen(thing->parent_id) + strlen(thing->entry) + 5;
     struct thing_job *job =
         size > STORE_TEXT_MAXIMUM ? NULL : store_job_new(type, sizeof *job + size, done, context);
-    store_job_record(&job->job, thing->record);
+    store_job_record(job ? &job->job : NULL, thing->record);
     if (!job)
         return size > STORE_TEXT_MAXIMUM ? ERR_LIMIT : ERR_MEMORY;
     char *at = job->texts;
