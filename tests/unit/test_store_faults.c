@@ -29,9 +29,9 @@
 #define N_MOST 100000
 
 #if defined(DERD_SANITIZED)
-#define STEP_QUICK 149
+#define STEP_QUICK 499
 #else
-#define STEP_QUICK 37
+#define STEP_QUICK 67
 #endif
 
 static struct {
