@@ -93,7 +93,7 @@ return {
       { point = "_limit", value = 0 },
     },
     refresh = 60, -- a charger that was restarted has forgotten; reads alone keep it connected
-    watchdog = true,
+    watchdog = { current = "_fallbackCurrent" },
     lag = 10,
     tolerance = 150,
   },

@@ -131,7 +131,7 @@ return {
       { point = "_enable", value = 0 },
     },
     refresh = 20, -- a station that has gone to its fallback wants curr and ena again
-    watchdog = true,
+    watchdog = { current = "_fallbackCurrent" },
     lag = 10,
     tolerance = 150,
   },

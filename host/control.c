@@ -251,6 +251,31 @@ static double current_wanted(const struct writing *writing) {
     return amperes;
 }
 
+bool site_limits_any(const struct site_limits *limits) {
+    return isfinite(limits->min_active_power) || isfinite(limits->max_active_power) ||
+           isfinite(limits->max_current);
+}
+
+/* What a device goes to by itself lies within the permanent limits too: a current does, and where
+ * it would be its own control, it is never to go there (SunSpec: a time of 0 is none). */
+static double parameter_value(const struct writing *writing, const struct control_write *write) {
+    const struct control_context *context = writing->context;
+    const struct control *control = &context->driver->parts[context->part].control;
+    double value = context->parameters[write->parameter];
+    if (!control->has_watchdog || !context->site)
+        return value;
+    if (write->parameter == control->revert_parameter && site_limits_any(context->site))
+        return 0;
+    if (write->parameter != control->failsafe_parameter)
+        return value;
+    double most = most_current(context->quantities, context->site);
+    if (isfinite(context->site->max_active_power))
+        most = fmin(most, context->site->max_active_power / VOLTAGE_NOMINAL /
+                              phases_allowed(context->quantities));
+    value = fmin(value, most);
+    return value < least_current(context->quantities) ? 0 : value;
+}
+
 /* The magnitude that a source stands for, INFINITY when open, before scale and percentage. */
 static double source_value(const struct writing *writing, const struct control_write *write) {
     switch (write->source) {
@@ -265,7 +290,7 @@ static double source_value(const struct writing *writing, const struct control_w
     case SOURCE_PHASES:
         return writing->aim->phases == 1 ? 1 : 3;
     case SOURCE_PARAMETER:
-        return writing->context->parameters[write->parameter];
+        return parameter_value(writing, write);
     case SOURCE_VALUE:
         break;
     }

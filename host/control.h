@@ -13,6 +13,8 @@ struct site_limits { /* the permanent limits of the site file, NAN where there i
     double max_current;                        /* A per phase */
 };
 
+bool site_limits_any(const struct site_limits *limits);
+
 struct control_context {
     const struct driver *driver;
     int part;

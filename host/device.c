@@ -172,12 +172,34 @@ static enum device_state state_of_power(const struct device *device, double powe
     return gives ? STATE_DISCHARGING : STATE_READY;
 }
 
+/* It cannot be told any more, does not end by itself what it was told, and must not go beyond. */
+static void see_guard(struct device *device, enum watchdog_state watchdog) {
+    bool away =
+        device->connection == CONNECTION_OFFLINE || device->connection == CONNECTION_WRONG_DEVICE;
+    bool unguarded = away && watchdog == WATCHDOG_NONE && device->told_before &&
+                     device->anything_in_force && !device->only_fallback && !device->site.observe;
+    if (unguarded == device->unguarded)
+        return;
+    device->unguarded = unguarded;
+    static const char text[] = "it does not answer, has no watchdog of its own, and a bound is in "
+                               "force: it goes on with what it was told last";
+    if (unguarded)
+        log_error(device->site.path, "%s", text);
+    else
+        log_info(device->site.path, "it is no longer out of reach with a bound in force");
+    announce_unguarded(device, unguarded, text);
+}
+
 void device_publish(struct device *device) {
+    enum watchdog_state watchdog = device_watchdog(device);
+    see_guard(device, watchdog);
     struct flexibility flexibility = {
         .connection = device->connection,
         .allowed = device->allowed,
         .command = device->command.state,
         .following = device->command.following,
+        .watchdog = watchdog,
+        .unguarded = device->unguarded,
         .command_since = device->command.since,
         .bound_min = device->has_decision ? device->decision.min : -POWER_UNBOUNDED,
         .bound_max = device->has_decision ? device->decision.max : POWER_UNBOUNDED,

@@ -37,6 +37,7 @@ struct command {
     bool has_sent;     /* and nothing else was written since: the device has it */
     bool confirmed;    /* and read back */
     bool touched;      /* something was written on this connection */
+    bool armed;        /* what it was told last ends by its own watchdog; lost links outlived */
     struct pace pace;
     struct mono wrote_at;      /* by hooks.write, refreshes aside: older values do not show it */
     struct mono sent_at;       /* of `sent`: first written whole, refreshes aside */
@@ -100,6 +101,7 @@ struct device {
     bool ruled; /* `last_ruling` is what history was told last */
     struct ruling last_ruling;
     int64_t recorded_ms; /* wall time of the last sample given to history */
+    bool unguarded;      /* see struct flexibility; an alarm */
     bool told_before;    /* this host, or the one before it, has written to it */
     double soc;
     struct command command;
@@ -159,6 +161,7 @@ bool device_look_again(struct device *device);
 bool device_awaits(const struct device *device); /* that point */
 /* What the device has been told is unknown from now on (it went away, or its driver changed). */
 void device_forget_told(struct device *device);
+enum watchdog_state device_watchdog(const struct device *device);
 struct mono device_tell_next(const struct device *device);
 
 #endif

@@ -70,6 +70,9 @@ struct control {
     int32_t tolerance_w;     /* standby draw and meter noise, default 50 */
     bool phase_switching;    /* the host chooses on how many phases the station charges */
     bool has_watchdog;       /* the device returns to a safe state by itself when the host dies */
+    int failsafe_parameter;  /* which holds that state, A on each phase; POINT_NONE: see the next */
+    int revert_parameter;    /* s until it is its own control, which permanent limits of the site
+                                rule out; POINT_NONE: not that */
 };
 
 struct driver_parameter {

@@ -238,7 +238,7 @@ static bool controls_shape_check(struct compile *compile, const json_t *tree, co
         {.key = "writesPerDay", .kind = SCHEMA_INTEGER, .maximum = 1e6},
         {.key = "lag", .kind = SCHEMA_NUMBER, .maximum = 3600, .help = "s"},
         {.key = "tolerance", .kind = SCHEMA_INTEGER, .maximum = 1e6, .help = "W"},
-        {.key = "watchdog", .kind = SCHEMA_BOOLEAN},
+        {.key = "watchdog", .kind = SCHEMA_ANY},
         {.key = "phaseSwitching", .kind = SCHEMA_BOOLEAN},
         {0},
     };
@@ -346,6 +346,34 @@ void compile_must_run(struct compile *compile, const json_t *tree, const char *w
     }
 }
 
+/* true, or what the device goes to: { current = PARAMETER } or { ownControlAfter = PARAMETER }. */
+static void watchdog_compile(struct compile *compile, const json_t *tree, const char *where,
+                             struct control *control) {
+    static const struct schema fields[] = {{.key = "current", .kind = SCHEMA_STRING},
+                                           {.key = "ownControlAfter", .kind = SCHEMA_STRING},
+                                           {0}};
+    static const struct schema shape = {.kind = SCHEMA_OBJECT, .fields = fields};
+    const json_t *watchdog = json_object_get(tree, "watchdog");
+    char place[PLACE_SIZE];
+    place_key(place, where, "watchdog");
+    control->failsafe_parameter = control->revert_parameter = POINT_NONE;
+    control->has_watchdog = watchdog && !json_is_false(watchdog);
+    if (!watchdog || json_is_boolean(watchdog) ||
+        !schema_check(&shape, watchdog, place, PATH_LUA, compile->report))
+        return;
+    const char *current = tree_string(watchdog, "current", NULL);
+    const char *after = tree_string(watchdog, "ownControlAfter", NULL);
+    if (current)
+        control->failsafe_parameter = parameter_find(compile->driver, current);
+    if (after)
+        control->revert_parameter = parameter_find(compile->driver, after);
+    if ((current && control->failsafe_parameter == POINT_NONE) ||
+        (after && control->revert_parameter == POINT_NONE) || !current == !after)
+        report_add(compile->report, place,
+                   "expected true, or the parameter that tells what the device goes to: "
+                   "{ current = \"_name\" } in A, or { ownControlAfter = \"_name\" } in s");
+}
+
 void compile_controls(struct compile *compile, const json_t *tree, const char *where, int part) {
     struct driver_part *owner = &compile->driver->parts[part];
     struct control *control = &owner->control;
@@ -367,7 +395,7 @@ void compile_controls(struct compile *compile, const json_t *tree, const char *w
     control->writes_per_day = (int32_t)tree_integer(tree, "writesPerDay", 0);
     control->lag_ms = (int64_t)(tree_number(tree, "lag", LAG_DEFAULT_S) * 1000);
     control->tolerance_w = (int32_t)tree_integer(tree, "tolerance", TOLERANCE_DEFAULT_W);
-    control->has_watchdog = tree_boolean(tree, "watchdog", false);
+    watchdog_compile(compile, tree, where, control);
     control->phase_switching = tree_boolean(tree, "phaseSwitching", false);
     for (int i = 0; i < CONTROL_CASE_COUNT; i++) {
         const json_t *list = json_object_get(tree, case_keys[i]);

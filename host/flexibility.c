@@ -64,6 +64,16 @@ const char *command_state_name(enum command_state state) {
     return names[state];
 }
 
+const char *watchdog_state_name(enum watchdog_state state) {
+    static const char *const names[] = {
+        [WATCHDOG_UNKNOWN] = "unknown",
+        [WATCHDOG_NONE] = "none",
+        [WATCHDOG_UNARMED] = "unarmed",
+        [WATCHDOG_ARMED] = "armed",
+    };
+    return names[state];
+}
+
 const char *following_name(enum following following) {
     static const char *const names[] = {
         [FOLLOWING_UNKNOWN] = "unknown",

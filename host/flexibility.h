@@ -26,6 +26,14 @@ enum command_state {
 
 enum following { FOLLOWING_UNKNOWN, FOLLOWING_WITHIN, FOLLOWING_BELOW, FOLLOWING_ABOVE };
 
+/* What the device does by itself when the host dies or its link does. */
+enum watchdog_state {
+    WATCHDOG_UNKNOWN, /* it cannot be told anything */
+    WATCHDOG_NONE,    /* it goes on with what it was told last */
+    WATCHDOG_UNARMED, /* it has one, and nothing was told that would have to end */
+    WATCHDOG_ARMED    /* it goes to its failsafe within its time-out */
+};
+
 struct flexibility {
     enum connection connection;
     double values[POINT_NUMBER_COUNT];      /* NAN: unknown; POINT_STATE holds enum device_state */
@@ -36,6 +44,8 @@ struct flexibility {
     struct ranges allowed;                  /* empty: not controllable or unknown */
     enum command_state command;
     enum following following;
+    enum watchdog_state watchdog;
+    bool unguarded; /* it does not answer, has no watchdog, and a bound is in force */
     struct wall command_since;
     int32_t bound_min, bound_max; /* decision in force; +-POWER_UNBOUNDED: none */
     int32_t set_point;            /* valid with has_set_point */
@@ -55,5 +65,6 @@ void live_read(const struct live *live, struct flexibility *flexibility);    /* 
 
 const char *command_state_name(enum command_state state);
 const char *following_name(enum following following);
+const char *watchdog_state_name(enum watchdog_state state);
 
 #endif

@@ -50,6 +50,17 @@ void device_forget_told(struct device *device) {
     command->raise_at = command->renew_at = command->retry_at = command->look_at = never;
 }
 
+enum watchdog_state device_watchdog(const struct device *device) {
+    const struct driver_part *part = device_part(device);
+    if (!part || !part->control.present)
+        return WATCHDOG_UNKNOWN;
+    const struct control *control = &part->control;
+    if (!control->has_watchdog ||
+        (control->revert_parameter != POINT_NONE && site_limits_any(&device->site.limits)))
+        return WATCHDOG_NONE;
+    return device->command.armed ? WATCHDOG_ARMED : WATCHDOG_UNARMED;
+}
+
 struct mono device_tell_next(const struct device *device) {
     const struct command *command = &device->command;
     if (command->due)
@@ -345,6 +356,7 @@ void device_written(struct device *device, bool confirmed) {
     hold_sent(device, confirmed);
     const struct control *control = &device_part(device)->control;
     bool holds = command->sent.control_case != CONTROL_RELEASE;
+    command->armed = holds;
     if (confirmed) {
         command->look_at = never;
         command->differed = false;

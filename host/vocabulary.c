@@ -78,6 +78,12 @@ static const struct word followings[] = {
     [FOLLOWING_ABOVE] = {0, "Takes or gives more than its set point."},
 };
 
+static const struct word watchdogs[] = {
+    [WATCHDOG_NONE] = {0, "None: without the host it goes on with what it was told last."},
+    [WATCHDOG_UNARMED] = {0, "It has one, and was told nothing that would have to end."},
+    [WATCHDOG_ARMED] = {0, "Without the host it goes to its failsafe within its time-out."},
+};
+
 static const struct word outcomes[] = {
     [OUTCOME_APPLIED] = {0, "All of it took effect."},
     [OUTCOME_DISCARDED] = {0, "It conflicts with what stands above it and has no effect."},
@@ -341,6 +347,7 @@ static void write_words(struct buf *json, const char *list, const struct word *w
 static void write_named_words(struct buf *json) {
     WRITE_NAMED(json, "commandStates", command_states, enum command_state, command_state_name);
     WRITE_NAMED(json, "followings", followings, enum following, following_name);
+    WRITE_NAMED(json, "watchdogs", watchdogs, enum watchdog_state, watchdog_state_name);
     WRITE_NAMED(json, "outcomes", outcomes, enum outcome, outcome_name);
     WRITE_NAMED(json, "constraintStatuses", constraint_statuses, enum constraint_status,
                 constraint_status_name);

@@ -147,6 +147,28 @@ static void put_boxes(struct exchange *x, struct json *json) {
     free(view);
 }
 
+/* Those that a dead host, or a dead link, leaves with what they were told last. */
+static void put_unguarded(struct exchange *x, struct json *json) {
+    json_key(json, "withoutWatchdog");
+    json_array_open(json);
+    for (size_t i = 0; x->directory && i < x->directory->cluster_count; i++) {
+        const struct cluster_card *cluster = &x->directory->clusters[i];
+        for (size_t j = 0; j < cluster->device_count && exchange_sees(x, cluster); j++) {
+            const struct device_card *card = x->directory->devices[cluster->first_device + j];
+            struct flexibility flexibility;
+            live_read(&card->live, &flexibility);
+            if (flexibility.watchdog != WATCHDOG_NONE)
+                continue;
+            json_object_open(json);
+            json_put_string(json, "cluster", cluster->key);
+            json_put_string(json, "device", card->key);
+            json_put_boolean(json, "alarm", flexibility.unguarded);
+            json_object_close(json);
+        }
+    }
+    json_array_close(json);
+}
+
 /* What is wrong on this installation in words that hold paths and names of whatever account: for
  * those who see all of it. */
 static void put_details(struct exchange *x, struct json *json, const char *store_why) {
@@ -193,6 +215,7 @@ void api_ready(struct exchange *x) {
     if (reads(x)) {
         put_unmet(x, json);
         put_boxes(x, json);
+        put_unguarded(x, json);
     }
     put_details(x, json, why);
     json_object_close(json);

@@ -154,6 +154,10 @@ void present_flexibility(struct json *json, struct device_card *card) {
     json_put_time(json, "invalidAt", flexibility.invalid_at);
     put_decision(json, &flexibility);
     present_command(json, &flexibility, card);
+    json_put_string(json, "watchdog",
+                    flexibility.watchdog == WATCHDOG_UNKNOWN
+                        ? NULL
+                        : watchdog_state_name(flexibility.watchdog));
     put_values(json, &flexibility);
     json_object_close(json);
     decided_release(decided);

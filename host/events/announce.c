@@ -233,6 +233,12 @@ void announce_operator(struct subject subject, bool raised, const char *detail) 
                    alarm_data("gridOperator", raised, detail));
 }
 
+void announce_unguarded(struct device *device, bool raised, const char *detail) {
+    if (events_wanted(device->engine->events))
+        publish_of(device_subject(device), EVENT_ALARM, raised ? "raised" : "cleared",
+                   alarm_data("unguarded", raised, detail));
+}
+
 /* A limit of a cluster that cannot be kept. */
 static void announce_unkept(struct subject subject, const struct decided *before,
                             const struct decided *after) {

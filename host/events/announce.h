@@ -44,6 +44,8 @@ void announce_decided(struct subject subject, struct announced_decision *told,
 void announce_gone(struct subject subject, const char *action, const struct constraint *constraint);
 /* The grid operator's box of the subject's cluster is missing, or is there again. */
 void announce_operator(struct subject subject, bool raised, const char *detail);
+/* It is out of reach, without a watchdog and with a bound in force; or no longer. */
+void announce_unguarded(struct device *device, bool raised, const char *detail);
 void announce_command(struct device *device);
 /* "added", "removed", "connection" */
 void announce_device(struct device *device, const char *action);

@@ -15,9 +15,9 @@ static bool same_values(const struct flexibility *a, const struct flexibility *b
 static bool same(const struct flexibility *a, const struct flexibility *b) {
     return a->connection == b->connection && same_values(a, b) &&
            memcmp(&a->allowed, &b->allowed, sizeof a->allowed) == 0 && a->command == b->command &&
-           a->following == b->following && a->command_since.ms == b->command_since.ms &&
-           a->bound_min == b->bound_min && a->bound_max == b->bound_max &&
-           a->has_set_point == b->has_set_point &&
+           a->following == b->following && a->watchdog == b->watchdog &&
+           a->command_since.ms == b->command_since.ms && a->bound_min == b->bound_min &&
+           a->bound_max == b->bound_max && a->has_set_point == b->has_set_point &&
            (!a->has_set_point || a->set_point == b->set_point);
 }
 

@@ -423,6 +423,7 @@ static void controls_say_what_is_written_in_each_case(void **state) {
     assert_int_equal(control->lag_ms, 4000);
     assert_int_equal(control->tolerance_w, 80);
     assert_true(control->has_watchdog);
+    assert_int_equal(control->failsafe_parameter, POINT_NONE);
     assert_true(part->has_fallback && part->fallback.has_set && !part->fallback.has_max);
     compiled_free(&compiled);
 }
@@ -446,6 +447,15 @@ static void controls_that_mean_nothing_are_refused(void **state) {
             "controls.charge[1].percentOf", "ratedPower");
     refused(BATTERY "controls = { hold = { { point = '_mode', value = 0 } }, watchdog = true }",
             "controls.refresh", "watchdog");
+    refused(BATTERY "controls = { hold = { { point = '_mode', value = 0 } }, refresh = 5, "
+                    "watchdog = { current = '_tim' } }",
+            "controls.watchdog", "parameter");
+    refused(BATTERY "controls = { hold = { { point = '_mode', value = 0 } }, refresh = 5, "
+                    "watchdog = { current = '_time', ownControlAfter = '_time' } }",
+            "controls.watchdog", "parameter");
+    refused(BATTERY "controls = { hold = { { point = '_mode', value = 0 } }, refresh = 5, "
+                    "watchdog = 'yes' }",
+            "controls.watchdog", "");
     refused(BATTERY "controls = { hold = { { point = '_mode', value = 0 } }, "
                     "withoutSetPoint = 'followsMax' }",
             "controls.withoutSetPoint", "charge");

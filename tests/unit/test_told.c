@@ -259,6 +259,77 @@ static void what_reads_back_otherwise_once_is_written_again_within_seconds(void 
     assert_int_equal(device_of(desk, ROOF)->command.state, COMMAND_CONFIRMED);
 }
 
+#define CHARGE(watts) ((struct wish){.priority = 2000, .has_set = true, .set = (watts)})
+
+static enum watchdog_state watchdog_of(struct desk *desk, enum being being) {
+    struct flexibility flexibility;
+    live_read(&device_of(desk, being)->card->live, &flexibility);
+    return flexibility.watchdog;
+}
+
+static void a_killed_host_and_a_dead_link_leave_devices_to_their_watchdogs(void **state) {
+    struct desk *desk = desk_open(state, 0);
+    run(desk, 5 * SECOND);
+    assert_int_equal(watchdog_of(desk, ROOF), WATCHDOG_UNARMED);
+    put(desk, ROOF, FEED_IN(2000), 3600 * SECOND);
+    put(desk, BOX, CHARGE(11000), 3600 * SECOND);
+    put(desk, QUIRK, CHARGE(11000), 3600 * SECOND);
+    run(desk, 5 * SECOND);
+    assert_int_equal(watchdog_of(desk, ROOF), WATCHDOG_ARMED);
+    assert_int_equal(watchdog_of(desk, BOX), WATCHDOG_ARMED);
+    assert_true(told(desk, QUIRK).hi > 10000);
+    bounds_wires.mishaps[3].unplugged = true; /* the link of QUIRK */
+    run(desk, 62 * SECOND);
+    assert_int_equal(told(desk, QUIRK).hi, 4140); /* 6 A on three phases */
+    assert_true(told(desk, BOX).hi > 10000);
+    bounds_host_end(&desk->host);
+    run(desk, 62 * SECOND);
+    assert_int_equal(told(desk, BOX).hi, 4140);
+    run(desk, 62 * SECOND);
+    assert_int_equal(told(desk, ROOF).lo, -8000); /* its own control */
+}
+
+static void a_watchdog_leads_to_nothing_beyond_the_permanent_limits(void **state) {
+    struct desk *desk = desk_open(state, 0);
+    desk->site.most[BOX] = 3000;   /* below 6 A on three phases */
+    desk->site.current[QUIRK] = 5; /* below the least current */
+    desk->site.least[ROOF] = -3000;
+    site_write(&desk->host, &desk->site);
+    run(desk, 5 * SECOND);
+    put(desk, ROOF, FEED_IN(2000), 3600 * SECOND);
+    run(desk, 5 * SECOND);
+    assert_int_equal(watchdog_of(desk, ROOF), WATCHDOG_NONE);
+    assert_int_equal(watchdog_of(desk, BOX), WATCHDOG_ARMED);
+    bounds_host_end(&desk->host);
+    run(desk, 300 * SECOND);
+    assert_in_range(-told(desk, ROOF).lo, 1999, 2000); /* kept: its own control would be more */
+    assert_int_equal(told(desk, BOX).hi, 0);
+    assert_int_equal(told(desk, QUIRK).hi, 0);
+}
+
+static void a_device_without_a_watchdog_that_is_out_of_reach_is_an_alarm(void **state) {
+    struct desk *desk = desk_open(state, 0);
+    run(desk, 5 * SECOND);
+    assert_int_equal(watchdog_of(desk, BATTERY), WATCHDOG_NONE);
+    assert_int_equal(watchdog_of(desk, GRID), WATCHDOG_UNKNOWN);
+    bounds_wires.mishaps[0].unplugged = true;
+    run(desk, 5 * SECOND);
+    assert_false(device_of(desk, BATTERY)->unguarded); /* nothing is in force */
+    bounds_wires.mishaps[0].unplugged = false;
+    run(desk, 10 * SECOND);
+    put(desk, BATTERY, (struct wish){.priority = 2000, .has_max = true, .max = 1000},
+        3600 * SECOND);
+    put(desk, ROOF, FEED_IN(2000), 3600 * SECOND);
+    run(desk, 5 * SECOND);
+    bounds_wires.mishaps[0].unplugged = bounds_wires.mishaps[1].unplugged = true;
+    run(desk, 5 * SECOND);
+    assert_true(device_of(desk, BATTERY)->unguarded);
+    assert_false(device_of(desk, ROOF)->unguarded); /* it has one */
+    bounds_wires.mishaps[0].unplugged = false;
+    run(desk, 20 * SECOND);
+    assert_false(device_of(desk, BATTERY)->unguarded);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -268,6 +339,9 @@ int main(void) {
         TEST(a_device_that_has_forgotten_is_told_again_whatever_its_share_does),
         TEST(a_refresh_that_was_overtaken_twice_is_made_up_for),
         TEST(a_battery_turns_around_by_way_of_rest),
+        TEST(a_killed_host_and_a_dead_link_leave_devices_to_their_watchdogs),
+        TEST(a_watchdog_leads_to_nothing_beyond_the_permanent_limits),
+        TEST(a_device_without_a_watchdog_that_is_out_of_reach_is_an_alarm),
         TEST(what_reads_back_otherwise_once_is_written_again_within_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
