@@ -125,4 +125,7 @@ void ask_keep_all(struct engine *engine) {
         room -= keep_in(engine, device->id, &device->book, room, now);
     for (struct cluster *cluster = engine->clusters; cluster && room; cluster = cluster->next)
         room -= keep_in(engine, cluster->id, &cluster->book, room, now);
+    for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+        if (cluster->box)
+            box_keep(cluster->box);
 }

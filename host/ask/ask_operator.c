@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "ask/errand.h"
-#include "base/log.h"
 #include "cluster/cluster.h"
 #include "engine.h"
 
@@ -38,17 +37,10 @@ static void finish(struct operator_ask *ask, enum ask_result result) {
 }
 
 static void finish_stored(struct operator_ask *ask, enum err err) {
-    struct operator_box *box = find_box(ask);
-    if (ask->errand.engine->stopping) {
+    if (ask->errand.engine->stopping)
         finish(ask, ASK_BUSY);
-        return;
-    }
-    if (err != ERR_OK && box)
-        log_error(box_site(box)->device[0] ? "store" : "api",
-                  "the grid operator's limit is applied but NOT stored");
-    if (box)
-        box_stored(box, err);
-    finish(ask, err == ERR_OK ? ASK_REPLACED : ASK_NOT_DURABLE);
+    else
+        finish(ask, err == ERR_OK ? ASK_REPLACED : ASK_NOT_DURABLE);
 }
 
 static void stored_run(struct errand *errand) {
@@ -56,7 +48,7 @@ static void stored_run(struct errand *errand) {
     finish_stored(ask, ask->stored);
 }
 
-/* On the store's thread. */
+/* On the engine's thread, or the store's. */
 static void stored_done(void *context, enum err err) {
     struct operator_ask *ask = context;
     ask->stored = err;

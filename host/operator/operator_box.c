@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "site.h"
 
 #define STORE_KIND "gridOperator"
+#define KEPT_SIZE  160
 
 struct operator_box {
     struct cluster *cluster;
@@ -28,8 +30,12 @@ struct operator_box {
     char stated_by[CREATOR_SIZE];
     char reason[REASON_SIZE];
     struct wall stated_at;
-    char *stored; /* as given to the store last; NULL: nothing is kept */
-    bool durable; /* and it has it */
+    char stored[KEPT_SIZE]; /* as given to the store last; "": nothing is kept */
+    bool durable;           /* and it has it */
+    bool told;              /* that it has not */
+    int pending;            /* on their way there */
+    atomic_int owners;      /* of this memory: the cluster, and each that is on its way */
+    bool closed;
     int64_t version;
     double heartbeat;  /* of its device, as seen last; NAN: not yet */
     int64_t sample_ms; /* when the newest value of that was read */
@@ -170,57 +176,122 @@ static void publish(struct operator_box *box, struct now now) {
 /* --- the store ---------------------------------------------------------------------------------
  */
 
-void box_stored(struct operator_box *box, enum err err) {
-    box->durable = err == ERR_OK;
-    publish(box, now_of(box));
-}
-
 /* Rounded up: between the clocks a millisecond comes and goes. */
 static int64_t whole_seconds(struct wall wall) {
     return (wall.ms + 999) / 1000 * 1000;
 }
 
-/* What is to be known after a restart: a limit that holds by the box's word, or did before. */
-static char *text_to_keep(const struct operator_box *box, struct now now) {
+static size_t put_member(char text[KEPT_SIZE], size_t used, const char *key, int64_t value) {
+    return used + (size_t)snprintf(text + used, KEPT_SIZE - used, "%c\"%s\":%" PRId64,
+                                   used ? ',' : '{', key, value);
+}
+
+/* What is to be known after a restart: a limit that holds by the box's word, or did before; "" for
+ * none. */
+static void text_to_keep(const struct operator_box *box, struct now now, char text[KEPT_SIZE]) {
     const struct operator* operator= & box->operator;
     bool limited = operator->state == OPERATOR_LIMITED;
     const struct operator_limit *limit = limited ? &operator->limit : & operator->kept;
     int64_t end_ms = limited                     ? operator->limit_end_ms : operator->kept_end_ms;
-    json_t *kept = json_object();
-    char *text = NULL;
+    size_t used = 0;
+    text[0] = '\0';
+    if (operator_limits_nothing(*limit))
+        return;
     if (limit->has_max)
-        json_object_set_new(kept, "maxActivePower", json_integer(limit->max));
+        used = put_member(text, used, "maxActivePower", limit->max);
     if (limit->has_min)
-        json_object_set_new(kept, "minActivePower", json_integer(limit->min));
+        used = put_member(text, used, "minActivePower", limit->min);
     if (end_ms != OPERATOR_NEVER)
-        json_object_set_new(kept, "until", json_integer(whole_seconds(wall_of(end_ms, now))));
-    if (!operator_limits_nothing(*limit))
-        text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(kept);
-    return text;
+        used = put_member(text, used, "until", whole_seconds(wall_of(end_ms, now)));
+    snprintf(text + used, KEPT_SIZE - used, "}");
 }
 
-static bool same_text(const char *a, const char *b) {
-    return a && b ? strcmp(a, b) == 0 : a == b;
+static void box_release(struct operator_box *box) {
+    if (atomic_fetch_sub(&box->owners, 1) == 1)
+        free(box);
 }
 
-/* True when `done` will be called. */
+struct keeping {            /* a text on its way to the disk */
+    struct inbox_item item; /* first */
+    struct engine *engine;
+    struct operator_box *box; /* one owner of its memory */
+    store_done *done;         /* who waits for it, or NULL */
+    void *context;
+    enum err err; /* what the store said */
+};
+
+static void keeping_end(struct keeping *keeping) {
+    if (keeping->done)
+        keeping->done(keeping->context, keeping->err);
+    box_release(keeping->box);
+    free(keeping);
+}
+
+/* The last one that was given to the store says what it has. */
+static void kept_run(struct inbox_item *item) {
+    struct keeping *keeping = (struct keeping *)item;
+    struct operator_box *box = keeping->box;
+    box->pending--;
+    if (!box->closed && box->pending == 0) {
+        box->durable = keeping->err == ERR_OK;
+        if (!box->durable && !box->told)
+            log_error(box->cluster->key, "the grid operator's limit is applied but NOT stored: a "
+                                         "restart before the store can write again loses it");
+        else if (box->durable && box->told)
+            log_info(box->cluster->key, "the grid operator's limit is stored now");
+        box->told = !box->durable;
+        publish(box, now_of(box));
+    }
+    keeping_end(keeping);
+}
+
+/* On the store's thread. */
+static void kept(void *context, enum err err) {
+    struct keeping *keeping = context;
+    keeping->err = err;
+    keeping->item.run = kept_run;
+    if (inbox_post_end(&keeping->engine->inbox, &keeping->item) != ERR_OK)
+        keeping_end(keeping); /* the host is stopping; what is stored counts at its start */
+}
+
+static enum err give_to_store(struct operator_box *box, store_done *done, void *context) {
+    struct engine *engine = box->cluster->engine;
+    struct keeping *keeping = calloc(1, sizeof *keeping);
+    if (!keeping)
+        return ERR_MEMORY;
+    *keeping = (struct keeping){.engine = engine, .box = box, .done = done, .context = context};
+    enum err err = store_put_text(engine->store, STORE_KIND, box->cluster->id,
+                                  box->stored[0] ? box->stored : NULL, kept, keeping);
+    if (err != ERR_OK) {
+        free(keeping);
+        return err;
+    }
+    atomic_fetch_add(&box->owners, 1);
+    box->pending++;
+    return ERR_OK;
+}
+
+/* True when `done` will be called. What the store has, or is getting while nobody waits for it, it
+ * is not given again. */
 static bool keep(struct operator_box *box, struct now now, store_done *done, void *context,
                  enum err *err) {
-    char *text = text_to_keep(box, now);
+    char text[KEPT_SIZE];
+    text_to_keep(box, now, text);
     *err = ERR_OK;
-    if (box->durable && same_text(text, box->stored)) {
-        free(text);
+    if (strcmp(text, box->stored) == 0 && (box->durable || (box->pending && !done)))
         return false;
-    }
-    *err = store_put_text(box->cluster->engine->store, STORE_KIND, box->cluster->id, text, done,
-                          context);
+    memcpy(box->stored, text, sizeof text);
+    box->durable = false; /* until it is said to be on disk */
+    *err = give_to_store(box, done, context);
     if (*err != ERR_OK)
         log_error(box->cluster->key, "the grid operator's limit is applied but NOT stored");
-    free(box->stored);
-    box->stored = text;
-    box->durable = *err == ERR_OK;
     return *err == ERR_OK && done;
+}
+
+void box_keep(struct operator_box *box) {
+    enum err err;
+    if (!box->durable && !box->pending)
+        (void)keep(box, now_of(box), NULL, NULL, &err);
 }
 
 /* False: nothing is kept, or it has ended. */
@@ -459,15 +530,16 @@ void box_connected(struct device *device) {
 static void wake_closed(uv_handle_t *handle) {
     struct operator_box *box = handle->data;
     operator_slot_release(box->slot);
-    free(box->stored);
-    free(box);
+    box_release(box);
 }
 
 void box_close(struct cluster *cluster) {
     struct operator_box *box = cluster->box;
     cluster->box = NULL;
-    if (box)
-        uv_close((uv_handle_t *)&box->wake, wake_closed);
+    if (!box)
+        return;
+    box->closed = true;
+    uv_close((uv_handle_t *)&box->wake, wake_closed);
 }
 
 static void remove_box(struct cluster *cluster) {
@@ -490,6 +562,7 @@ static struct operator_box *new_box(struct cluster *cluster) {
         free(box);
         return NULL;
     }
+    atomic_init(&box->owners, 1);
     box->cluster = cluster;
     box->heartbeat = NAN;
     uv_timer_init(&cluster->engine->loop, &box->wake);
@@ -501,7 +574,7 @@ static struct operator_box *new_box(struct cluster *cluster) {
     int64_t kept_end_ms;
     bool has = kept_before(box, now, &kept, &kept_end_ms);
     operator_start(&box->operator, now.mono, has ? &kept : NULL, kept_end_ms);
-    box->stored = text_to_keep(box, now);
+    text_to_keep(box, now, box->stored);
     box->durable = true;
     return box;
 }

@@ -39,11 +39,12 @@ const struct operator_site *box_site(const struct operator_box *box);
 struct operator_slot *box_slot(const struct operator_box *box); /* held by it */
 int64_t box_version(const struct operator_box *box);
 void box_heartbeat(struct operator_box *box);
-/* Counts as a heartbeat. In force when it returns. True: `done` will be called from the store's
- * thread; false: it will not, for it is stored already, or cannot be (`*err`). */
+/* Counts as a heartbeat. In force when it returns. True: `done` will be called, when the view says
+ * whether it is stored; false: it will not, for it is stored already, or cannot be (`*err`). Any
+ * thread may call it: the store's does once the engine ends. */
 bool box_state_limit(struct operator_box *box, const struct operator_statement *statement,
                      store_done *done, void *context, enum err *err);
-/* Whether it is on disk, once `done` has said so. */
-void box_stored(struct operator_box *box, enum err err);
+/* Now and then: what the store has refused is given to it again. */
+void box_keep(struct operator_box *box);
 
 #endif

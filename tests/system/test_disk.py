@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import DERD, until
-from sites import one
+from sites import LOAD, device, one, site
 
 HELD = 1500
 
@@ -135,6 +135,33 @@ def test_a_disk_that_is_read_only_at_the_start(start_host, peer, disk, killed):
     assert "reading only" in words
     assert mount("-o", "remount,rw", str(disk)).returncode == 0
     recovered(dut, peer, held_id, late_id)
+
+
+BOX = "/v1/clusters/home/gridOperator"
+OPERATOR = """gridOperator = { heartbeat = 120, source = "api",
+  failsafe = { maxActivePower = 4200 } },"""
+
+
+def test_the_grid_operators_limit_on_a_disk_that_is_full(start_host, peer, disk):
+    """It is never called stored before it is, however often the box speaks, and is stored by itself."""
+    peer.unit(1, LOAD)
+    host = start_host(site(device(peer, "load", "plain_load", 1), cluster=OPERATOR))
+    assert host.request("PUT", BOX, {"maxActivePower": 3000})[0] == 200
+    with filled(disk):
+        changed = {"maxActivePower": 1000}
+        status, body, _ = host.request("PUT", BOX, changed)
+        assert status == 202 and body["durable"] is False and body["maxActivePower"] == 1000
+        for _ in range(3):
+            status, body, _ = host.request("POST", BOX + ":heartbeat", {})
+            assert status == 200 and body["durable"] is False
+            assert host.body(BOX)["durable"] is False
+            status, body, _ = host.request("PUT", BOX, changed)
+            assert status == 202 and body["durable"] is False
+    until(lambda: host.body(BOX)["durable"], "the limit is stored")
+    host.kill()
+    host.start()
+    began = host.body(BOX)
+    assert began["state"] == "init" and began["maxActivePower"] == 1000
 
 
 def damage(path, start, length):
