@@ -427,13 +427,18 @@ static void log_clashes(const struct made_list *list, const char *what) {
                         list->items[i].clash);
 }
 
+/* Whether the new file has another value there, or only one of both has any. */
+static bool says_otherwise(const struct site *before, const struct site *now, const char *field) {
+    const json_t *was = json_object_get(before->tree, field);
+    const json_t *is = json_object_get(now->tree, field);
+    return was && is ? !json_equal(was, is) : was != is;
+}
+
 bool engine_apply(struct engine *engine, struct site *file, struct report *report) {
-    if (engine->file && (!json_equal(json_object_get(engine->file->tree, "http"),
-                                     json_object_get(file->tree, "http")) ||
+    if (engine->file && (says_otherwise(engine->file, file, "http") ||
                          strcmp(engine->file->store_directory, file->store_directory) != 0))
         log_warning("site", "http and store are taken at the next start of the host");
-    if (engine->file &&
-        !json_equal(json_object_get(engine->file->tree, "log"), json_object_get(file->tree, "log")))
+    if (engine->file && says_otherwise(engine->file, file, "log"))
         site_log_apply(file->tree);
     for (size_t i = 0; i < file->cluster_count; i++) {
         name_cluster(engine, &file->clusters[i], report);

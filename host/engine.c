@@ -430,6 +430,7 @@ void engine_close(struct engine *engine) {
     events_close(engine->events);
     site_free(engine->site);
     site_free(engine->file);
+    json_decref(engine->site_taken);
     inventory_free(&engine->inventory);
     report_free(&engine->site_problems);
     free(engine);

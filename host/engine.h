@@ -78,6 +78,7 @@ struct engine {
     struct alarms alarms;
     struct site *file;          /* what the site file declares, its clusters with their ids */
     unsigned file_number;       /* how often it was taken anew */
+    json_t *site_taken;         /* the file as it was taken last, for the audit log */
     struct inventory inventory; /* what the API made */
     struct site *site;          /* in force: both */
     struct errand *changing;    /* the change of the inventory that is under way, NULL: none */

@@ -229,9 +229,17 @@ static void tell_site(struct engine *engine, const json_t *was, const json_t *is
     free(after);
 }
 
-void ask_audit_site(struct engine *engine, const struct site *file) {
+static json_t *taken_before(struct engine *engine) {
+    if (engine->file)
+        return json_incref(engine->site_taken);
     char *text = store_get_text(engine->store, "site", "taken");
-    json_t *before = text ? json_read_text(text, 0, NULL) : NULL;
+    json_t *tree = text ? json_read_text(text, 0, NULL) : NULL;
+    free(text);
+    return tree;
+}
+
+void ask_audit_site(struct engine *engine, const struct site *file) {
+    json_t *before = taken_before(engine);
     json_t *tree = tree_in_force(engine, file, before);
     json_t *was = NULL, *is = NULL;
     bool same = before && json_equal(before, tree);
@@ -241,9 +249,8 @@ void ask_audit_site(struct engine *engine, const struct site *file) {
         is = json_pack("{s:s}", "passwords", "read again from their files");
     else if (!same)
         (void)site_changes(before, tree, AUDIT_VALUE_MAX, &was, &is);
-    free(text);
-    text = same ? NULL : json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
-    /* One that is too long to be kept is told by its size each time. */
+    char *text = same ? NULL : json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
+    /* One that is too long to be kept is told by its size at each start. */
     if (text && store_put_text(engine->store, "site", "taken",
                                strlen(text) <= STORE_TEXT_MAXIMUM ? text : NULL, NULL, NULL))
         log_warning("site", "what the site file says now could not be stored");
@@ -251,7 +258,8 @@ void ask_audit_site(struct engine *engine, const struct site *file) {
         tell_site(engine, was, is);
     free(text);
     json_decref(before);
-    json_decref(tree);
+    json_decref(engine->site_taken);
+    engine->site_taken = tree;
     json_decref(was);
     json_decref(is);
 }

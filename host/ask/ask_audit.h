@@ -28,7 +28,7 @@ must_check bool ask_audit_made(struct engine *engine, const struct audit_origin 
                                struct audit_record **list);
 
 /* The site file as it was taken up last, by this host or one before, against the one that is taken
- * now; remembers it. Waits for the store: at start and at site changes. */
+ * now; remembers it. Waits for the store at start only: a slow disk holds up no change. */
 void ask_audit_site(struct engine *engine, const struct site *file);
 
 #endif
