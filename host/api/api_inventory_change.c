@@ -188,21 +188,29 @@ static void change_cluster(struct exchange *x, struct inventory_change *change) 
         answer_cluster(x, change);
 }
 
-/* A token for some clusters makes clusters below those, and moves none out of their reach or out of
- * the limits above them. False with 403. `cluster` NULL: a new one. */
+/* A token for some clusters makes clusters below those, and moves none out of their reach. None
+ * moves a cluster from below one that it does not see, and so out of the limits of that one, which
+ * may belong to another account. False with 403. `cluster` NULL: a new one. */
 static bool stays_within(struct exchange *x, const struct cluster_card *cluster) {
     const json_t *given = json_object_get(x->tree, "parentId");
-    if (x->token.cluster_count == 0 || (cluster && !given))
+    bool restricted = x->token.cluster_count > 0;
+    bool has_parent = cluster && cluster->parent_id[0];
+    if (cluster ? !given || (!has_parent && !restricted) : !restricted)
         return true;
-    const struct cluster_card *parent = cluster && cluster->parent_id[0]
-                                            ? directory_cluster(x->directory, cluster->parent_id)
-                                            : NULL;
-    if (json_is_string(given) && (!cluster || (parent && exchange_sees(x, parent))))
+    const struct cluster_card *parent =
+        has_parent ? directory_cluster(x->directory, cluster->parent_id) : NULL;
+    bool sees_parent = parent && exchange_sees(x, parent);
+    if (cluster ? sees_parent && (json_is_string(given) || !restricted) : json_is_string(given))
         return true; /* whether it sees the new parent is looked at with the body */
-    if (cluster)
+    if (cluster && restricted)
         exchange_problem(x, 403,
                          "This token is for some clusters only: it does not move the cluster "
                          "\"%s\" out of what it is for.",
+                         cluster->key);
+    else if (cluster)
+        exchange_problem(x, 403,
+                         "The cluster \"%s\" is part of one of another account, whose limits hold "
+                         "for it; only who sees that one moves it.",
                          cluster->key);
     else
         exchange_problem(x, 403,
@@ -258,20 +266,21 @@ static void answer_device(struct exchange *x, const struct inventory_change *cha
         exchange_header(x, "Location", location);
 }
 
-/* Files of the host and addresses beside the device's own are named by the root account alone: else
- * a device could carry any secret that the host can read to any address. Another address gets no
- * secret that was set for the one before. */
+/* Files of the host and addresses beside the device's own are named by who sees the whole host
+ * alone: else a device could carry any secret that the host can read to any address. Another
+ * address gets no secret that was set for the one before. */
 static void guard_secrets(struct exchange *x, const struct inventory_change *change,
                           struct report *report) {
     static const char *const guarded[] = {"password", "caFile", "reach"};
-    if (!x->tree || strcmp(x->token.account, ACCOUNT_ROOT) == 0)
+    if (!x->tree || exchange_sees_host(x))
         return;
     for (size_t i = 0; i < sizeof guarded / sizeof guarded[0]; i++) {
         char pointer[32];
         snprintf(pointer, sizeof pointer, "/%s", guarded[i]);
         const json_t *given = json_object_get(x->tree, guarded[i]);
         if (given && !json_is_null(given))
-            report_add(report, pointer, "is set by a token of the account \"%s\" alone",
+            report_add(report, pointer,
+                       "is set by a token of the account \"%s\" for all clusters alone",
                        ACCOUNT_ROOT);
     }
     if (change->verb == INVENTORY_PATCH && json_object_get(x->tree, "link"))

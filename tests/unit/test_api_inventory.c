@@ -512,6 +512,36 @@ static void clusters_are_filtered_by_account_and_parent(void **state) {
     expect_mistakes(tokens[OWN], "PATCH", path, body, "/parentId");
 }
 
+/* Its limits would not hold any more. */
+static void a_cluster_is_not_moved_from_below_one_that_its_account_does_not_see(void **state) {
+    (void)state;
+    char outer[64], inner[64], own[64], path[200], dry[240], body[200];
+    json_t *made = ask_as(tokens[PARENT], "POST", "/v1/clusters", "{}", 201);
+    snprintf(outer, sizeof outer, "%s", text_at(made, "id"));
+    json_decref(made);
+    snprintf(body, sizeof body, "{\"accountId\":\"shop\",\"parentId\":\"%s\"}", outer);
+    made = ask_as(tokens[PARENT], "POST", "/v1/clusters", body, 201);
+    snprintf(inner, sizeof inner, "%s", text_at(made, "id"));
+    json_decref(made);
+    make("/v1/clusters", "{}", own);
+    snprintf(path, sizeof path, "/v1/clusters/%s", inner);
+    snprintf(dry, sizeof dry, "%s?dryRun=true", path);
+    json_t *seen = ask_as(tokens[OWN], "GET", path, NULL, 200);
+    assert_true(null_at(seen, "parentId"));
+    json_decref(seen);
+    snprintf(body, sizeof body, "{\"parentId\":\"%s\"}", own);
+    expect_as(tokens[OWN], "PATCH", path, body, 403);
+    expect_as(tokens[OWN], "PATCH", path, "{\"parentId\":null}", 403);
+    expect_as(tokens[OWN], "PATCH", dry, "{\"parentId\":null}", 403);
+    expect_as(tokens[OWN], "PATCH", path, "{\"name\":\"x\"}", 200);
+    seen = ask_as(tokens[PARENT], "GET", path, NULL, 200);
+    assert_string_equal(text_at(seen, "parentId"), outer);
+    json_decref(seen);
+    expect_as(tokens[PARENT], "PATCH", path, "{\"parentId\":null}", 200);
+    expect_as(tokens[OWN], "PATCH", path, body, 200);
+    expect_as(tokens[OWN], "PATCH", path, "{\"parentId\":null}", 200);
+}
+
 static void devices_are_filtered_by_their_state(void **state) {
     (void)state;
     static const struct {
@@ -581,6 +611,7 @@ int main(void) {
         cmocka_unit_test(a_device_is_shown_as_it_was_made),
         cmocka_unit_test(a_dry_run_tells_and_changes_nothing),
         cmocka_unit_test(clusters_are_filtered_by_account_and_parent),
+        cmocka_unit_test(a_cluster_is_not_moved_from_below_one_that_its_account_does_not_see),
         cmocka_unit_test(devices_are_filtered_by_their_state),
         cmocka_unit_test(a_store_that_fails_changes_nothing),
         cmocka_unit_test(what_is_posted_again_with_its_key_is_made_once),

@@ -172,6 +172,23 @@ static void a_token_for_other_clusters_finds_none_here(void **state) {
     answer_free(&answer);
 }
 
+/* Else its device could carry the secrets of all others to an address of its own. */
+static void a_token_for_some_clusters_names_no_file_of_the_host(void **state) {
+    (void)state;
+    static const char body[] = "{\"key\":\"d\",\"link\":\"http://10.0.0.9\",\"driver\":\"x\","
+                               "\"password\":{\"file\":\"/etc/hostname\"},"
+                               "\"reach\":[\"10.0.0.0/8\"]}";
+    char text[TOKEN_TEXT_SIZE];
+    struct answer answer;
+    make((struct token){.scopes = TOKEN_SCOPES_ALL, .cluster_count = 1, .clusters = {ID_HOME}},
+         text);
+    expect_words(text, "POST", HOME "/devices", body, 422, "\"/password\"");
+    expect_words(text, "POST", HOME "/devices", body, 422, "\"/reach\"");
+    kit_request_as(&kit, kit.token, "POST", HOME "/devices?dryRun=true", body, &answer);
+    assert_null(strstr(answer.body, "for all clusters alone"));
+    answer_free(&answer);
+}
+
 static void a_token_passes_on_no_more_than_it_has(void **state) {
     (void)state;
     char text[TOKEN_TEXT_SIZE], end[WALL_TEXT_SIZE], body[300];
@@ -307,6 +324,7 @@ int main(void) {
         cmocka_unit_test(a_token_is_refused_from_its_end_on),
         cmocka_unit_test(a_clock_that_is_not_trusted_refuses_tokens_with_an_end),
         cmocka_unit_test(a_token_for_other_clusters_finds_none_here),
+        cmocka_unit_test(a_token_for_some_clusters_names_no_file_of_the_host),
         cmocka_unit_test(a_token_passes_on_no_more_than_it_has),
         cmocka_unit_test(a_token_for_some_clusters_knows_no_token_for_others),
         cmocka_unit_test(all_mistakes_of_what_a_token_may_do_come_at_once),
