@@ -72,7 +72,7 @@ static enum ask_result done_as(enum inventory_verb verb) {
 
 /* What belonged to one that is deleted for good: its id never comes again. */
 static void forget(struct engine *engine, const char *id) {
-    static const char *const kinds[] = {"identity", "told", "gates", "nameplate"};
+    static const char *const kinds[] = {"identity", "told", "gates", "nameplate", "ends"};
     stash_forget(engine, id);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (store_put_text(engine->store, kinds[i], id, NULL, NULL, NULL) != ERR_OK)

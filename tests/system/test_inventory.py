@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import pathlib
+import sqlite3
 
 import pytest
 
@@ -24,6 +25,26 @@ def link(peer):
 def patch(host, path, body, **headers):
     return host.request("PATCH", path, body, headers={
         **headers, "Content-Type": "application/merge-patch+json"})
+
+
+def texts_of(host, thing_id):
+    """Kinds of what the store remembers of it."""
+    with sqlite3.connect(f"file:{host.folder}/state/derd.db?mode=ro", uri=True) as store:
+        return {kind for (kind,) in store.execute("SELECT kind FROM texts WHERE key = ?", (thing_id,))}
+
+
+def test_of_a_deleted_device_nothing_stays_in_the_store(start_host, peer, other):
+    other.unit(1, LOAD)
+    host = start_host(one(peer, "plain_load"))
+    made = {"key": "c", "driver": "plain_load", "link": link(other)}
+    status, c, _ = host.request("POST", "/v1/clusters/home/devices", made)
+    assert status == 201
+    device_c = host.device("c")
+    device_c.until_online()
+    assert device_c.post(priority=3000, validFor=600, maxActivePower=55)[0] == 201
+    until(lambda: {"ends", "told"} <= texts_of(host, c["id"]), "its store knows of it")
+    assert host.request("DELETE", device_c.path)[0] == 204
+    until(lambda: texts_of(host, c["id"]) == set(), "nothing stays")
 
 
 def test_a_device_of_the_api_lives_beside_those_of_the_file(start_host, peer, other):
