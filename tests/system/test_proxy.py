@@ -218,3 +218,19 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(start_host, pee
     assert own.returncode == 0 and str(other / "server.key") in (folder / "derd.conf").read_text()
     assert "CA of this machine" not in own.stdout
     assert pathlib.Path(folder / "nginx.conf").exists()
+
+
+def test_a_page_behind_the_proxy_is_one_of_this_host_on_any_port(proxied):
+    """A browser names the port in Origin and Host, where it is not 443."""
+    login = {"account": "owner", "password": "not the one"}
+    for origin, status in ((f"https://localhost:{proxied.port}", 401), ("https://localhost", 403),
+                           (f"https://evil.example:{proxied.port}", 403)):
+        answer = proxied.request("POST", "/v1/session", login, {"Origin": origin})
+        assert answer[0] == status, answer[1]
+    # As HTTP/2 has it, in :authority.
+    url = f"https://localhost:{proxied.port}"
+    done = subprocess.run(["curl", "-sS", "--http2", "--max-time", str(PATIENCE_S), "-o", "/dev/null",
+                           "-w", "%{http_version} %{http_code}", "--cacert", proxied.ca, "-d", json.dumps(login),
+                           "-H", "Content-Type: application/json", "-H", f"Origin: {url}", url + "/v1/session"],
+                          capture_output=True, text=True)
+    assert done.stdout == "2 401", done
