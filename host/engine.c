@@ -276,6 +276,10 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
     }
     clock_init(&engine->clock, known_past(engine), settings->clock_shift_ms);
     engine->clock_shift_file = settings->clock_shift_file;
+    if (!engine->clock.boot[0])
+        log_warning("clock",
+                    "/proc/sys/kernel/random/boot_id cannot be read: after a restart of "
+                    "the host limits by duration end by the wall clock, however it was set");
     shift_clock(engine);
     const struct telemetry_settings history = {.directory = engine->site->store_directory,
                                                .clock = &engine->clock,

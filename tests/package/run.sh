@@ -56,6 +56,11 @@ unit_is_right() {
     [ $status -eq 0 ] && ! grep -q 'derd.service' "$work/unit/said"
 }
 
+# /proc/sys/kernel/random/boot_id, by which limits end right after a restart of the host (base/clock.h).
+unit_shows_proc_sys() {
+    ! grep -Eq '^(ProcSubset=pid|(Inaccessible|TemporaryFile).*=.*/proc)' host/package/derd.service
+}
+
 # Position independent, relocations read-only and bound at start, stack protected, libc's checking calls.
 is_hardened() {
     readelf -hW "$1" | grep -q 'Type: *DYN' && readelf -lW "$1" | grep -q GNU_RELRO &&
@@ -89,6 +94,7 @@ check "it unpacks" dpkg-deb -x "$package" "$work/extracted"
 check "lintian finds no error and no warning" lintian --allow-root --fail-on error,warning "$package"
 check "the unit's exposure is at most 2.0" exposure_is_at_most_2
 check "systemd finds no mistake in the unit" unit_is_right
+check "the unit lets the host see which start of the system it is" unit_shows_proc_sys
 check "the binary is hardened" is_hardened "$work/extracted/usr/bin/derd"
 check "the man page has no mistake" man_page_is_clean
 check "the man page knows every command" man_page_is_whole
