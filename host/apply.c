@@ -186,6 +186,7 @@ void engine_take_up(struct engine *engine) {
 
 void engine_take_policies(struct engine *engine) {
     for (struct instance *instance = engine->instances; instance; instance = instance->next) {
+        instance_rest_unless_fit(instance);
         if (instance->generation)
             continue;
         struct report report;

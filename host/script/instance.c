@@ -289,11 +289,31 @@ static bool type_of_device(void *context, const char *key, enum device_type *typ
     return true;
 }
 
+static json_t *fit_parameters(const struct instance *instance, const struct generation *generation,
+                              struct report *report) {
+    struct site_context site = {instance->engine, instance->cluster_key};
+    return policy_parameters(generation->policy, instance->entry, instance->site.where,
+                             type_of_device, &site, report);
+}
+
+void instance_rest_unless_fit(struct instance *instance) {
+    struct report report;
+    if (!instance->generation)
+        return;
+    report_init(&report);
+    json_t *parameters = fit_parameters(instance, instance->generation, &report);
+    if (!parameters) {
+        uv_timer_stop(&instance->timer);
+        generation_release(instance->generation);
+        instance->generation = NULL;
+    }
+    json_decref(parameters);
+    report_free(&report);
+}
+
 bool instance_take(struct instance *instance, struct generation *generation,
                    struct report *report) {
-    struct site_context site = {instance->engine, instance->cluster_key};
-    json_t *parameters = policy_parameters(generation->policy, instance->entry,
-                                           instance->site.where, type_of_device, &site, report);
+    json_t *parameters = fit_parameters(instance, generation, report);
     if (!parameters)
         return false;
     generation_release(instance->generation);

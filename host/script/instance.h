@@ -32,6 +32,9 @@ struct instance *instance_new(struct engine *engine, const struct site_policy *s
 void instance_close(struct instance *instance); /* withdraws its proposals */
 /* Takes a generation whose parameters fit; false with mistakes (the old one goes on). */
 bool instance_take(struct instance *instance, struct generation *generation, struct report *report);
+/* The site has changed: one whose parameters do not fit any longer (a device has left) rests until
+ * a generation can be taken again. Its last proposals hold until their lease ends. */
+void instance_rest_unless_fit(struct instance *instance);
 /* Takes the generation before this one again, with the state as it was then. */
 void instance_back(struct instance *instance, struct generation *old, struct report *report);
 /* Its generation has proven itself. */

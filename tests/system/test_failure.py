@@ -173,6 +173,29 @@ def test_a_refreshing_policy_that_breaks_leaves_the_fallback_after_its_lease(sta
     assert "it breaks" in dut.host.log_text()
 
 
+def test_a_policy_rests_while_a_device_that_it_names_is_not_in_the_site(start_host, peer):
+    policy = """return { api = 1, name = "pair", every = 1,
+      parameters = { loads = { type = "devices" } },
+      run = function(snapshot, params, state)
+        local sum = 0
+        for _, key in ipairs(params.loads) do sum = sum + (snapshot.devices[key].activePower or 0) end
+        return { k = { device = "dut", activePower = 2500, lease = 3, reason = "test" } }
+      end }"""
+    peer.unit(1, LOAD)
+    peer.unit(2, LOAD)
+    dut, other = (device(peer, key, "plain_load", unit, "fallback = { activePower = 100 }")
+                  for key, unit in (("dut", 1), ("other", 2)))
+    pair = '{ key = "p", policy = "pair", priority = 500, loads = { "dut", "other" } }'
+    host = start_host(site(dut, other, policies=pair), policies={"pair": policy})
+    until(lambda: peer.get_int32(1, 11) == 2500, "the proposal is written")
+    host.write_site(site(dut, policies=pair))
+    until(lambda: peer.get_int32(1, 11) == 100, "the fallback follows its lease")
+    assert "attempt to index" not in host.log_text()
+    assert "there is no device 'other'" in host.log_text()
+    host.write_site(site(dut, other, policies=pair))
+    until(lambda: peer.get_int32(1, 11) == 2500, "it proposes again")
+
+
 def test_a_make_that_tells_no_state_shows_it_by_its_power(start_host, peer):
     dut = start_host(one(peer, "plain_battery")).device("dut")
     for watts, state in ((1500, "charging"), (-1500, "discharging"), (3, "ready")):
