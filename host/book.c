@@ -364,7 +364,8 @@ static const struct constraint *lowest_scheduled(const struct book *book,
         const struct constraint *other = book->entries[i].constraint;
         if (!book->entries[i].running && !other->policy_key[0] && !other->by_host &&
             strcmp(other->created_by, admission->created_by) == 0 &&
-            !is_leaving(admission, other->id) && !is_replaced(admission, other->id))
+            other->wish.priority <= admission->max_priority && !is_leaving(admission, other->id) &&
+            !is_replaced(admission, other->id))
             return other;
     }
     return NULL;

@@ -92,6 +92,7 @@ struct book_admission {
         *items; /* those whose ids are in the book replace, the others are new */
     size_t count;
     const char *created_by;
+    int32_t max_priority; /* that he may touch; a creator's name may have been another's before */
     /* Accepted before and not in the book yet: new ones in all and of this creator, and ids of
      * those in the book that make way for them. */
     size_t coming, coming_own;
@@ -103,7 +104,7 @@ struct book_admission {
     size_t makes_way_count;
 };
 /* ERR_LIMIT: their creator would hold more than CONSTRAINTS_PER_CREATOR. ERR_FULL: more than
- * CONSTRAINTS_PER_DEVICE, and nothing scheduled of the same creator could make way. */
+ * CONSTRAINTS_PER_DEVICE, and nothing scheduled that the creator may touch could make way. */
 must_check enum err book_admit(const struct book *book, struct book_admission *admission);
 /* Starts and ends what is due. True when what is in force or in the book changed. A step of the
  * wall clock by more than 2 s and a change of trust are noticed here. Ended ones are removed and

@@ -241,6 +241,7 @@ static bool find_room(struct ask *ask, const struct target *target) {
     struct book_admission admission = {.items = ask->items,
                                        .count = ask->count,
                                        .created_by = ask->asker.created_by,
+                                       .max_priority = ask->asker.max_priority,
                                        .makes_way = ask->makes_way};
     struct ask *other;
     for (other = ask->engine->asks; other; other = other->next) {

@@ -442,6 +442,8 @@ struct admitted {
     size_t count;
 };
 
+static int32_t may_touch = INT32_MAX;
+
 /* `count` new ones of one creator, together. */
 static enum err admit_many(struct desk *desk, const char *creator, size_t count, size_t coming,
                            struct admitted *out) {
@@ -456,6 +458,7 @@ static enum err admit_many(struct desk *desk, const char *creator, size_t count,
     struct book_admission admission = {.items = items,
                                        .count = count,
                                        .created_by = owner,
+                                       .max_priority = may_touch,
                                        .coming = coming,
                                        .coming_own = coming,
                                        .makes_way = out->makes_way};
@@ -521,6 +524,24 @@ static void on_a_full_device_the_lowest_scheduled_one_of_the_creator_makes_way(v
     assert_int_equal(way.count, 29);
     assert_string_equal(way.makes_way[28], "f/28");
     assert_int_equal(admit_many(desk, "f", 30, 0, &way), ERR_FULL);
+}
+
+/* A token that has the name of one before it, or a login that may less by now. */
+static void what_has_a_priority_beyond_the_creator_makes_no_way(void **state) {
+    struct desk *desk = *state;
+    struct admitted way = {0};
+    put_creators(desk, "abcd", 8 * HOUR);
+    put_many(desk, "e", 49, 8 * HOUR);
+    struct constraint higher = numbered(1, "f", 9 * HOUR + MINUTE);
+    put(desk, higher);
+    advance(desk);
+    may_touch = higher.wish.priority - 1;
+    assert_int_equal(admit(desk, "f", &way), ERR_FULL);
+    assert_int_equal(way.count, 0);
+    may_touch = higher.wish.priority;
+    assert_int_equal(admit(desk, "f", &way), ERR_OK);
+    assert_string_equal(way.makes_way[0], "f/1");
+    may_touch = INT32_MAX;
 }
 
 static void what_comes_together_counts_together(void **state) {
@@ -612,6 +633,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(
             on_a_full_device_the_lowest_scheduled_one_of_the_creator_makes_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_a_priority_beyond_the_creator_makes_no_way, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_comes_together_counts_together, setup, teardown),
         cmocka_unit_test_setup_teardown(proposals_do_not_count_at_the_door, setup, teardown),
     };
