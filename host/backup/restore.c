@@ -279,6 +279,7 @@ static enum err swap(const struct restore *restore, char kept[BACKUP_KEPT_SIZE])
     char mark[PATH_SIZE], aside[PATH_SIZE];
     struct tm date;
     bool ok, moved = false, came = false;
+    int error;
     time_t now = (time_t)(clock_wall().ms / 1000);
     gmtime_r(&now, &date);
     snprintf(mark, sizeof mark, "%.3000s/" STORE_RESTORE_MARK, restore->directory);
@@ -287,6 +288,7 @@ static enum err swap(const struct restore *restore, char kept[BACKUP_KEPT_SIZE])
              (unsigned)date.tm_mday, (unsigned)date.tm_hour, (unsigned)date.tm_min,
              (unsigned)date.tm_sec, randombytes_uniform(65536));
     snprintf(aside, sizeof aside, "%.3000s/%s", restore->directory, kept);
+    bool half_before = access(mark, F_OK) == 0; /* an earlier one has stopped half way */
     ok = set_mark(mark) && sync_folder(restore->directory) && mkdir(aside, 0700) == 0;
     for (size_t i = 0; i < sizeof names / sizeof *names && ok; i++)
         ok = move(restore->directory, aside, names[i], &moved);
@@ -298,10 +300,17 @@ static enum err swap(const struct restore *restore, char kept[BACKUP_KEPT_SIZE])
             kept[0] = '\0';
         return ERR_OK;
     }
+    error = errno;
+    if (!moved && !came && !half_before) {
+        (void)rmdir(aside);
+        kept[0] = '\0';
+        if (unlink(mark) == 0 || errno == ENOENT)
+            return refuse(restore, ERR_IO, "it cannot be put in place", strerror(error));
+    }
     report_add(restore->report, restore->directory,
                "the change stopped half way: %s; what was there is in %s. No host starts on this "
                "folder until `derd restore` has ended well",
-               strerror(errno), kept);
+               strerror(error), kept);
     return ERR_IO;
 }
 

@@ -5,6 +5,8 @@ import subprocess
 import tarfile
 import threading
 
+import pytest
+
 from harness import BUILD, DERD, until
 from sites import LOAD, one
 
@@ -149,3 +151,26 @@ def test_used_wrongly_it_says_how(tmp_path):
     assert short.returncode == 1 and "12 characters" in short.stderr
     garbage = run("restore", tmp_path / "short", "--store", tmp_path / "new")
     assert garbage.returncode == 1 and "no backup of derd" in garbage.stderr
+
+
+def test_a_restore_that_cannot_begin_leaves_the_host_what_it_had(start_host, peer, tmp_path):
+    host = start_host(one(peer, "plain_load"))
+    dut = host.device("dut")
+    dut.until_online()
+    status, held, _ = dut.post(priority=3000, validFor=3600, maxActivePower=1500)
+    assert status == 201
+    assert run("backup", tmp_path / "b.tar", "--site", host.site_path).returncode == 0
+    assert host.stop() == 0
+    folder = host.folder / "state"
+    store = folder / "derd.db"
+    if subprocess.run(["mount", "--bind", store, store], check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:  # a mount point is not moved
+        refused = run("restore", tmp_path / "b.tar", "--site", host.site_path)
+    finally:
+        subprocess.run(["umount", store], check=True)
+    assert refused.returncode == 1 and "nothing was changed" in refused.stderr, refused.stderr
+    assert not [path for path in folder.iterdir() if path.name.startswith(("restor", "before-restore"))]
+    host.start()
+    dut.until_online()
+    assert [item["id"] for item in dut.constraints()] == [held["id"]]
