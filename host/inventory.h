@@ -18,6 +18,7 @@
 #include "base/report.h"
 #include "site.h"
 #include "store/store_audit.h"
+#include "token.h"
 
 #define INVENTORY_CLUSTERS 1000
 #define INVENTORY_DEVICES  2000 /* a change looks at all of them on the engine's thread */
@@ -70,6 +71,8 @@ struct inventory_change {
     json_t *body;               /* borrowed: an object; without accountId and parentId */
     int64_t revision;           /* that it must still have; 0: any */
     struct audit_origin origin; /* for the audit log; of nobody: it is told nothing */
+    size_t cluster_count;       /* what its token is for, and what is below; 0: all */
+    char clusters[TOKEN_CLUSTERS_MAXIMUM][ID_SIZE];
 };
 
 enum inventory_result {

@@ -109,6 +109,8 @@ static bool ask(struct exchange *x, struct inventory_change *change, struct repo
                    : change->verb == INVENTORY_PATCH ? 200
                                                      : 204,
                    &change->origin);
+    change->cluster_count = x->token.cluster_count;
+    memcpy(change->clusters, x->token.clusters, sizeof change->clusters);
     change->body = x->tree;
     x->tree = NULL;
     ask_inventory(x->settings->engine, change, mistakes, dry, PATIENCE_MS, &answer);

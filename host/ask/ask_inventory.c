@@ -162,15 +162,30 @@ static void to_store(struct inventory_ask *ask) {
                                 : "The store has too much to do; nothing was changed.");
 }
 
+/* Whether who changes something is for this cluster: for one above it, too. */
+static bool is_for(const struct inventory_change *change, const struct site *site,
+                   const struct site_cluster *cluster) {
+    for (size_t steps = 0; cluster && steps <= site->cluster_count; steps++) {
+        for (size_t i = 0; i < change->cluster_count; i++)
+            if (strcmp(cluster->id, change->clusters[i]) == 0)
+                return true;
+        cluster = cluster->parent[0] ? site_cluster_find(site, cluster->parent) : NULL;
+    }
+    return change->cluster_count == 0;
+}
+
 /* A machine belongs to one account: who joined it as a further part would read it, and would write
- * into its plans. Whose it is, is not told. */
-static void machine_is_free(const struct site *site, const char *account,
-                            const struct site_device *device, struct report *report) {
+ * into its plans; and so would a token that is for other clusters only. Whose it is, is not told.
+ */
+static void machine_is_free(const struct inventory_change *change, const struct site *site,
+                            const char *account, const struct site_device *device,
+                            struct report *report) {
     for (size_t i = 0; i < site->cluster_count; i++)
         for (size_t j = 0; j < site->clusters[i].device_count; j++) {
             const struct site_device *other = &site->clusters[i].devices[j];
-            if (strcmp(site->clusters[i].account, account) != 0 && other->unit == device->unit &&
-                strcmp(other->link, device->link) == 0) {
+            bool own = strcmp(site->clusters[i].account, account) == 0 &&
+                       is_for(change, site, &site->clusters[i]);
+            if (!own && other->unit == device->unit && strcmp(other->link, device->link) == 0) {
                 report_add(report, ".link", "unit %d of this link is not free", device->unit);
                 return;
             }
@@ -186,7 +201,7 @@ static bool fits(struct inventory_ask *ask, const struct site *site) {
             const struct site_device *device = &site->clusters[i].devices[j];
             if (strcmp(device->id, ask->change.id) != 0)
                 continue;
-            machine_is_free(site, site->clusters[i].account, device, &report);
+            machine_is_free(&ask->change, site, site->clusters[i].account, device, &report);
             if (!report.count)
                 engine_device_fits(ask->errand.engine, device, &report);
         }

@@ -33,6 +33,28 @@ def texts_of(host, thing_id):
         return {kind for (kind,) in store.execute("SELECT kind FROM texts WHERE key = ?", (thing_id,))}
 
 
+def test_a_token_for_some_clusters_joins_no_device_of_others(start_host, peer):
+    """As a further part of one it would read what it does not see, and write into its plans."""
+    host = start_host(one(peer, "plain_load"))
+    for key in ("house", "annex"):
+        assert host.request("POST", "/v1/clusters", {"key": key, "name": key})[0] == 201
+    annex = host.make_token("annex", 3999, "all", "--clusters", "annex")
+    hybrid = {"driver": "sungrow_hybrid", "link": "tcp://127.0.0.1:9", "unit": 2}
+    status, body, _ = host.request("POST", "/v1/clusters/house/devices", {**hybrid, "key": "a", "as": "inverter"})
+    assert status == 201, body
+    devices = "/v1/clusters/annex/devices"
+    joins = {**hybrid, "key": "b", "as": "battery"}
+    status, problem, _ = host.request("POST", devices, joins, token=annex)
+    assert status == 422 and "not free" in str(problem["errors"]), problem
+    # Nor later, by a change of its own device.
+    status, body, _ = host.request("POST", devices, {**joins, "unit": 3}, token=annex)
+    assert status == 201, body
+    for token, status in ((annex, 422), (None, 200)):
+        got = host.request("PATCH", devices + "/b?dryRun=true", {"unit": 2}, token=token, headers={
+            "Content-Type": "application/merge-patch+json"})
+        assert got[0] == status, got[1]
+
+
 def test_of_a_deleted_device_nothing_stays_in_the_store(start_host, peer, other):
     other.unit(1, LOAD)
     host = start_host(one(peer, "plain_load"))
