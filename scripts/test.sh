@@ -76,14 +76,19 @@ count() {
     fi
 }
 
-# system_tests PRESET BUILD: eight at a time; what fails in that crowd is run once more, alone, and is
-# told in either case: a machine that was too busy is not a broken product, and not a silent one.
+crowd_of() {
+    [ "$1" = release ] && echo $((jobs * 8)) || echo $((jobs * 5))
+}
+
+# system_tests PRESET BUILD: many at a time, since they wait more than they compute; what fails in that
+# crowd is run once more, alone, and is told in either case: a machine that was too busy is not a broken
+# product, and not a silent one.
 system_tests() {
     run="env DERD_BUILD=$PWD/$2 /usr/bin/python3 -m pytest -q -o cache_dir=$output/cache tests/system
         ${full:+--full}"
     since=$(date +%s)
     # shellcheck disable=SC2086
-    if ! $run -n 8 >"$output/crowd" 2>&1 && grep -q ' passed' "$output/crowd"; then
+    if ! $run -n "$(crowd_of "$1")" >"$output/crowd" 2>&1 && grep -q ' passed' "$output/crowd"; then
         together=$(sed -nE 's/^(.* )?([0-9]+) passed.* in .*/\2/p' "$output/crowd" | tail -n 1)
         grep '^FAILED\|^ERROR' "$output/crowd" | sed 's/^/once more, alone: /'
         passed=$((passed + together))

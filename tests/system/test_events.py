@@ -15,7 +15,7 @@ from homes import home, site
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("events")
     simulator = Simulator(folder, home())
-    text = site(simulator.ports).replace("listen =", "threads = 16, listen =", 1)
+    text = site(simulator.ports).replace("listen =", "threads = 16, rate = 10000, burst = 10000, listen =", 1)
     host = Host(folder, text)
     host.device("wallbox").until_online()
     yield simulator, host, text

@@ -63,9 +63,15 @@ class Terminal:
     def __init__(self, site):
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen([DERD, "password", "set", "--site", site], stdin=slave, stdout=slave,
-                                        stderr=slave, start_new_session=True)
+                                        stderr=slave, start_new_session=True,
+                                        preexec_fn=self.as_at_a_terminal)
         os.close(slave)
         self.shown = ""
+
+    @staticmethod
+    def as_at_a_terminal():
+        """What runs in the background ignores this signal, and so would its children."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def until(self, words):
         while words not in self.shown:
