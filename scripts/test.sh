@@ -77,7 +77,7 @@ count() {
 }
 
 crowd_of() {
-    [ "$1" = release ] && echo $((jobs * 8)) || echo $((jobs * 5))
+    [ "$1" = release ] && echo $((jobs * 10)) || echo $((jobs * 6))
 }
 
 # system_tests PRESET BUILD: many at a time, since they wait more than they compute; what fails in that
@@ -154,7 +154,7 @@ for preset in $presets; do
     wait "$runs_ahead"
     check "$preset: builds without a warning" made "$preset"
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort >"$output/list"
-    side_by_side units "$jobs" <"$output/list"
+    side_by_side units $((jobs * 2)) <"$output/list"
     counted units "$preset"
     if [ -n "$full" ]; then
         count "$preset: the arbiter agrees with a second one" \

@@ -14,8 +14,10 @@
 #define POLL_INSTRUCTIONS 1000
 #define LARGE_BYTES       8192
 
-#ifdef DERD_SANITIZED
+#ifdef __SANITIZE_THREAD__
 #define BUDGET_SCALE 10 /* sanitizers slow everything down */
+#elif defined DERD_SANITIZED
+#define BUDGET_SCALE 5
 #else
 #define BUDGET_SCALE 1
 #endif
