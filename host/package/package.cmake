@@ -16,6 +16,7 @@ install(DIRECTORY scripts/examples DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES README.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES drivers/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME drivers.md)
 install(FILES policies/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME policies.md)
+install(FILES host/package/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME running.md)
 install(FILES host/package/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES web/swagger-ui/swagger-ui-bundle.js.LICENSE.txt DESTINATION ${CMAKE_INSTALL_DOCDIR}
   RENAME swagger-ui-bundle.txt)
