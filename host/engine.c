@@ -268,7 +268,7 @@ static struct wall known_past(struct engine *engine) {
 
 static bool load_store(struct engine *engine, const struct engine_settings *settings,
                        struct report *report) {
-    if (store_open(&engine->store, engine->site->store_directory, report) != ERR_OK)
+    if (store_open_damaged_too(&engine->store, engine->site->store_directory, report) != ERR_OK)
         return false;
     if (store_load_constraints(engine->store, stash_row, engine) != ERR_OK) {
         report_add(report, engine->site->store_directory, "the constraints cannot be read");

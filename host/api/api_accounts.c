@@ -20,7 +20,7 @@ static void answer_store(struct exchange *x, enum err err, const char *what) {
     if (err == ERR_LIMIT)
         exchange_problem(x, 409, "There are as many %s as there may be; delete one first.", what);
     else
-        exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");
+        exchange_store_failed(x, "The store cannot write; nothing was changed.");
 }
 
 /* --- accounts --------------------------------------------------------------------------------- */

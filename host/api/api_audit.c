@@ -173,6 +173,6 @@ void api_audit_list(struct exchange *x) {
     if (store_read_audit(x->settings->store, &query, &page) == ERR_OK)
         answer_page(x, &page);
     else
-        exchange_unavailable(x, 5, "The store cannot be read.");
+        exchange_store_failed(x, "The store cannot be read.");
     audit_page_free(&page);
 }

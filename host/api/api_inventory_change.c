@@ -90,9 +90,8 @@ static void answer_refused(struct exchange *x, const struct inventory_answer *an
             exchange_problem(x, 409, "%s", answer->detail);
         return;
     case ASK_STORE_FAILED:
-        exchange_unavailable(x, 5,
-                             answer->detail[0] ? answer->detail
-                                               : "The store cannot write; nothing was changed.");
+        exchange_store_failed(
+            x, answer->detail[0] ? answer->detail : "The store cannot write; nothing was changed.");
         return;
     default:
         exchange_unavailable(x, 2, answer->detail);

@@ -183,7 +183,8 @@ static void put_details(struct exchange *x, struct json *json, const char *store
 }
 
 void api_ready(struct exchange *x) {
-    char why[200] = "";
+    char why[STORE_DETAIL_SIZE] = "";
+    bool damaged = store_damaged(x->settings->store);
     bool store_fails = store_failing(x->settings->store, why, sizeof why);
     bool ready = x->directory && !store_fails;
     struct json *json = exchange_json(x, ready ? 200 : 503);
@@ -191,8 +192,10 @@ void api_ready(struct exchange *x) {
     if (!ready) {
         struct problem problem = {.status = 503, .instance = x->path, .request_id = x->request_id};
         snprintf(problem.detail, sizeof problem.detail, "%s",
-                 x->directory ? "The store cannot write: bounds are applied, but nothing is kept."
-                              : "The host is starting and has not read its site file yet.");
+                 damaged        ? "The store is damaged: bounds are applied, but nothing is kept. "
+                                  "What to do: " STORE_DAMAGED_ADVICE "."
+                 : x->directory ? "The store cannot write: bounds are applied, but nothing is kept."
+                                : "The host is starting and has not read its site file yet.");
         x->content_type = PROBLEM_CONTENT_TYPE;
         exchange_header(x, "Retry-After", RETRY_AFTER);
         problem_put(&problem, json);
@@ -202,6 +205,7 @@ void api_ready(struct exchange *x) {
     json_put_time(json, "at", x->now.wall);
     json_put_boolean(json, "clockTrusted", x->now.trusted);
     json_put_boolean(json, "storeFailing", store_fails);
+    json_put_boolean(json, "storeDamaged", damaged);
     if (x->directory) {
         const char *problems = x->directory->site_problems;
         json_put_boolean(json, "siteFine", !problems || strcmp(problems, "[]") == 0);

@@ -281,7 +281,7 @@ void api_token_post(struct exchange *x) {
         exchange_problem(x, 409, "The account was removed while the token was made.");
         return;
     default:
-        exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");
+        exchange_store_failed(x, "The store cannot write; nothing was changed.");
         return;
     }
     log_info("api", "token:%s made the token %s (%s) of account %s (request %s)", x->token.name,
@@ -310,7 +310,7 @@ void api_token_delete(struct exchange *x) {
         return;
     enum err err = store_token_revoke(x->settings->store, token.id, record);
     if (err != ERR_OK && err != ERR_NOT_FOUND) {
-        exchange_unavailable(x, 5, "The store cannot write; the token is still good.");
+        exchange_store_failed(x, "The store cannot write; the token is still good.");
         return;
     }
     log_info("api", "token:%s revoked the token %s (%s) of account %s (request %s)", x->token.name,

@@ -233,7 +233,7 @@ static void answer_refused(struct exchange *x, enum err err) {
     else if (err == ERR_NOT_FOUND)
         exchange_problem(x, 404, "The webhook was deleted meanwhile.");
     else
-        exchange_unavailable(x, 5, "The store cannot write; nothing was changed.");
+        exchange_store_failed(x, "The store cannot write; nothing was changed.");
 }
 
 void api_webhook_post(struct exchange *x) {
@@ -365,7 +365,7 @@ void api_webhook_deliveries(struct exchange *x) {
         return;
     if (store_list_deliveries(x->settings->store, webhook.id, DELIVERIES_SHOWN, &deliveries,
                               &count) != ERR_OK) {
-        exchange_unavailable(x, 5, "The store cannot be read.");
+        exchange_store_failed(x, "The store cannot be read.");
         return;
     }
     list_answer(

@@ -142,8 +142,7 @@ bool change_accepted(struct exchange *x, const struct ask_answer *answer, const 
         answer_repeated(x);
         break;
     case ASK_STORE_FAILED:
-        exchange_unavailable(x, 5,
-                             detail_or(answer, "The store cannot write; nothing was applied."));
+        exchange_store_failed(x, detail_or(answer, "The store cannot write; nothing was applied."));
         break;
     case ASK_BUSY:
         exchange_unavailable(x, 2,

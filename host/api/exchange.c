@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/store.h"
+
+#define STORE_RETRY_S 5
+
 struct exchange *exchange_new(const struct api_settings *settings) {
     struct exchange *x = calloc(1, sizeof *x);
     if (!x)
@@ -55,6 +59,14 @@ void exchange_unavailable(struct exchange *x, int retry_after_s, const char *det
     snprintf(seconds, sizeof seconds, "%d", retry_after_s);
     exchange_problem(x, 503, "%s", detail);
     exchange_header(x, "Retry-After", seconds);
+}
+
+void exchange_store_failed(struct exchange *x, const char *detail) {
+    char text[PROBLEM_DETAIL_SIZE];
+    bool damaged = store_damaged(x->settings->store);
+    snprintf(text, sizeof text, "%s%s%s", detail,
+             damaged ? " The store is damaged: " STORE_DAMAGED_ADVICE : "", damaged ? "." : "");
+    exchange_unavailable(x, STORE_RETRY_S, text);
 }
 
 void exchange_too_many(struct exchange *x, int retry_after_s, const char *detail, ...) {

@@ -75,6 +75,8 @@ void exchange_problem_report(struct exchange *x, int status, const struct report
                              const char *detail);
 /* 503 with Retry-After. */
 void exchange_unavailable(struct exchange *x, int retry_after_s, const char *detail);
+/* The same, of the store: when its file is damaged, also what to do. */
+void exchange_store_failed(struct exchange *x, const char *detail);
 /* 429 with Retry-After. */
 void exchange_too_many(struct exchange *x, int retry_after_s, const char *detail, ...)
     printf_like(3, 4);

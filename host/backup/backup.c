@@ -106,6 +106,7 @@ static void copy_database(const char *from, const char *to, char *why, size_t wh
     if (code == SQLITE_OK)
         code = sqlite3_open_v2(to, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
+        sqlite3_db_config(source, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* only read */
         sqlite3_busy_timeout(source, BUSY_MS);
         sqlite3_backup *copy = sqlite3_backup_init(target, "main", source, "main");
         while (copy && sqlite3_backup_step(copy, -1) == SQLITE_BUSY)
@@ -377,6 +378,8 @@ enum err backup_make(const char *directory, const char *file, const char *passph
     snprintf(path, sizeof path, "%.3000s/derd.db", directory);
     if (access(path, F_OK) != 0)
         return refuse(&backup, ERR_NOT_FOUND, path, "there is no store", strerror(errno));
+    if (store_examine(directory, report) != ERR_OK)
+        return ERR_FORMAT;
     if (access(file, F_OK) == 0)
         return refuse(&backup, ERR_CONFLICT, file,
                       "it is there already: choose another name, as one with the date in it", "");

@@ -31,7 +31,7 @@ json_t *admin_refusal(enum err code, const char *format, ...) {
 }
 
 json_t *admin_store_refusal(struct store *store, enum err code) {
-    char why[240];
+    char why[STORE_DETAIL_SIZE];
     if (code == ERR_CLOSED)
         return admin_refusal(code, "the host is ending; try again when it runs again");
     if (code == ERR_IO && store_failing(store, why, sizeof why))
@@ -235,7 +235,7 @@ static json_t *token_revoke(const struct admin_host *host, const json_t *request
 
 static json_t *status(const struct admin_host *host, const json_t *request) {
     (void)request;
-    char why[240];
+    char why[STORE_DETAIL_SIZE];
     bool failing = store_failing(host->store, why, sizeof why);
     json_t *answer = json_pack("{s:b, s:s, s:I, s:b, s:s?}", "ok", 1, "version", DERD_VERSION,
                                "processId", (json_int_t)getpid(), "storeFailing", failing,

@@ -382,7 +382,7 @@ static void announce_alarm(struct engine *engine, const char *name, bool *told, 
 }
 
 void announce_second(struct engine *engine, struct now now) {
-    char why[240] = "";
+    char why[STORE_DETAIL_SIZE] = "";
     struct alarms *alarms = &engine->alarms;
     tell_waiting(engine, now.mono);
     bool failing = store_failing(engine->store, why, sizeof why);

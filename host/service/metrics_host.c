@@ -55,6 +55,8 @@ static void put_alarms(const struct metrics_sources *sources, struct buf *out) {
          sources->now.trusted);
     flag(out, "derd_store_failing", "1: the store cannot write; bounds are applied all the same.",
          failing);
+    flag(out, "derd_store_damaged", "1: its file was damaged at start; what could be read holds.",
+         store_damaged(sources->store));
     if (!directory)
         return;
     flag(out, "derd_site_fine", "1: the site file has no mistakes.",

@@ -197,8 +197,10 @@ static void store_note(struct store *store, bool failing) {
 /* Standing by: nothing is tried, since there is nothing to try. */
 static void batch_refuse(struct store *store, struct store_job *first) {
     for (struct store_job *job = first; job; job = job->next)
-        job->result = ERR_IO;
-    store_note(store, true);
+        if (!store->damaged || !job->type->needed || !transaction_run(store, job, job->next))
+            job->result = ERR_IO;
+    if (!store->damaged) /* that was said at opening, for good */
+        store_note(store, true);
 }
 
 static void batch_write(struct store *store, struct store_job *first) {
@@ -293,6 +295,10 @@ const struct store_figures *store_figures(const struct store *store) {
     return &store->figures;
 }
 
+bool store_damaged(const struct store *store) {
+    return store->damaged;
+}
+
 uint64_t store_last_rank(struct store *store) {
     return atomic_load(&store->last_rank);
 }
@@ -315,7 +321,8 @@ static enum err thread_start(struct store *store, struct report *report) {
     return ERR_OK;
 }
 
-enum err store_open(struct store **out, const char *directory, struct report *report) {
+static enum err open_it(struct store **out, const char *directory, bool damaged_too,
+                        struct report *report) {
     *out = NULL;
     struct store *store = calloc(1, sizeof *store);
     if (!store) {
@@ -327,7 +334,7 @@ enum err store_open(struct store **out, const char *directory, struct report *re
     pthread_mutex_init(&store->lock, NULL);
     pthread_cond_init(&store->wake, NULL);
     pthread_rwlock_init(&store->tokens_lock, NULL);
-    enum err result = store_file_open(store, directory, report);
+    enum err result = store_file_open(store, directory, damaged_too, report);
     if (result == ERR_OK) {
         result = store_rank_open(store);
         if (result == ERR_OK)
@@ -342,11 +349,14 @@ enum err store_open(struct store **out, const char *directory, struct report *re
             report_add(report, store->path, "it could not be read: %s",
                        result == ERR_MEMORY ? "no memory" : store->fault_text);
     }
-    if (result == ERR_OK && store->standby) {
+    if (result == ERR_OK && store->damaged)
+        log_error("store", "in %s: %s", directory, store->fault_text);
+    else if (result == ERR_OK && store->standby)
         log_error("store",
                   "%s can only be read: %s. What it has is in force; nothing new is kept until it "
                   "can be written",
                   store->path, store->fault_text);
+    if (result == ERR_OK && store->standby) {
         store->failing = true;
         snprintf(store->why, sizeof store->why, "%s", store->fault_text);
     }
@@ -359,6 +369,15 @@ enum err store_open(struct store **out, const char *directory, struct report *re
     else
         store_close(store);
     return result;
+}
+
+enum err store_open(struct store **store, const char *directory, struct report *report) {
+    return open_it(store, directory, false, report);
+}
+
+enum err store_open_damaged_too(struct store **store, const char *directory,
+                                struct report *report) {
+    return open_it(store, directory, true, report);
 }
 
 void store_close(struct store *store) {

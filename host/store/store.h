@@ -27,6 +27,8 @@
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
 #define STORE_CHANGE_MAXIMUM 64      /* constraints put, and removed, in one change */
 
+#define STORE_DETAIL_SIZE 1000 /* bytes that hold any text of store_failing() */
+
 #define STORE_RESTORE_MARK "restoring" /* a file in the folder: a restore did not end */
 
 struct store;
@@ -38,6 +40,22 @@ struct audit_record; /* store_audit.h: goes with a change, taken over in any cas
  * be written fails, until it can be. Mistakes are texts for people. A process that forks must do so
  * before: a child that lives on keeps the lock. */
 must_check enum err store_open(struct store **store, const char *directory, struct report *report);
+/* The same for the host that serves: a file of ours that is damaged is read, row by row, as far as
+ * it can be, and never written, renamed or replaced. What was read is served from memory; what is
+ * to be written fails (ERR_IO), for as long as the store is open. Ids and accounts that the site
+ * file needs and that could not be read are made in memory. A file that is no database, another
+ * program's or a newer one's is refused all the same. */
+must_check enum err store_open_damaged_too(struct store **store, const char *directory,
+                                           struct report *report);
+/* Whether it was found damaged when it was opened. Any thread. */
+bool store_damaged(const struct store *store);
+#define STORE_DAMAGED_ADVICE                                                                       \
+    "keep a copy of the whole folder, stop derd and run `derd restore BACKUP`; without a backup, " \
+    "move derd.db and derd.db-wal away: then all constraints, tokens, passwords, accounts and "    \
+    "what the API made are gone"
+/* Looks, without changing anything, whether what is in `directory` is damaged: ERR_FORMAT, with
+ * words. */
+must_check enum err store_examine(const char *directory, struct report *report);
 /* Finishes what is queued, closes. */
 void store_close(struct store *store);
 /* Takes the lock that an open store holds on its folder, which is made when it is missing: while

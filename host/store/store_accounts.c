@@ -146,7 +146,8 @@ static enum err ensure_run(struct store *store, struct store_job *job) {
 }
 
 enum err store_account_ensure(struct store *store, const char *key) {
-    static const struct store_job_type type = {.run = ensure_run, .committed = remember_committed};
+    static const struct store_job_type type = {
+        .run = ensure_run, .committed = remember_committed, .needed = true};
     struct account account;
     struct account_job ensure = {.job = {.type = &type, .bytes = sizeof ensure}};
     if (store_account_find(store, key, &account))

@@ -265,6 +265,8 @@ enum err store_read_audit(struct store *store, const struct audit_query *query,
     *page = (struct audit_page){0};
     if (query->limit < 1 || query->limit > AUDIT_PAGE)
         return ERR_RANGE;
+    if (store->damaged) /* it is in the file only */
+        return ERR_IO;
     page->rows = calloc(query->limit, sizeof *page->rows);
     if (!page->rows)
         return ERR_MEMORY;

@@ -1,7 +1,8 @@
 /* The store's file: the directory, the lock, opening with every check, migrations, statements.
  *
- * Nothing here ever deletes or replaces a file. A file that is damaged, foreign or newer is left as
- * it is, and the mistake says what to do. */
+ * Nothing here ever deletes or replaces a file. A file that is foreign or newer is left as it is,
+ * and the mistake says what to do; so is one that is damaged, and the host that serves goes on with
+ * what can be read of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -16,15 +17,15 @@
 #include "base/log.h"
 #include "store/store_internal.h"
 
-#define APPLICATION_ID 0x64657264 /* "derd", at offset 68 of the file (SQLite file format, 1.3) */
-#define LENGTH_MAXIMUM 2097152    /* bytes of one row; a text has at most half of it */
-#define PATH_MAXIMUM   4096
-#define RESTORE_ADVICE "stop derd, keep a copy of the whole folder, and put a backup in its place"
+#define PATH_MAXIMUM 4096
+#define RESTORE_ADVICE                                                                             \
+    "stop derd, keep a copy of the whole folder, and put a backup in its place (`derd restore "    \
+    "BACKUP`)"
 
 /* One text per step; the number of steps done is the file's user_version. A step that was released
  * never changes; what comes new is a new step. */
 static const char *const migrations[] = {
-    "PRAGMA application_id = 1684370020;" /* APPLICATION_ID */
+    "PRAGMA application_id = 1684370020;" /* STORE_APPLICATION_ID */
     "CREATE TABLE constraints ("
     "  id TEXT PRIMARY KEY NOT NULL CHECK (length(id) = 36),"
     "  account TEXT,"
@@ -225,12 +226,12 @@ static const char *const migrations[] = {
 };
 
 _Static_assert(sizeof migrations / sizeof *migrations == STORE_SCHEMA, "a step per version");
-_Static_assert(APPLICATION_ID == 1684370020, "as written in the first step");
+_Static_assert(STORE_APPLICATION_ID == 1684370020, "as written in the first step");
 
 /* --- the folder ------------------------------------------------------------------------------ */
 
 /* "directory/name" on the heap, or NULL. */
-static char *path_join(const char *directory, const char *name) {
+char *store_path(const char *directory, const char *name) {
     struct buf path;
     buf_init(&path, PATH_MAXIMUM);
     buf_format(&path, "%s/%s", directory, name);
@@ -277,7 +278,7 @@ static void file_make_private(const char *path) {
 static enum err lock_take(struct store *store, struct report *report) {
     enum err result = ERR_IO;
     char pid[24] = "";
-    char *path = path_join(store->directory, "derd.lock");
+    char *path = store_path(store->directory, "derd.lock");
     if (!path)
         return ERR_MEMORY;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -330,7 +331,7 @@ enum err store_folder_lock(const char *directory, int *lock_fd, struct report *r
 }
 
 static enum err restore_check(const struct store *store, struct report *report) {
-    char *path = path_join(store->directory, STORE_RESTORE_MARK);
+    char *path = store_path(store->directory, STORE_RESTORE_MARK);
     enum err result = !path ? ERR_MEMORY : access(path, F_OK) == 0 ? ERR_REFUSED : ERR_OK;
     if (result == ERR_REFUSED)
         report_add(report, path,
@@ -349,7 +350,7 @@ static enum err file_make(const struct store *store, struct report *report) {
     file_make_private(store->path);
     static const char *const companions[] = {"derd.db-wal", "derd.db-shm"};
     for (size_t i = 0; i < sizeof companions / sizeof *companions; i++) {
-        char *path = path_join(store->directory, companions[i]);
+        char *path = store_path(store->directory, companions[i]);
         if (!path)
             return ERR_MEMORY;
         file_make_private(path);
@@ -373,7 +374,7 @@ static bool folder_sync(const char *path, bool may_be_unreadable) {
 /* A new file is there after a power cut only when its folder is on disk too, and a new folder only
  * when the one above it is. Each time: whoever made them may have been killed before. */
 static enum err directory_sync(const char *directory, struct report *report) {
-    char *above = path_join(directory, "..");
+    char *above = store_path(directory, "..");
     if (!above)
         return ERR_MEMORY;
     const char *failed = !folder_sync(directory, false) ? directory
@@ -447,10 +448,19 @@ enum err store_statement_run(struct store *store, sqlite3_stmt *statement, int b
 
 /* --- opening --------------------------------------------------------------------------------- */
 
+/* What is wrong with the file itself, kept for store_file_open(). */
+static void note_damage(struct store *store, const char *what) {
+    if (!store->found[0])
+        snprintf(store->found, sizeof store->found, "%s", what);
+}
+
 static enum err database_refused(struct store *store, struct report *report, const char *what) {
     (void)store_fault(store);
     int code = store->fault & 0xff;
     report_add(report, store->path, "%s: %s", what, store->fault_text);
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB || store->fault == SQLITE_IOERR_READ ||
+        store->fault == SQLITE_IOERR_SHORT_READ || store->fault == SQLITE_IOERR_CORRUPTFS)
+        note_damage(store, store->db ? sqlite3_errmsg(store->db) : "");
     return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_FORMAT : ERR_IO;
 }
 
@@ -482,15 +492,17 @@ static enum err database_ask(struct store *store, const char *sql, char *text, s
 }
 
 /* `name`: a path, or a URI as `flags` say. `vfs`: to stand by, below; NULL else. */
-static enum err database_open(struct store *store, const char *name, int flags, const char *vfs,
-                              struct report *report) {
+enum err store_database_open(struct store *store, const char *name, int flags, const char *vfs,
+                             struct report *report) {
     /* One thread at a time uses the connection; SQLite's own locks would guard nothing. */
     if (sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK)
         return database_refused(store, report, "it could not be opened");
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
-    sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, LENGTH_MAXIMUM);
+    sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, STORE_ROW_MAXIMUM);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    /* Until it is known to be whole: closing would bring the journal into it. */
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     if (vfs && sqlite3_exec(store->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) !=
@@ -517,17 +529,12 @@ static enum err database_check(struct store *store, int64_t *version, struct rep
     if (result == ERR_OK)
         result = database_ask(store, "SELECT count(*) FROM sqlite_schema", text, sizeof text,
                               &tables, report);
-    if (result == ERR_OK)
-        result = database_ask(store, "PRAGMA quick_check(1)", text, sizeof text, &ignored, report);
+    if (result != ERR_OK && application != 0 && application != STORE_APPLICATION_ID)
+        store->found[0] = '\0'; /* whatever it is, it is not ours */
     if (result != ERR_OK)
         return result;
-    if (strcmp(text, "ok") != 0) {
-        report_add(report, store->path,
-                   "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
-        return ERR_FORMAT;
-    }
     bool empty = application == 0 && *version == 0 && tables == 0;
-    if (application != APPLICATION_ID && !empty) {
+    if (application != STORE_APPLICATION_ID && !empty) {
         report_add(report, store->path,
                    "this is a database of another program, nothing was changed in it; move it away "
                    "or name another folder as store.directory in the site file");
@@ -541,12 +548,22 @@ static enum err database_check(struct store *store, int64_t *version, struct rep
                    (long long)*version, STORE_SCHEMA);
         return ERR_REFUSED;
     }
-    return ERR_OK;
+    result = database_ask(store, "PRAGMA quick_check(1)", text, sizeof text, &ignored, report);
+    if (result != ERR_OK || strcmp(text, "ok") == 0)
+        return result;
+    for (char *c = text; *c; c++)
+        if (*c == '\n')
+            *c = ' ';
+    note_damage(store, text);
+    report_add(report, store->path,
+               "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
+    return ERR_FORMAT;
 }
 
-static enum err database_migrate(struct store *store, int64_t version, struct report *report) {
+enum err store_database_migrate(struct store *store, int64_t version, int64_t to,
+                                struct report *report) {
     enum err result = ERR_OK;
-    for (int64_t step = version; step < STORE_SCHEMA && result == ERR_OK; step++) {
+    for (int64_t step = version; step < to && result == ERR_OK; step++) {
         struct buf sql;
         buf_init(&sql, 65536);
         buf_format(&sql, "BEGIN IMMEDIATE; %s PRAGMA user_version = %lld; COMMIT;",
@@ -554,7 +571,7 @@ static enum err database_migrate(struct store *store, int64_t version, struct re
         result = sql.failed ? ERR_MEMORY : database_execute(store, buf_string(&sql), report);
         buf_free(&sql);
     }
-    if (result == ERR_OK && version > 0 && version < STORE_SCHEMA)
+    if (result == ERR_OK && version > 0 && version < to && !store->damaged)
         log_info("store", "%s was brought from layout %lld to %d", store->path, (long long)version,
                  STORE_SCHEMA);
     return result;
@@ -574,7 +591,7 @@ static enum err database_use_wal(struct store *store, struct report *report) {
     return result;
 }
 
-static void database_close(struct store *store) {
+void store_database_close(struct store *store) {
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
         sqlite3_finalize(store->statements[i]);
         store->statements[i] = NULL;
@@ -584,17 +601,67 @@ static void database_close(struct store *store) {
     store->db = NULL;
 }
 
+bool store_has_file(const struct store *store, const char *name) {
+    char *path = store_path(store->directory, name);
+    int there = 0;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    bool known = path && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK;
+    free(path);
+    return !known || there;
+}
+
+/* Before SQLite opens it: a journal that is wrong is cut off there without a word, and one beside
+ * an empty file is removed. */
+static enum err journal_check(struct store *store, struct report *report) {
+    char *path = store_path(store->directory, "derd.db-wal");
+    struct store_journal journal;
+    if (!path)
+        return ERR_MEMORY;
+    store_journal_look(store->path, path, &journal);
+    free(path);
+    char lost[40] = "an unknown number of";
+    if (!journal.unknown)
+        snprintf(lost, sizeof lost, "up to %zu", journal.lost);
+    char text[sizeof store->found] = "";
+    if (journal.of_nothing)
+        snprintf(text, sizeof text, "it is empty, and its journal derd.db-wal is not");
+    else if (journal.damaged && !journal.alone)
+        snprintf(text, sizeof text,
+                 "its journal derd.db-wal is damaged: %s changes that were acknowledged last are "
+                 "missing",
+                 lost);
+    if (!text[0])
+        return ERR_OK;
+    note_damage(store, text);
+    report_add(report, store->path,
+               "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
+    return ERR_FORMAT;
+}
+
+enum err store_examine(const char *directory, struct report *report) {
+    struct store store = {
+        .directory = strdup(directory), .path = store_path(directory, "derd.db"), .lock_fd = -1};
+    enum err result = store.directory && store.path ? journal_check(&store, report) : ERR_MEMORY;
+    free(store.directory);
+    free(store.path);
+    return result;
+}
+
 static enum err open_for_writing(struct store *store, struct report *report) {
     int64_t version = 0;
-    enum err result = file_make(store, report);
+    enum err result = journal_check(store, report);
     if (result == ERR_OK)
-        result = database_open(store, store->path, SQLITE_OPEN_READWRITE, NULL, report);
+        result = file_make(store, report);
+    if (result == ERR_OK)
+        result = store_database_open(store, store->path, SQLITE_OPEN_READWRITE, NULL, report);
     if (result == ERR_OK)
         result = database_check(store, &version, report);
     if (result == ERR_OK)
         result = database_use_wal(store, report);
     if (result == ERR_OK)
-        result = database_migrate(store, version, report);
+        result = store_database_migrate(store, version, STORE_SCHEMA, report);
+    if (result == ERR_OK)
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return result == ERR_OK ? directory_sync(store->directory, report) : result;
 }
 
@@ -608,7 +675,7 @@ static enum err open_for_writing(struct store *store, struct report *report) {
 #define STANDBY_PAUSE_MS 2000 /* between two attempts to leave it */
 
 /* "file:...?immutable=1", with what has a meaning in URIs escaped. */
-static char *immutable_name(const char *path) {
+char *store_immutable_name(const char *path) {
     struct buf name;
     buf_init(&name, (size_t)PATH_MAXIMUM * 3);
     buf_text(&name, "file:");
@@ -621,27 +688,19 @@ static char *immutable_name(const char *path) {
     return buf_take(&name);
 }
 
-static bool is_there(const struct store *store, const char *name) {
-    char *path = path_join(store->directory, name);
-    int there = 0;
-    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    bool known = path && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK;
-    free(path);
-    return !known || there;
-}
-
 static enum err open_for_reading(struct store *store, struct report *report) {
     int64_t version = 0;
-    if (is_there(store, "derd.db-journal")) {
+    if (store_has_file(store, "derd.db-journal")) {
         report_add(report, store->path, "it was never made whole, which needs writing");
         return ERR_IO;
     }
-    bool whole = !is_there(store, "derd.db-wal");
-    char *uri = immutable_name(store->path);
+    bool whole = !store_has_file(store, "derd.db-wal");
+    char *uri = store_immutable_name(store->path);
     if (!uri)
         return ERR_MEMORY;
     int flags = SQLITE_OPEN_READONLY | (whole ? SQLITE_OPEN_URI : 0);
-    enum err result = database_open(store, whole ? uri : store->path, flags, "unix-none", report);
+    enum err result =
+        store_database_open(store, whole ? uri : store->path, flags, "unix-none", report);
     free(uri);
     if (result == ERR_OK)
         result = database_check(store, &version, report);
@@ -657,24 +716,25 @@ static enum err open_for_reading(struct store *store, struct report *report) {
 static enum err stand_by(struct store *store, const struct report *trouble) {
     struct report report;
     report_init(&report);
-    database_close(store);
+    store_database_close(store);
     enum err result = open_for_reading(store, &report);
     report_free(&report);
     store->standby = result == ERR_OK;
     store->standby_since = clock_mono();
     if (result != ERR_OK)
-        database_close(store);
+        store_database_close(store);
     else if (trouble->count)
         snprintf(store->fault_text, sizeof store->fault_text, "%s", trouble->items[0].text);
     return result;
 }
 
 void store_file_resume(struct store *store) {
-    if (!store->standby || clock_mono().ms - store->standby_since.ms < STANDBY_PAUSE_MS)
+    if (!store->standby || store->damaged ||
+        clock_mono().ms - store->standby_since.ms < STANDBY_PAUSE_MS)
         return;
     struct report report;
     report_init(&report);
-    database_close(store);
+    store_database_close(store);
     if (open_for_writing(store, &report) == ERR_OK)
         store->standby = false;
     else if (stand_by(store, &report) != ERR_OK) {
@@ -684,9 +744,10 @@ void store_file_resume(struct store *store) {
     report_free(&report);
 }
 
-enum err store_file_open(struct store *store, const char *directory, struct report *report) {
+enum err store_file_open(struct store *store, const char *directory, bool damaged_too,
+                         struct report *report) {
     store->directory = strdup(directory);
-    store->path = path_join(directory, "derd.db");
+    store->path = store_path(directory, "derd.db");
     if (!store->directory || !store->path || sodium_init() < 0) {
         report_add(report, directory, "the name is too long, or there is no memory");
         return ERR_MEMORY;
@@ -702,7 +763,12 @@ enum err store_file_open(struct store *store, const char *directory, struct repo
         result = open_for_writing(store, &trouble);
         if (result == ERR_IO && stand_by(store, &trouble) == ERR_OK)
             result = ERR_OK;
-        else
+        if (result != ERR_OK)
+            store_database_close(store);
+        if (damaged_too && store->found[0] && (result == ERR_IO || result == ERR_FORMAT) &&
+            store_salvage_ours(store))
+            result = store_salvage_open(store, &trouble);
+        if (result != ERR_OK)
             report_move(report, &trouble, "");
     }
     report_free(&trouble);
@@ -710,7 +776,7 @@ enum err store_file_open(struct store *store, const char *directory, struct repo
 }
 
 void store_file_close(struct store *store) {
-    database_close(store);
+    store_database_close(store);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     free(store->path);

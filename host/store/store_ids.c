@@ -54,7 +54,7 @@ static enum err id_look(struct store *store, struct store_job *base) {
 
 enum err store_id(struct store *store, const char *kind, const char *path, char id[ID_SIZE]) {
     static const struct store_job_type look = {.run = id_look, .reads = true};
-    static const struct store_job_type make = {.run = id_run};
+    static const struct store_job_type make = {.run = id_run, .needed = true};
     if (strlen(kind) > STORE_KEY_MAXIMUM || strlen(path) > STORE_KEY_MAXIMUM)
         return ERR_LIMIT;
     struct id_job job = {.job = {.type = &look, .bytes = sizeof job}, .kind = kind, .path = path};

@@ -2,7 +2,9 @@
  *
  *   store.c              queue, thread, group commit
  *   store_file.c         directory, lock file, opening, checks, migrations, statements
- *   store_constraints.c  constraints, and what changes with them in one transaction
+ *   store_wal.c          whether the journal that a kill left is whole
+ *   store_damaged.c      a damaged file at start; store_salvage.c: what can be read of a damaged
+ * file store_constraints.c  constraints, and what changes with them in one transaction
  *   store_receipts.c     answers to requests with a key of their own
  *   store_texts.c        texts by kind and key
  *   store_ids.c          UUIDs
@@ -34,8 +36,9 @@ struct store_job_type {
      * only. Any other result is the job's own; when it is not ERR_OK, nothing was written. */
     enum err (*run)(struct store *store, struct store_job *job);
     void (*committed)(struct store *store, struct store_job *job); /* after ERR_OK; may be NULL */
-    bool reads; /* runs alone, outside of a transaction, once */
-    bool owes;  /* its records are kept until they can be written, also when it fails */
+    bool reads;  /* runs alone, outside of a transaction, once */
+    bool owes;   /* its records are kept until they can be written, also when it fails */
+    bool needed; /* done in memory, on a store that is damaged: the host cannot do without */
 };
 
 struct store_job {
@@ -112,9 +115,13 @@ enum store_statement {
     STATEMENT_COUNT
 };
 
+/* "derd", at offset 68 of the file (SQLite file format, 1.3) */
+#define STORE_APPLICATION_ID 0x64657264
+#define STORE_ROW_MAXIMUM    2097152 /* bytes of one row; a text has at most half of it */
+
 #define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
 #define STORE_TOKENS_MAXIMUM 1024
-#define STORE_WHY_SIZE       240
+#define STORE_WHY_SIZE       STORE_DETAIL_SIZE
 
 struct token_use {                  /* ms since 1970 UTC */
     atomic_int_fast64_t used, kept; /* last use; the one that is on disk or on its way there */
@@ -134,6 +141,10 @@ struct store {
     size_t owed_count;
     bool standby; /* the disk can only be read: each write fails until it can be written */
     struct mono standby_since; /* the last attempt to leave it */
+    /* Since it was opened. `db` is in memory then and holds what could be read; derd.db is closed.
+     * It stands by for good. */
+    bool damaged;
+    char found[160]; /* what is wrong with the file, "" until something is */
 
     pthread_t thread;
     bool threaded;
@@ -205,9 +216,20 @@ must_check enum err store_receipt_forget(struct store *store, const char *owner,
 
 /* --- store_file.c */
 
-must_check enum err store_file_open(struct store *store, const char *directory,
+/* `damaged_too`: as store_open_damaged_too() says. */
+must_check enum err store_file_open(struct store *store, const char *directory, bool damaged_too,
                                     struct report *report);
 void store_file_close(struct store *store);
+char *store_path(const char *directory, const char *name);        /* on the heap, or NULL */
+bool store_has_file(const struct store *store, const char *name); /* that is not empty */
+/* The file's name as a URI that says that nobody changes it; on the heap, or NULL. */
+char *store_immutable_name(const char *path);
+/* `name`: a path, or a URI as `flags` say. `vfs`: to stand by; NULL else. */
+must_check enum err store_database_open(struct store *store, const char *name, int flags,
+                                        const char *vfs, struct report *report);
+must_check enum err store_database_migrate(struct store *store, int64_t version, int64_t to,
+                                           struct report *report);
+void store_database_close(struct store *store);
 /* While it stands by: opens the file for writing if that is possible now. */
 void store_file_resume(struct store *store);
 /* The kept statement, ready to bind; NULL with the fault noted. */
@@ -216,6 +238,40 @@ sqlite3_stmt *store_statement(struct store *store, enum store_statement which, c
 must_check enum err store_statement_run(struct store *store, sqlite3_stmt *statement, int bound);
 /* Notes what went wrong last, for the log and store_failing(). Always ERR_IO. */
 enum err store_fault(struct store *store);
+
+/* --- store_wal.c */
+
+struct store_journal {
+    int64_t bytes;   /* 0: there is none */
+    bool alone;      /* the database is empty, or is not there */
+    bool of_nothing; /* it is empty, and the journal is not */
+    bool damaged;    /* what was acknowledged is in it and cannot be read */
+    bool unknown;    /* how many */
+    size_t lost;     /* transactions, at most */
+};
+/* Of the journal at `path`, while this process has no connection open to `database`. */
+void store_journal_look(const char *database, const char *path, struct store_journal *journal);
+
+/* --- store_damaged.c */
+
+/* A wrong path is not damage: there must be something in the file that is ours. No connection is
+ * open. */
+bool store_salvage_ours(const struct store *store);
+/* The store serves what can be read, from memory. `trouble`: gets what stands against it. */
+must_check enum err store_salvage_open(struct store *store, struct report *trouble);
+
+/* --- store_salvage.c */
+
+#define SALVAGE_TABLES 11
+
+struct salvaged {
+    const char *table;
+    int64_t read, lost; /* rows */
+    bool unknown;       /* there may be more lost ones: how many cannot be told */
+};
+/* Row by row, what of `from` can be read and is valid there, into the tables of the same layout
+ * that are empty. `from` NULL: nothing can. False: there is no memory for it. */
+must_check bool store_salvage(sqlite3 *from, sqlite3 *to, struct salvaged salvaged[SALVAGE_TABLES]);
 
 /* --- loaders: on the opening thread, before the store's thread runs */
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -182,28 +183,96 @@ def test_a_store_that_is_damaged_while_running(start_host, peer):
     held_and_written(dut, peer, HELD - 500)
 
 
-def test_a_store_that_is_damaged_at_the_start_is_left_alone_and_said(start_host, peer, tmp_path):
-    """The host does not begin without the limits that it had promised to keep: devices stay as they were
-    told last, and the words say what to do."""
-    dut, held_id = held(start_host, peer)
-    host = dut.host
-    assert host.stop() == 0
-    path = host.folder / "state" / "derd.db"
-    whole = path.read_bytes()
-    damage(path, 4096, 8192)
-    broken = path.read_bytes()
-    peer.forget()
-    ended = subprocess.run([DERD, "serve", "--site", host.site_path], capture_output=True, text=True,
-                           timeout=60)
-    assert ended.returncode == 1
-    assert "damaged" in ended.stderr and "put a backup in its place" in ended.stderr
-    assert path.read_bytes() == broken, "nothing was changed in it"
-    assert peer.writes() == [], "no device was told otherwise"
-    assert peer.get_int32(1, 11) == HELD
-    path.write_bytes(whole)
+PERMANENT = 2600
+WHAT_TO_DO = "run `derd restore BACKUP`"
+
+
+def run(*arguments):
+    return subprocess.run([DERD, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def damage_table(path, table):
+    """Zeros in every page that has rows of it; its index, and all others, stay. What a kill left in the
+    journal is brought in before."""
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = [row[0] for row in database.execute(
+        "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", (table,))]
+    database.close()
+    assert pages
+    content = bytearray(path.read_bytes())
+    for page in pages:
+        content[(page - 1) * 4096:page * 4096] = bytes(4096)
+    path.write_bytes(content)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("table, watts", [("receipts", HELD), ("constraints", PERMANENT)])
+def test_a_store_that_is_damaged_at_the_start(start_host, peer, tmp_path, table, watts):
+    """What can be read of it is in force, the site's permanent limits in any case; it is not written, and
+    what to do is said wherever one may look. Once a backup is in its place all is well again."""
+    limits = f"limits = {{ maxActivePower = {PERMANENT} }}"
+    dut = start_host(one(peer, "plain_load", extra=limits)).device("dut")
+    host, path = dut.host, tmp_path / "state" / "derd.db"
+    dut.until_online()
+    status, body, _ = host.request("POST", dut.path + "/constraints", {
+        "priority": 3000, "validFor": 3600, "maxActivePower": HELD}, headers={"Idempotency-Key": "once"})
+    assert status == 201
+    assert dut.post(priority=10, validFor=3600, activePower=4000)[0] == 201
+    until(lambda: peer.get_int32(1, 11) == HELD, "the limit is written")
+    before = {item["id"] for item in dut.constraints()}
+    held_id, device_id = body["id"], host.body(dut.path)["id"]
+    assert run("backup", tmp_path / "whole.tar", "--site", host.site_path).returncode == 0
+
+    host.kill()
+    broken = damage_table(path, table)
+    for refused in (run("token", "list", "--site", host.site_path),
+                    run("backup", tmp_path / "broken.tar", "--site", host.site_path)):
+        assert refused.returncode == 1 and "damaged" in refused.stderr, refused.stderr
+    assert path.read_bytes() == broken
+
+    peer.set_int32(1, 11, 9999)
+    log_before = len(host.log_text())
     host.start()
     dut.until_online()
-    assert [item["id"] for item in dut.constraints()] == [held_id]
+    assert host.body(dut.path)["id"] == device_id
+    held_and_written(dut, peer, watts)
+    assert ({item["id"] for item in dut.constraints()} == before) is (watts == HELD)
+
+    # A new bound is in force; nothing else is taken, with the words.
+    status, body, _ = dut.post(priority=3100, validFor=3600, maxActivePower=HELD - 500)
+    assert status == 202 and body["durable"] is False
+    until(lambda: peer.get_int32(1, 11) == HELD - 500, "the new bound is written")
+    gone = dut.delete(held_id)
+    assert gone[0] == (503 if watts == HELD else 404)
+    for answer in (gone if watts == HELD else None,
+                   dut.post(priority=10, validFor=600, activePower=1),
+                   host.request("POST", "/v1/accounts/owner/tokens", {"name": "n", "maxPriority": 1}),
+                   host.request("POST", "/v1/accounts", {"key": "new", "name": "New"}),
+                   host.request("POST", "/v1/clusters", {"key": "new", "name": "New"}),
+                   host.get("/v1/audit")):
+        if answer:
+            assert answer[0] == 503 and WHAT_TO_DO in answer[1]["detail"], answer
+
+    # Wherever one may look.
+    status, ready, _ = host.get("/ready")
+    assert status == 503 and ready["storeFailing"] is True and ready["storeDamaged"] is True
+    assert WHAT_TO_DO in ready["detail"] and WHAT_TO_DO in ready["storeDetail"]
+    assert f"rows of {table}" in ready["storeDetail"]
+    assert ("LIMITS THAT WERE ACCEPTED MAY BE MISSING" in ready["storeDetail"]) is (table == "constraints")
+    said = [line for line in host.log_text()[log_before:].splitlines() if "derd.db is damaged" in line]
+    assert len(said) == 1 and "error" in said[0].lower() and f"rows of {table}" in said[0]
+    assert b"derd_store_damaged 1" in host.get("/metrics")[1]
+
+    assert host.stop() == 0
+    assert path.read_bytes() == broken, "nothing was written"
+    assert run("restore", tmp_path / "whole.tar", "--site", host.site_path).returncode == 0
+    host.start()
+    dut.until_online()
+    assert host.get("/ready")[0] == 200 and host.body("/ready")["storeDamaged"] is False
+    assert {item["id"] for item in dut.constraints()} == before
+    held_and_written(dut, peer, HELD)
+    assert dut.delete(held_id)[0] in (200, 204)
 
 
 def test_a_folder_without_a_store_is_no_reason_to_start_when_it_cannot_be_made(start_host, peer, disk):
