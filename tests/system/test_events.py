@@ -82,7 +82,7 @@ def test_coming_back_with_the_last_id_gives_exactly_what_was_missed(world):
         again = (Stream(host, last_id=left_at, types="constraint,decision,command") if header else
                  Stream(host, lastEventId=left_at, types="constraint,decision,command"))
         again.until("constraint", action="removed")
-        missed = [event for event in witness.seen() if number(event)
+        missed = [event for event in witness.seen() if number({"id": left_at}) < number(event)
                   <= number(again.seen("constraint", action="removed")[0])]
         got = again.seen()[:len(missed)]
         assert [event["id"] for event in got] == [event["id"] for event in missed]
