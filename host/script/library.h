@@ -75,12 +75,12 @@ bool library_has_text(struct library *library, enum script_kind kind, const char
 void library_roll_back(struct library *library, const struct generation *failed,
                        struct generation *old, const char *why);
 /* One listing per known name, also of those that never were whole: fills `cards` (to be freed, with
- * their json) by kind, then name. JSON: {name, kind, path, status: "active"|"broken"|"removed",
- * generation, loadedAt, version, manufacturer, models, type or parts, parameters, links, api,
- * hooks, shadows: [paths], rebuilds, quarantine: null or {why, since}, rolledBack: null or
- * {generation, version, why, at}, errors: [{where, text}]}; while a broken file stands beside a
- * working generation, status is "active" and `errors` tells of the file; while its script is not
- * called, "quarantined".
+ * their json, and their figures released) by kind, then name. JSON: {name, kind, path, status:
+ * "active"|"broken"|"removed", generation, loadedAt, version, manufacturer, models, type or parts,
+ * parameters, links, api, hooks, shadows: [paths], rebuilds, quarantine: null or {why, since},
+ * rolledBack: null or {generation, version, why, at}, errors: [{where, text}]}; while a broken file
+ * stands beside a working generation, status is "active" and `errors` tells of the file; while its
+ * script is not called, "quarantined".
  */
 enum err library_cards(struct library *library, struct script_card **cards, size_t *count);
 /* Whether a text would become a generation of this name; every mistake when not. Nothing changes.

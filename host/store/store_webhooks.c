@@ -416,6 +416,8 @@ enum err store_list_deliveries(struct store *store, const char *webhook_id, size
                             .most = most < LIST_MAXIMUM ? most : LIST_MAXIMUM};
     *deliveries = NULL;
     *count = 0;
+    if (store->damaged) /* they are in the file only */
+        return ERR_IO;
     look.deliveries = calloc(look.most + 1, sizeof *look.deliveries);
     if (!look.deliveries)
         return ERR_MEMORY;

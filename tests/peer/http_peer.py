@@ -95,6 +95,8 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/closing":  # without having said so
             self.answer(body or b"bye")
             self.close_connection = True
+        elif path == "/closed":  # how many connections this end has closed by now
+            self.answer(str(self.server.closed).encode())
         elif path == "/silent":
             self.wait_for_end()
         elif path == "/half":
@@ -122,6 +124,11 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    closed = 0
+
+    def shutdown_request(self, request):
+        super().shutdown_request(request)
+        self.closed += 1
 
     def handle_error(self, request, client_address):
         pass  # clients that go are part of the tests

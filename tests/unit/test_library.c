@@ -160,18 +160,24 @@ static void forget_events(struct fixture *fixture) {
     fixture->count = 0;
 }
 
+static void free_cards(struct script_card *cards, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(cards[i].json);
+        script_figures_release(cards[i].figures);
+    }
+    free(cards);
+}
+
 /* The listing of one name, or NULL. New reference. */
 static json_t *listing(struct fixture *fixture, const char *name) {
     struct script_card *cards;
     size_t count;
     json_t *found = NULL;
     assert_int_equal(library_cards(fixture->library, &cards, &count), ERR_OK);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (strcmp(cards[i].name, name) == 0)
             found = json_loads(cards[i].json, 0, NULL);
-        free(cards[i].json);
-    }
-    free(cards);
+    free_cards(cards, count);
     return found;
 }
 
@@ -274,11 +280,9 @@ static void listings_are_sorted_by_kind_and_name(void **state) {
     assert_int_equal(library_cards(fixture->library, &cards, &count), ERR_OK);
     assert_int_equal(count, 4);
     static const char *const expected[] = {"y", "z", "a", "b"};
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         assert_string_equal(cards[i].name, expected[i]);
-        free(cards[i].json);
-    }
-    free(cards);
+    free_cards(cards, count);
 }
 
 static void a_broken_file_is_listed_with_its_line(void **state) {

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "first_layout.h"
 #include "store/store_internal.h"
+#include "store/store_webhooks.h"
 #include "store_kit.h"
 
 #define CONSTRAINTS 300
@@ -330,6 +331,12 @@ static void an_index_that_is_damaged_costs_no_row(void **state) {
     file_write(*state, "derd.db", &broken);
     struct store *store = opened(*state, "Every row of what counts could be read", why);
     assert_int_equal(look(store), CONSTRAINTS);
+    /* What stays in the file is not shown as if there were none. */
+    struct delivery *deliveries;
+    struct audit_page page;
+    size_t listed;
+    assert_int_equal(store_list_deliveries(store, test.ids[0], 10, &deliveries, &listed), ERR_IO);
+    assert_int_equal(store_read_audit(store, &(struct audit_query){.limit = 1}, &page), ERR_IO);
     store_close(store);
     free(broken.data);
 }
