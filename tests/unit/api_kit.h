@@ -519,19 +519,22 @@ static inline void kit_text(const struct kit *kit, const char *text, struct answ
 static inline void kit_request_with(const struct kit *kit, const char *token, const char *method,
                                     const char *path, const char *header, const char *body,
                                     struct answer *answer) {
-    static char text[80000];
-    int length = snprintf(
-        text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s%s%s%s%s",
-        method, path, token ? "Authorization: Bearer " : "", token ? token : "",
-        token ? "\r\n" : "", header ? header : "", header && header[0] ? "\r\n" : "");
+    const size_t size = 80000;
+    char *text = malloc(size);
+    assert_non_null(text);
+    int length =
+        snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s%s%s%s%s",
+                 method, path, token ? "Authorization: Bearer " : "", token ? token : "",
+                 token ? "\r\n" : "", header ? header : "", header && header[0] ? "\r\n" : "");
     if (body)
-        length += snprintf(text + length, sizeof text - (size_t)length,
+        length += snprintf(text + length, size - (size_t)length,
                            "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                            strlen(body), body);
     else
-        length += snprintf(text + length, sizeof text - (size_t)length, "\r\n");
-    assert_true((size_t)length < sizeof text);
+        length += snprintf(text + length, size - (size_t)length, "\r\n");
+    assert_true((size_t)length < size);
     kit_raw(kit, text, (size_t)length, answer);
+    free(text);
 }
 
 static inline void kit_request_as(const struct kit *kit, const char *token, const char *method,
