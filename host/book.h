@@ -35,12 +35,13 @@ struct book_entry {
     bool set_dropped; /* its set point ended before its bounds (a step, or a stale measurement) */
     bool min_gate_closed, max_gate_closed;
     /* The book's: */
-    struct wish wish;     /* a copy: walking the book touches no other memory */
-    bool over;            /* to be removed in this advance */
-    bool by_mono;         /* ends at mono_end, else by the wall clock and the steps since start */
-    bool guessed;         /* started by a clock that was not trusted, which has not come back */
-    struct mono mono_end; /* by_mono */
-    int64_t steps_ms;     /* the book's when it started */
+    struct wish wish;      /* a copy: walking the book touches no other memory */
+    bool over;             /* to be removed in this advance */
+    bool by_mono;          /* ends at mono_end, else by the wall clock and the steps since start */
+    bool guessed;          /* started by a clock that was not trusted, which has not come back */
+    struct mono mono_end;  /* by_mono */
+    int64_t steps_ms;      /* the book's when it started */
+    int64_t storing_ms[2]; /* invalidAt that the store was to get for it last and before; 0: none */
 };
 
 struct book {

@@ -41,9 +41,8 @@ static void stash_drop(struct stashed **at) {
     free(stashed);
 }
 
-/* {"boot": "...", "ends": {"<id>": [ms of the monotonic clock, invalidAt of what it is the end
- * of]}}
- */
+/* {"boot": "...", "ends": {"<id>": [ms of the monotonic clock, invalidAt of what it is the end of,
+ * two that the store may have by then]}} */
 void stash_keep_ends(struct engine *engine, const char *target_id, struct book *book) {
     if (!book->ends_moved || !engine->clock.boot[0])
         return;
@@ -53,8 +52,10 @@ void stash_keep_ends(struct engine *engine, const char *target_id, struct book *
         const struct book_entry *entry = &book->entries[i];
         if (entry->running && entry->by_mono && book_keeps(entry->constraint))
             json_object_set_new(ends, entry->constraint->id,
-                                json_pack("[I, I]", (json_int_t)entry->mono_end.ms,
-                                          (json_int_t)entry->constraint->invalid_at.ms));
+                                json_pack("[I, I, I, I]", (json_int_t)entry->mono_end.ms,
+                                          (json_int_t)entry->constraint->invalid_at.ms,
+                                          (json_int_t)entry->storing_ms[0],
+                                          (json_int_t)entry->storing_ms[1]));
     }
     json_t *tree = json_pack("{s:s, s:o}", "boot", engine->clock.boot, "ends", ends);
     char *text = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
@@ -67,8 +68,11 @@ void stash_keep_ends(struct engine *engine, const char *target_id, struct book *
 /* Of another one with this id that was there before, the end says nothing. */
 static void take_end(struct book *book, const char *id, const json_t *end) {
     const struct book_entry *entry = book_find(book, id);
-    if (entry && json_array_size(end) == 2 &&
-        json_integer_value(json_array_get(end, 1)) == entry->constraint->invalid_at.ms)
+    bool same = false;
+    for (size_t i = 1; entry && i < json_array_size(end); i++)
+        same =
+            same || json_integer_value(json_array_get(end, i)) == entry->constraint->invalid_at.ms;
+    if (same)
         book_resume(book, id, (struct mono){json_integer_value(json_array_get(end, 0))});
 }
 

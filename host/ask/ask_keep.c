@@ -15,6 +15,7 @@
 #include "cluster/cluster.h"
 #include "device.h"
 #include "engine.h"
+#include "stash.h"
 
 #define KEEP_TOGETHER 16   /* at a time */
 #define CLOCK_OFF_MS  2000 /* less is the drift of clocks */
@@ -100,16 +101,31 @@ static void keep(struct engine *engine, const char *target_id, struct constraint
     keep_run(&ask->item);
 }
 
-static size_t keep_in(struct engine *engine, const char *target_id, const struct book *book,
-                      size_t room, struct now now) {
+/* Before the times themselves: whenever the host ends, the store has the end on the monotonic clock
+ * of what it has. */
+static void foretell(struct engine *engine, const char *target_id, struct book *book,
+                     struct book_entry *entry, const struct times *times) {
+    if (!entry->by_mono || times->invalid_at_ms == entry->storing_ms[0] ||
+        times->invalid_at_ms == entry->constraint->invalid_at.ms)
+        return;
+    entry->storing_ms[1] = entry->storing_ms[0];
+    entry->storing_ms[0] = times->invalid_at_ms;
+    book->ends_moved = true;
+    stash_keep_ends(engine, target_id, book);
+}
+
+static size_t keep_in(struct engine *engine, const char *target_id, struct book *book, size_t room,
+                      struct now now) {
     struct constraint *found[KEEP_TOGETHER]; /* the book may change on the way */
     struct times times[KEEP_TOGETHER];
     size_t count = 0;
     for (size_t i = 0; i < book->count && count < room; i++) {
-        struct constraint *constraint = book->entries[i].constraint;
-        bool off = times_off(&book->entries[i], now, &times[count]);
-        if ((off || !constraint->durable) && book_keeps(constraint))
-            found[count++] = constraint_hold(constraint);
+        struct book_entry *entry = &book->entries[i];
+        bool off = times_off(entry, now, &times[count]);
+        if ((!off && entry->constraint->durable) || !book_keeps(entry->constraint))
+            continue;
+        foretell(engine, target_id, book, entry, &times[count]);
+        found[count++] = constraint_hold(entry->constraint);
     }
     for (size_t i = 0; i < count; i++) {
         keep(engine, target_id, found[i], &times[i]);
