@@ -16,13 +16,14 @@ static const struct trait {
     const char *key;
     int listener;
     int64_t poll_ms, lag_ms; /* as the drivers declare */
+    int32_t tolerance;       /* W, likewise: within it nothing shows that a device diverges */
     int32_t least, most;     /* W, nameplate */
 } traits[BEINGS] = {
-    [GRID] = {"grid", 0, 1000, 0, 0, 0},
-    [BATTERY] = {"battery", 0, 1000, 15000, -5000, 5000},
-    [ROOF] = {"roof", 1, 1000, 15000, -8000, 0},
-    [BOX] = {"box", 2, 2000, 10000, 0, 11040},
-    [QUIRK] = {"quirk", 3, 2000, 10000, 0, 11040},
+    [GRID] = {"grid", 0, 1000, 0, 0, 0, 0},
+    [BATTERY] = {"battery", 0, 1000, 15000, 150, -5000, 5000},
+    [ROOF] = {"roof", 1, 1000, 15000, 100, -8000, 0},
+    [BOX] = {"box", 2, 2000, 10000, 150, 0, 11040},
+    [QUIRK] = {"quirk", 3, 2000, 10000, 150, 0, 11040},
 };
 
 /* Its devices follow well within the lag that their drivers declare. */

@@ -611,8 +611,10 @@ static int check_device(struct world *world, int being) {
         return say(world, being, "is told that it may take", allow.hi, told);
     if (lasts && allow.lo < told.lo - 1)
         return say(world, being, "is told that it may give", allow.lo, told);
-    /* That it has forgotten shows when it does what it must not. */
-    if (power <= does.hi + MARGIN_W && power >= does.lo - MARGIN_W)
+    /* That it has forgotten shows when it does what it must not, by more than its tolerance; else
+     * when it is read back. */
+    int32_t margin = sees ? MARGIN_W : MARGIN_W + trait->tolerance;
+    if (power <= does.hi + margin && power >= does.lo - margin)
         world->good_ms[being] = mono_ms();
     /* Between two writes it may leave its set point, never its bounds. */
     struct bounds keeps = widest(world, &world->keeps[being], trait->poll_ms + trait->lag_ms);
