@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "io/reach.h"
+#include "io/url.h"
 
 struct block {
     uint8_t start[16];
@@ -115,6 +116,14 @@ static void address_url(const struct sockaddr *address, char *url, size_t size,
     }
 }
 
+/* A name may be allowed wherever it leads; an address in a URL is nothing but itself. */
+static bool name_allowed(const char *text, const struct reachable *reachable) {
+    struct url url;
+    char ignored[240];
+    return !url_parse(text, &url) && url.kind == URL_NAME &&
+           reach_allows(text, NULL, reachable->entries, reachable->count, ignored, sizeof ignored);
+}
+
 bool address_reachable(const struct sockaddr *address, const char *url,
                        const struct reachable *reachable, char *why, size_t why_size) {
     char shown[INET6_ADDRSTRLEN] = "?";
@@ -125,10 +134,8 @@ bool address_reachable(const struct sockaddr *address, const char *url,
         return true;
     if (address->sa_family == AF_INET || address->sa_family == AF_INET6) {
         address_url(address, of_address, sizeof of_address, shown);
-        if (reach_allows(url, NULL, reachable->entries, reachable->count, ignored,
-                         sizeof ignored) ||
-            reach_allows(of_address, NULL, reachable->entries, reachable->count, ignored,
-                         sizeof ignored))
+        if (name_allowed(url, reachable) || reach_allows(of_address, NULL, reachable->entries,
+                                                         reachable->count, ignored, sizeof ignored))
             return true;
     }
     snprintf(why, why_size,

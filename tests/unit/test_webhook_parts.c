@@ -156,6 +156,11 @@ static void a_name_that_leads_inside_is_refused_whatever_it_is(void **state) {
     assert_false(reachable("127.0.0.1", "https://public.example.com/hook", NULL));
     assert_false(reachable("169.254.169.254", "https://public.example.com/hook", "10.0.0.0/8"));
     assert_true(reachable("1.1.1.1", "https://public.example.com/hook", NULL));
+    /* an address in the URL allows itself only */
+    assert_true(reachable("fd80::1", "http://[fd80::1]/", "fd00::/8"));
+    assert_true(reachable("10.0.0.7", "http://[::ffff:10.0.0.7]/", "10.0.0.7"));
+    assert_false(reachable("10.0.0.8", "http://[fd80::1]/", "fd00::/8"));
+    assert_false(reachable("127.0.0.1", "http://10.0.0.7/", "10.0.0.7"));
 }
 
 static void what_the_site_allows_is_reached(void **state) {
