@@ -6,7 +6,8 @@
  *
  * N devices, U of them (default 1) behind each port as units 1..U; port 0: any free ones. It prints
  * "ready PORT PORT ..." when it listens. What a device answers: farm_device.h. A dead one takes
- * requests and never answers. On SIGTERM or SIGINT it prints one line of JSON and ends. */
+ * requests and never answers. On SIGTERM or SIGINT it prints one line of JSON and ends; on SIGUSR1
+ * it prints one too, and begins anew with its figures. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -208,7 +209,7 @@ static int listen_on(struct farm *farm, struct source *listener, int port) {
 }
 
 static void print_figures(const struct farm *farm) {
-    double seconds = (double)(now_ms() - farm->started_ms) / 1000;
+    double seconds = (double)(now_ms() - farm->started_ms + 1) / 1000; /* never 0 */
     printf("{\"devices\":%d,\"seconds\":%.1f,\"requests\":%" PRIu64
            ",\"requestsPerSecond\":%.1f,\"bytesIn\":%" PRIu64 ",\"bytesOut\":%" PRIu64
            ",\"dropped\":%" PRIu64
@@ -217,6 +218,19 @@ static void print_figures(const struct farm *farm) {
            farm->bytes_out, farm->dropped, periods_quantile(&farm->periods, 0),
            periods_quantile(&farm->periods, 0.5), periods_quantile(&farm->periods, 0.99),
            periods_quantile(&farm->periods, 1));
+    fflush(stdout);
+}
+
+/* False: it is to end. */
+static bool take_signal(struct farm *farm, const struct source *source) {
+    struct signalfd_siginfo info;
+    if (read(source->fd, &info, sizeof info) != sizeof info || info.ssi_signo != SIGUSR1)
+        return false;
+    print_figures(farm);
+    memset(&farm->periods, 0, sizeof farm->periods);
+    farm->requests = farm->dropped = farm->bytes_in = farm->bytes_out = 0;
+    farm->started_ms = now_ms();
+    return true;
 }
 
 static int option(int count, char **arguments, const char *name, int fallback, int maximum) {
@@ -263,6 +277,7 @@ int main(int count, char **arguments) {
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     struct source end = {.kind = SOURCE_SIGNAL, .fd = signalfd(-1, &signals, SFD_CLOEXEC)};
     watch(&farm, &end);
@@ -286,7 +301,7 @@ int main(int count, char **arguments) {
             else if (source->kind == SOURCE_CLIENT && source->fd >= 0)
                 client_read(&farm, source);
             else if (source->kind == SOURCE_SIGNAL)
-                running = false;
+                running = take_signal(&farm, source);
         }
     }
     print_figures(&farm);

@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""REST: how many answers a second, and how late, beside nginx that serves a file of the same bytes.
+
+1,000 devices are polled once a second all the while, also during nginx' turn, so that both have the same
+processor left. Host or nginx on one processor; devices and clients (wrk, and clients that count for
+themselves) on another. Every request to the host carries a token; any answer that is not 2xx ends the run."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from bench import (BENCH, BUILD, HOST_CORE, ROOT, WORLD_CORE, Report, interleave, need, on_core, options, quantile,
+                   run_s)
+from harness import Host, free_port, until
+from thousand import driver as meter_driver, online
+
+CONNECTIONS = (1, 16, 64, 256)
+CONSTRAINTS = 250
+FEW_THREADS = 64  # as a host has by itself
+WORKER = "civetweb-worker"
+
+LOAD = """return {
+  api = 1, name = "bench_load", version = "1", manufacturer = "Bench", models = { "40" }, type = "heatPump",
+  link = { kinds = { "tcp" }, maxBlock = 40 },
+  points = {
+    { name = "activePower", kind = "input", address = 0, encoding = "float32", period = 1 },
+    { name = "_power", kind = "holding", address = 60, encoding = "uint32", unit = "W", period = "never",
+      writable = { min = 0, max = 100000 } },
+  },
+  parameters = { ratedPower = { unit = "W", min = 0, max = 100000, default = 11000 } },
+  controls = { withoutSetPoint = "followsMax", charge = { { point = "_power", from = "power" } },
+    hold = { { point = "_power", value = 0 } } },
+}
+"""
+
+WRK = """done = function(summary, latency)
+  local errors = summary.errors
+  io.write(string.format('figures {"requests":%d,"seconds":%.6f,"p50Ms":%.4f,"p99Ms":%.4f,"not2xx":%d}',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+NGINX = """{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; sendfile {sendfile}; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 300;
+  open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;
+  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+  uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+  default_type application/json;
+  server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/files; }}
+}}
+"""
+
+
+def site(ports, threads):
+    devices = "\n".join(
+        f'{{ key = "m{i}", driver = "{"bench_load" if i == 0 else "bench_meter"}", '
+        f'link = "tcp://127.0.0.1:{port}", unit = 1 }},' for i, port in enumerate(ports))
+    return f"""return {{ http = {{ listen = "127.0.0.1:@HTTP@", threads = {threads}, rate = 100000, burst = 100000 }},
+  store = {{ directory = "state" }}, clusters = {{ {{ key = "home", devices = {{
+{devices}
+}} }} }} }}
+"""
+
+
+@contextlib.contextmanager
+def host_core():
+    """What is started inside runs on the host's processor, with all its threads."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {HOST_CORE})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+class Farm:
+    """The devices, and how evenly they are polled."""
+
+    def __init__(self, devices):
+        self.process = subprocess.Popen(on_core(WORLD_CORE, [BUILD / "modbus_farm", "--devices", str(devices)]),
+                                        stdout=subprocess.PIPE, text=True)
+        self.ports = [int(port) for port in self.process.stdout.readline().split()[1:]]
+
+    def figures(self):
+        """Since the last call."""
+        self.process.send_signal(signal.SIGUSR1)
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Nginx:
+    """One worker that serves `files`, {name: bytes}."""
+
+    def __init__(self, folder, files):
+        (folder / "files").mkdir(parents=True)
+        for name, content in files.items():
+            (folder / "files" / name).write_bytes(content)
+        self.port = free_port()
+        # A file of a page or two is quicker with read and writev, a large one with sendfile.
+        (folder / "nginx.conf").write_text(NGINX.format(
+            user="user root;" if os.geteuid() == 0 else "",  # the folder is nobody else's
+            folder=folder, port=self.port, sendfile="on" if max(map(len, files.values())) > 16384 else "off"))
+        self.process = subprocess.Popen(
+            on_core(HOST_CORE, [need("nginx", "nginx-light"), "-p", folder, "-c", folder / "nginx.conf"]),
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        until(self.listens, "nginx listens")
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        self.worker = int(until(pathlib.Path(children).read_text, "nginx has a worker").split()[0])
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def cpu_s(self):
+        return run_s(self.worker)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Api:
+    """The host: its API's threads apart from those that poll."""
+
+    def __init__(self, folder, farm, threads):
+        drivers = folder / "drivers"
+        drivers.mkdir(parents=True)
+        (drivers / "bench_meter.lua").write_text(meter_driver())
+        (drivers / "bench_load.lua").write_text(LOAD)
+        with host_core():
+            self.host = Host(folder, site(farm.ports, threads), arguments=("--log-level", "warning"))
+        self.port, self.token = self.host.port, self.host.token
+        self.pid = self.host.pid_of_child()
+        until(lambda: online(self.host) == len(farm.ports), "all devices are online", 120)
+
+    def cpu_s(self):
+        """Of the API's threads alone."""
+        total = 0
+        for thread in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                if (thread / "comm").read_text().strip() == WORKER[:15]:
+                    total += int((thread / "schedstat").read_text().split()[0])
+            except FileNotFoundError:
+                pass
+        return total / 1e9
+
+    def fill(self):
+        """250 constraints on the first device, all in force; one creator may have 50."""
+        path = "/v1/clusters/home/devices/m0/constraints:batch"
+        for first in range(0, CONSTRAINTS, 50):
+            items = [{"priority": 1000 + i, "minActivePower": 10 * i, "maxActivePower": 10000 - 10 * i,
+                      "validFor": 36000, "onConflict": "clamp", "reason": f"bench {i}"}
+                     for i in range(first, min(first + 50, CONSTRAINTS))]
+            creator = self.host.make_token(f"creator{first}", 3999)
+            status, body, _ = self.host.request("POST", path, {"constraints": items}, creator)
+            assert status == 200, body
+
+    def raw(self, path):
+        """The bytes of an answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self.token}\r\n"
+                               "Connection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, body = answer.split(b"\r\n\r\n", 1)
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        return body
+
+    def stop(self):
+        self.host.stop()
+
+
+def wrk(folder, port, path, connections, seconds, token=None):
+    """What wrk found, {requests, seconds, p50Ms, ...}. It steps back behind the devices beside it."""
+    script = folder / "figures.lua"
+    script.write_text(WRK)
+    key = ["-H", f"Authorization: Bearer {token}"] if token else []
+    said = subprocess.run(
+        on_core(WORLD_CORE, ["nice", "-n", "5", "wrk", "-t", "1", "-c", connections, "-d", f"{seconds}s", *key,
+                             "-s", script, f"http://127.0.0.1:{port}{path}"]),
+        capture_output=True, text=True, check=True)
+    figures = json.loads(said.stdout.split("figures ", 1)[1])
+    assert figures["not2xx"] == 0, f"{path}: {figures['not2xx']} answers are not 2xx"
+    return figures
+
+
+def clients(api, path, count, seconds):
+    """What clients that count for themselves found; see rest_clients.c."""
+    said = subprocess.run(
+        on_core(WORLD_CORE, ["nice", "-n", "5", BUILD / "rest_clients", "--port", api.port, "--clients", count,
+                             "--seconds", seconds, "--path", path, "--token", api.token]),
+        capture_output=True, text=True, check=True)
+    figures = json.loads(said.stdout)
+    assert figures["not200"] == 0, figures
+    return figures
+
+
+class Bench:
+    def __init__(self, chosen, report, folder):
+        self.chosen, self.report, self.folder = chosen, report, folder
+        self.devices = 50 if chosen.short else 1000
+
+    def measured(self, server, path, connections, token=None):
+        before = server.cpu_s()
+        figures = wrk(self.folder, server.port, path, connections, 1, token)
+        figures["cpuUs"] = 1e6 * (server.cpu_s() - before) / max(1, figures["requests"])
+        figures["rate"] = figures["requests"] / figures["seconds"]
+        return figures
+
+    # --- answers a second, beside nginx ------------------------------------------------------------
+
+    def beside_nginx(self, api, nginx, case, path, connections, targets):
+        name = path.rsplit("/", 1)[1].split("?")[0] + str(path.count("/"))
+        both = interleave(self.chosen.rounds,
+                          derd=lambda: self.measured(api, path, connections, api.token),
+                          nginx=lambda: self.measured(nginx, f"/{name}", connections))
+        column = {who: {what: [figures[what] for figures in rounds] for what in rounds[0]}
+                  for who, rounds in both.items()}
+        derd, other = column["derd"], {what: {"nginx": values} for what, values in column["nginx"].items()}
+        label = f"{case}, {connections} connection{'s' if connections > 1 else ''}"
+        within = "; ".join(f"{who}: half within {statistics.median(figures['p50Ms']):.3g} ms, 99 % within "
+                           f"{statistics.median(figures['p99Ms']):.3g} ms" for who, figures in column.items())
+        self.report.row(label, "answers", "/s", derd["rate"], other["rate"], of="nginx",
+                        at_least=targets.get(connections), note=within)
+        self.report.row(label, "processor for one answer", "µs", derd["cpuUs"], other["cpuUs"])
+        return derd["rate"], other["rate"]["nginx"]
+
+    def throughput(self, api):
+        home = "/v1/clusters/home"
+        cases = [("one device's flexibility", f"{home}/devices/m{self.devices // 2}/flexibility", {16: 0.9, 64: 0.8}),
+                 (f"flexibility of {self.devices:,} devices, page of {min(500, self.devices)}", f"{home}/flexibility",
+                  {}),
+                 (f"list of {CONSTRAINTS} constraints", f"{home}/devices/m0/constraints?limit={CONSTRAINTS}", {}),
+                 (f"effective of {CONSTRAINTS} constraints", f"{home}/devices/m0/effective", {})]
+        bars = []
+        for case, path, targets in cases:
+            if not self.chosen.wanted(case) or (self.chosen.short and not targets):
+                continue
+            name = path.rsplit("/", 1)[1].split("?")[0] + str(path.count("/"))
+            body = api.raw(path)
+            nginx = Nginx(self.folder / name, {name: body})
+            try:
+                for connections in (16,) if self.chosen.short else CONNECTIONS:
+                    rates = self.beside_nginx(api, nginx, f"{case} ({len(body):,} bytes)", path, connections, targets)
+                    if targets:
+                        bars += [(f"{connections} connections: {who}", sorted(rate)[len(rate) // 2], kind)
+                                 for who, rate, kind in zip(("derd", "nginx, a file"), rates, ("derd", "peer"))]
+            finally:
+                nginx.stop()
+        if bars:
+            self.report.bars("One device's flexibility with a token, answers a second", "1/s", bars)
+
+    # --- what polling notices of it ----------------------------------------------------------------
+
+    def lateness(self, api, farm):
+        path = f"/v1/clusters/home/devices/m{self.devices // 2}/flexibility"
+        seconds = 1 if self.chosen.short else 4
+
+        def quiet():
+            farm.figures()
+            time.sleep(seconds)
+            return farm.figures()["periodMs"]["p99"] - 1000
+
+        def busy(connections):
+            farm.figures()
+            wrk(self.folder, api.port, path, connections, seconds, api.token)
+            return farm.figures()["periodMs"]["p99"] - 1000
+
+        crowds = (64,) if self.chosen.short else (16, 64)
+        late = interleave(self.chosen.rounds, quiet=quiet,
+                          **{f"busy{count}": lambda count=count: busy(count) for count in crowds})
+        for connections in crowds:
+            self.report.row(f"polling {self.devices:,} devices while {connections} connections ask without a pause",
+                            "99 % of the reads are late by at most", "ms", late[f"busy{connections}"],
+                            {"nobody asks": late["quiet"]}, at_most=2, of="nobody asks")
+
+    # --- more clients than threads -----------------------------------------------------------------
+
+    def crowded(self, api):
+        path = "/v1/clusters/home/devices/m1/flexibility"
+        count = 4 * FEW_THREADS
+        rounds = interleave(self.chosen.rounds, derd=lambda: clients(api, path, count,
+                                                                     0.5 if self.chosen.short else 2))["derd"]
+        case = f"{count} clients at {FEW_THREADS} threads"
+        self.report.row(case, "clients without an answer", "", [one["starved"] for one in rounds], at_most=0)
+        self.report.row(case, "answers of the slowest client, of the fastest's", "",
+                        [one["slowest"] / max(1, one["fastest"]) for one in rounds])
+        self.report.row(case, "longest wait of anyone", "ms", [one["longestMs"] for one in rounds])
+
+    # --- clients that nobody wants -----------------------------------------------------------------
+
+    def health(self, port, seconds, took_ms):
+        """Asks for /health, each time on a connection of its own; a failure counts as a minute."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            since = time.monotonic()
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+                    connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                good = answer.startswith(b"HTTP/1.1 200 ")
+            except OSError:
+                good = False
+            took_ms.append(1e3 * (time.monotonic() - since) if good else 60000.0)
+            time.sleep(0.01)
+
+    def probe(self, ports, seconds):
+        took = [[] for _ in ports]
+        threads = [threading.Thread(target=self.health, args=(port, seconds, times))
+                   for port, times in zip(ports, took)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return took
+
+    def unwanted(self, api):
+        count, seconds = (200, 0.7) if self.chosen.short else (2000, 4)
+        ports = (api.host.service_port, api.port)
+        quiet = self.probe(ports, seconds)
+        crowd = subprocess.Popen(
+            on_core(WORLD_CORE, ["nice", "-n", "5", sys.executable, ROOT / "tests/system/hostile_clients.py", ports[1],
+                                 ports[0], count, api.token]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            assert crowd.stdout.readline() == "ready\n"
+            busy = self.probe(ports, seconds)
+        finally:
+            crowd.stdin.close()
+            crowd.wait()
+            crowd.stdout.close()
+        for port, before, after in zip(("service port", "API's port"), quiet, busy):
+            case = f"/health on the {port}, {count:,} idle or slow connections"
+            for share, what in ((0.5, "half within"), (0.99, "99 % within"), (1, "all within")):
+                self.report.row(case, what, "ms", quantile(after, share), {"no others": quantile(before, share)},
+                                at_most=100 if share == 1 else None)
+
+
+def main():
+    chosen = options(__doc__)
+    report = Report("rest", "REST: answers, beside nginx serving a file", chosen)
+    if not need("wrk", "wrk") or not need("nginx", "nginx-light"):
+        sys.exit(1)
+    os.sched_setaffinity(0, {WORLD_CORE})
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        bench = Bench(chosen, report, folder)
+        for threads, runs in ((max(CONNECTIONS) + FEW_THREADS, ("throughput", "lateness")),
+                              (FEW_THREADS, ("crowded", "unwanted"))):
+            farm = Farm(bench.devices)
+            api = None
+            try:
+                api = Api(folder / f"host{threads}", farm, threads)
+                api.fill()
+                for run in runs:
+                    getattr(bench, run)(*((api, farm) if run == "lateness" else (api,)))
+            finally:
+                if api:
+                    api.stop()
+                farm.stop()
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
