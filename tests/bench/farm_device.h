@@ -1,37 +1,56 @@
-/* One device of the farm: its registers, its answers, and how often it is read. No I/O, no clock.
+/* One device of the farm: its registers, its answers, and when it is read. No I/O, no clock.
  *
  * Each pair of registers is a float32 that ticks once a second (50.0 to 50.9) until functions 6 or
  * 16 write it. Addresses wrap at IMAGE_WORDS. Periods are measured on the read that a device gets
- * most often; those with another period (identity, slow blocks) stay out of the figures. */
+ * most often; those with another period (identity, slow blocks) stay out of the figures, and so do
+ * devices that are meant to misbehave. */
 #ifndef DERD_BENCH_FARM_DEVICE_H
 #define DERD_BENCH_FARM_DEVICE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define IMAGE_WORDS   1024
 #define FRAME_MAXIMUM 260
 #define WATCHED_READS 8     /* different reads of one device whose periods are told apart */
-#define LONGEST_MS    60000 /* longer periods count as this */
+#define BIN_US        50    /* width of a bin of a histogram */
+#define BINS          60000 /* 3 s; what is longer counts in the last */
+#define OFFSETS       64    /* reads of one device since the figures began that are remembered */
 
-struct periods { /* a histogram, of all devices */
-    uint32_t count[LONGEST_MS + 1];
+enum habit { HABIT_WELL, HABIT_DEAD, HABIT_SLOW, HABIT_PIECES, HABIT_WRONG };
+
+struct histogram {
+    uint32_t count[BINS];
+};
+
+struct figures {             /* of all devices, since they began */
+    struct histogram period; /* between two reads */
+    struct histogram error;  /* of that: its distance from the period that is due */
+    struct histogram gap;    /* between a request and the next on its connection, in one poll */
+    uint64_t requests, dropped, bytes_in, bytes_out;
+    int64_t period_us; /* that is due */
 };
 
 struct read_watch {
     uint16_t address;
     uint8_t function;
     uint32_t count;
-    int64_t last_ms;
+    int64_t last_us;
 };
 
 struct device {
-    bool dead;
+    enum habit habit;
     uint16_t words[IMAGE_WORDS];
     bool written[IMAGE_WORDS];
+    uint32_t requests;
+    int64_t asked_us; /* last */
     struct read_watch reads[WATCHED_READS];
+    uint32_t offset_count;
+    int64_t first_us;           /* of the reads remembered */
+    int32_t offset_us[OFFSETS]; /* of each, from the first one's schedule */
 };
 
 static uint16_t get_u16(const uint8_t *at) {
@@ -41,6 +60,11 @@ static uint16_t get_u16(const uint8_t *at) {
 static void put_u16(uint8_t *at, unsigned value) {
     at[0] = (uint8_t)(value >> 8);
     at[1] = (uint8_t)value;
+}
+
+static void histogram_add(struct histogram *histogram, int64_t us) {
+    int64_t bin = us / BIN_US;
+    histogram->count[bin < BINS ? bin : BINS - 1]++;
 }
 
 static uint16_t word_at(const struct device *device, unsigned address, int64_t seconds) {
@@ -57,8 +81,19 @@ static void write_word(struct device *device, unsigned address, uint16_t word) {
     device->written[address % IMAGE_WORDS] = true;
 }
 
-static void note_read(struct periods *periods, struct device *device, uint8_t function,
-                      uint16_t address, int64_t now_ms) {
+/* Where a read stands beside the schedule that the first one began. */
+static void note_offset(struct device *device, int64_t period_us, int64_t now_us) {
+    if (device->offset_count == 0)
+        device->first_us = now_us;
+    if (device->offset_count == OFFSETS)
+        return;
+    int64_t since = now_us - device->first_us;
+    int64_t turns = (since + period_us / 2) / period_us;
+    device->offset_us[device->offset_count++] = (int32_t)(since - turns * period_us);
+}
+
+static void note_read(struct figures *figures, struct device *device, uint8_t function,
+                      uint16_t address, int64_t now_us) {
     struct read_watch *watch = NULL;
     uint32_t most = 0;
     for (int i = 0; i < WATCHED_READS; i++) {
@@ -70,18 +105,44 @@ static void note_read(struct periods *periods, struct device *device, uint8_t fu
     }
     if (!watch)
         return;
-    int64_t interval = now_ms - watch->last_ms;
+    int64_t interval = now_us - watch->last_us;
     if (watch->count == 0)
         *watch = (struct read_watch){.address = address, .function = function};
-    else if (watch->count == most)
-        periods->count[interval < LONGEST_MS ? interval : LONGEST_MS]++;
+    else if (watch->count == most) {
+        histogram_add(&figures->period, interval);
+        histogram_add(&figures->error, llabs(interval - figures->period_us));
+        note_offset(device, figures->period_us, now_us);
+    }
     watch->count++;
-    watch->last_ms = now_ms;
+    watch->last_us = now_us;
+}
+
+/* Every fourth answer of a device that answers wrongly: of another request, an exception, one
+ * that is shorter than it says, noise. */
+static size_t spoil(struct device *device, uint8_t *answer, size_t length) {
+    if (device->requests % 4 != 3)
+        return length;
+    switch (device->requests / 4 % 4) {
+    case 0:
+        answer[0] ^= 0x55;
+        return length;
+    case 1:
+        answer[7] |= 0x80;
+        answer[8] = 4;
+        put_u16(answer + 4, 3);
+        return 9;
+    case 2:
+        answer[8]--;
+        return length;
+    default:
+        memset(answer, 0xA5, length);
+        return length;
+    }
 }
 
 /* The answer to a whole frame of 12 bytes or more into `answer`; its length, 0 when there is none.
  * `device`: NULL when there is none with this unit. */
-static size_t device_answer(struct device *device, struct periods *periods, int64_t now_ms,
+static size_t device_answer(struct device *device, struct figures *figures, int64_t now_us,
                             const uint8_t *frame, size_t length, uint8_t *answer) {
     memcpy(answer, frame, length < 12 ? length : 12); /* writes are echoed */
     size_t answer_length = 12;
@@ -89,16 +150,17 @@ static size_t device_answer(struct device *device, struct periods *periods, int6
     unsigned address = get_u16(frame + 8), count = get_u16(frame + 10);
     if (!device) {
         exception = 11; /* the gateway's target does not respond */
-    } else if (device->dead) {
+    } else if (device->habit == HABIT_DEAD) {
         return 0;
     } else if (function == 3 || function == 4) {
         if (count < 1 || count > 125 || address + count > 0x10000) {
             exception = 3;
         } else {
-            note_read(periods, device, function, (uint16_t)address, now_ms);
+            if (device->habit == HABIT_WELL)
+                note_read(figures, device, function, (uint16_t)address, now_us);
             answer[8] = (uint8_t)(2 * count);
             for (unsigned i = 0; i < count; i++)
-                put_u16(answer + 9 + 2 * (size_t)i, word_at(device, address + i, now_ms / 1000));
+                put_u16(answer + 9 + 2 * (size_t)i, word_at(device, address + i, now_us / 1000000));
             answer_length = 9 + 2 * (size_t)count;
         }
     } else if (function == 6) {
@@ -115,18 +177,26 @@ static size_t device_answer(struct device *device, struct periods *periods, int6
         answer_length = 9;
     }
     put_u16(answer + 4, (unsigned)answer_length - 6);
+    if (!device)
+        return answer_length;
+    if (device->habit == HABIT_WELL && address != 0 && device->asked_us)
+        histogram_add(&figures->gap, now_us - device->asked_us);
+    device->asked_us = now_us;
+    if (device->habit == HABIT_WRONG)
+        answer_length = spoil(device, answer, answer_length);
+    device->requests++;
     return answer_length;
 }
 
-/* The value that `share` of all stand at or below. */
-static int periods_quantile(const struct periods *periods, double share) {
+/* The value in ms that `share` of all stand at or below. */
+static double histogram_quantile(const struct histogram *histogram, double share) {
     uint64_t total = 0, seen = 0;
-    for (int ms = 0; ms <= LONGEST_MS; ms++)
-        total += periods->count[ms];
-    for (int ms = 0; ms <= LONGEST_MS; ms++) {
-        seen += periods->count[ms];
+    for (int bin = 0; bin < BINS; bin++)
+        total += histogram->count[bin];
+    for (int bin = 0; bin < BINS; bin++) {
+        seen += histogram->count[bin];
         if (seen > 0 && (double)seen >= share * (double)total)
-            return ms;
+            return (double)bin * BIN_US / 1000;
     }
     return 0;
 }

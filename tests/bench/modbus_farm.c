@@ -2,12 +2,17 @@
  * with frames of its own, so that neither a library's limits nor the code under test stand in the
  * way.
  *
- *   modbus_farm --devices N [--units U] [--first-port P] [--latency MS] [--dead PERCENT]
+ *   modbus_farm --devices N [--units U] [--first-port P] [--latency MS] [--period MS]
+ *               [--dead PERCENT] [--slow PERCENT] [--pieces PERCENT] [--wrong PERCENT]
  *
  * N devices, U of them (default 1) behind each port as units 1..U; port 0: any free ones. It prints
- * "ready PORT PORT ..." when it listens. What a device answers: farm_device.h. A dead one takes
- * requests and never answers. On SIGTERM or SIGINT it prints one line of JSON and ends; on SIGUSR1
- * it prints one too, and begins anew with its figures. */
+ * "ready PORT PORT ..." when it listens. What a device answers: farm_device.h. Of them some are
+ * dead (take requests and never answer), slow (SLOW_US later than the others), answer in pieces
+ * (three, PIECE_US apart), or every fourth time wrongly.
+ *
+ * On SIGUSR1 it prints its figures since the last time as one line of JSON and begins anew; on
+ * SIGTERM or SIGINT it prints them and ends. `period`: how often each is meant to be read, which
+ * the errors of the periods are told against. Histograms are [upper end in microseconds, count]. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -27,7 +32,9 @@
 
 #include "farm_device.h"
 
-#define PENDING_ANSWERS 65536 /* a power of two; answers held back by --latency */
+#define PENDING_ANSWERS 16384 /* that are held back, for each kind of delay */
+#define SLOW_US         300000
+#define PIECE_US        3000
 
 enum source_kind { SOURCE_LISTENER, SOURCE_CLIENT, SOURCE_SIGNAL };
 
@@ -41,32 +48,38 @@ struct source { /* what an epoll event is about */
 };
 
 struct pending {
-    int64_t due_ms;
+    int64_t due_us;
     struct source *client;
     unsigned serial;
     size_t length;
     uint8_t frame[FRAME_MAXIMUM];
 };
 
+enum delay { DELAY_ANSWER, DELAY_SLOW, DELAY_SECOND_PIECE, DELAY_THIRD_PIECE, DELAYS };
+
+struct ring { /* one delay for all in it, so due in order of arrival */
+    int64_t delay_us;
+    struct pending *pending;
+    size_t first, count;
+};
+
 struct farm {
-    int devices, units, first_port, dead_percent;
-    int64_t latency_ms;
-    int epoll;
+    int devices, units, first_port;
+    int epoll, signals;
     struct device *device; /* [group * units + unit - 1] */
     struct source *listeners;
     struct source **clients; /* by file descriptor, made once */
     int client_slots;
-    struct pending *pending; /* a ring: one latency for all, so due in order of arrival */
-    size_t pending_first, pending_count;
-    uint64_t requests, dropped, bytes_in, bytes_out;
-    int64_t started_ms;
-    struct periods periods;
+    struct ring rings[DELAYS];
+    int64_t started_us;
+    struct figures figures;
+    struct histogram lateness; /* made when figures are printed */
 };
 
-static int64_t now_ms(void) {
+static int64_t now_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void fail(const char *what) {
@@ -97,25 +110,41 @@ static void client_drop(struct source *client) {
 static void client_send(struct farm *farm, struct source *client, const uint8_t *frame,
                         size_t length) {
     if (send(client->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length)
-        farm->bytes_out += length;
+        farm->figures.bytes_out += length;
     else
-        farm->dropped++; /* its buffer is full: who does not read gets no answer */
+        farm->figures.dropped++; /* its buffer is full: who does not read gets no answer */
 }
 
-static void client_answer(struct farm *farm, struct source *client, const uint8_t *frame,
-                          size_t length) {
-    if (farm->latency_ms == 0) {
+static void client_send_later(struct farm *farm, struct source *client, enum delay delay,
+                              const uint8_t *frame, size_t length) {
+    struct ring *ring = &farm->rings[delay];
+    if (ring->delay_us == 0) {
         client_send(farm, client, frame, length);
         return;
     }
-    if (farm->pending_count == PENDING_ANSWERS) {
-        farm->dropped++;
+    if (ring->count == PENDING_ANSWERS) {
+        farm->figures.dropped++;
         return;
     }
-    struct pending *pending =
-        &farm->pending[(farm->pending_first + farm->pending_count++) % PENDING_ANSWERS];
-    *pending = (struct pending){now_ms() + farm->latency_ms, client, client->serial, length, {0}};
+    struct pending *pending = &ring->pending[(ring->first + ring->count++) % PENDING_ANSWERS];
+    pending->due_us = now_us() + ring->delay_us;
+    pending->client = client;
+    pending->serial = client->serial;
+    pending->length = length;
     memcpy(pending->frame, frame, length);
+}
+
+static void client_answer(struct farm *farm, struct source *client, enum habit habit,
+                          const uint8_t *frame, size_t length) {
+    size_t third = length / 3;
+    if (habit == HABIT_PIECES) {
+        client_send_later(farm, client, DELAY_ANSWER, frame, third);
+        client_send_later(farm, client, DELAY_SECOND_PIECE, frame + third, third);
+        client_send_later(farm, client, DELAY_THIRD_PIECE, frame + 2 * third, length - 2 * third);
+    } else {
+        client_send_later(farm, client, habit == HABIT_SLOW ? DELAY_SLOW : DELAY_ANSWER, frame,
+                          length);
+    }
 }
 
 static void client_read(struct farm *farm, struct source *client) {
@@ -126,7 +155,7 @@ static void client_read(struct farm *farm, struct source *client) {
             client_drop(client);
         return;
     }
-    farm->bytes_in += (uint64_t)got;
+    farm->figures.bytes_in += (uint64_t)got;
     client->filled += (size_t)got;
     size_t at = 0;
     while (client->filled - at >= 6) {
@@ -139,11 +168,12 @@ static void client_read(struct farm *farm, struct source *client) {
         if (client->filled - at < length)
             break;
         uint8_t answer[FRAME_MAXIMUM];
-        size_t answer_length = device_answer(farm_device(farm, client->group, frame[6]),
-                                             &farm->periods, now_ms(), frame, length, answer);
-        farm->requests++;
+        struct device *device = farm_device(farm, client->group, frame[6]);
+        size_t answer_length =
+            device_answer(device, &farm->figures, now_us(), frame, length, answer);
+        farm->figures.requests++;
         if (answer_length)
-            client_answer(farm, client, answer, answer_length);
+            client_answer(farm, client, device ? device->habit : HABIT_WELL, answer, answer_length);
         at += length;
     }
     memmove(client->input, client->input + at, client->filled - at);
@@ -172,20 +202,27 @@ static void client_accept(struct farm *farm, const struct source *listener) {
     watch(farm, client);
 }
 
-/* Sends what is due; how long to wait for the next, -1: nothing is held. */
-static int send_due(struct farm *farm) {
-    int64_t now = now_ms();
-    while (farm->pending_count > 0) {
-        struct pending *pending = &farm->pending[farm->pending_first];
-        if (pending->due_ms > now)
-            return (int)(pending->due_ms - now);
-        struct source *client = pending->client;
-        if (client && client->fd >= 0 && client->serial == pending->serial)
-            client_send(farm, client, pending->frame, pending->length);
-        farm->pending_first = (farm->pending_first + 1) % PENDING_ANSWERS;
-        farm->pending_count--;
+/* Sends what is due; how long to wait for the next in microseconds, -1: nothing is held. */
+static int64_t send_due(struct farm *farm) {
+    int64_t wait_us = -1;
+    for (int i = 0; i < DELAYS; i++) {
+        struct ring *ring = &farm->rings[i];
+        int64_t now = ring->count > 0 ? now_us() : 0;
+        while (ring->count > 0) {
+            struct pending *pending = &ring->pending[ring->first];
+            if (pending->due_us > now) {
+                if (wait_us < 0 || pending->due_us - now < wait_us)
+                    wait_us = pending->due_us - now;
+                break;
+            }
+            struct source *client = pending->client;
+            if (client->fd >= 0 && client->serial == pending->serial)
+                client_send(farm, client, pending->frame, pending->length);
+            ring->first = (ring->first + 1) % PENDING_ANSWERS;
+            ring->count--;
+        }
     }
-    return -1;
+    return wait_us;
 }
 
 /* ---- start and end ---- */
@@ -208,28 +245,70 @@ static int listen_on(struct farm *farm, struct source *listener, int port) {
     return ntohs(address.sin_port);
 }
 
-static void print_figures(const struct farm *farm) {
-    double seconds = (double)(now_ms() - farm->started_ms + 1) / 1000; /* never 0 */
-    printf("{\"devices\":%d,\"seconds\":%.1f,\"requests\":%" PRIu64
+/* How late each read was beside the earliest of its device. */
+static void measure_lateness(struct farm *farm) {
+    memset(&farm->lateness, 0, sizeof farm->lateness);
+    for (int i = 0; i < farm->devices; i++) {
+        const struct device *device = &farm->device[i];
+        int32_t earliest = 0;
+        for (uint32_t j = 0; j < device->offset_count; j++)
+            if (device->offset_us[j] < earliest)
+                earliest = device->offset_us[j];
+        for (uint32_t j = 0; j < device->offset_count; j++)
+            histogram_add(&farm->lateness, device->offset_us[j] - earliest);
+    }
+}
+
+static void print_histogram(const char *name, const struct histogram *histogram) {
+    printf(",\"%s\":[", name);
+    const char *comma = "";
+    for (int bin = 0; bin < BINS; bin++) {
+        if (!histogram->count[bin])
+            continue;
+        printf("%s[%d,%" PRIu32 "]", comma, (bin + 1) * BIN_US, histogram->count[bin]);
+        comma = ",";
+    }
+    printf("]");
+}
+
+static void print_figures(struct farm *farm) {
+    const struct figures *figures = &farm->figures;
+    double seconds = (double)(now_us() - farm->started_us + 1) / 1e6; /* never 0 */
+    printf("{\"devices\":%d,\"seconds\":%.3f,\"requests\":%" PRIu64
            ",\"requestsPerSecond\":%.1f,\"bytesIn\":%" PRIu64 ",\"bytesOut\":%" PRIu64
            ",\"dropped\":%" PRIu64
-           ",\"periodMs\":{\"min\":%d,\"median\":%d,\"p99\":%d,\"max\":%d}}\n",
-           farm->devices, seconds, farm->requests, (double)farm->requests / seconds, farm->bytes_in,
-           farm->bytes_out, farm->dropped, periods_quantile(&farm->periods, 0),
-           periods_quantile(&farm->periods, 0.5), periods_quantile(&farm->periods, 0.99),
-           periods_quantile(&farm->periods, 1));
+           ",\"periodMs\":{\"min\":%.0f,\"median\":%.0f,\"p99\":%.0f,\"max\":%.0f}",
+           farm->devices, seconds, figures->requests, (double)figures->requests / seconds,
+           figures->bytes_in, figures->bytes_out, figures->dropped,
+           histogram_quantile(&figures->period, 0), histogram_quantile(&figures->period, 0.5),
+           histogram_quantile(&figures->period, 0.99), histogram_quantile(&figures->period, 1));
+    measure_lateness(farm);
+    print_histogram("period", &figures->period);
+    print_histogram("error", &figures->error);
+    print_histogram("gap", &figures->gap);
+    print_histogram("lateness", &farm->lateness);
+    printf("}\n");
     fflush(stdout);
 }
 
-/* False: it is to end. */
-static bool take_signal(struct farm *farm, const struct source *source) {
-    struct signalfd_siginfo info;
-    if (read(source->fd, &info, sizeof info) != sizeof info || info.ssi_signo != SIGUSR1)
-        return false;
+static void begin_anew(struct farm *farm) {
+    int64_t period_us = farm->figures.period_us;
+    memset(&farm->figures, 0, sizeof farm->figures);
+    farm->figures.period_us = period_us;
+    for (int i = 0; i < farm->devices; i++)
+        farm->device[i].offset_count = 0;
+    farm->started_us = now_us();
+}
+
+/* False: it is over. */
+static bool take_signal(struct farm *farm) {
+    struct signalfd_siginfo signal;
+    if (read(farm->signals, &signal, sizeof signal) != sizeof signal)
+        return true;
     print_figures(farm);
-    memset(&farm->periods, 0, sizeof farm->periods);
-    farm->requests = farm->dropped = farm->bytes_in = farm->bytes_out = 0;
-    farm->started_ms = now_ms();
+    if (signal.ssi_signo != SIGUSR1)
+        return false;
+    begin_anew(farm);
     return true;
 }
 
@@ -247,13 +326,63 @@ static int option(int count, char **arguments, const char *name, int fallback, i
     return fallback;
 }
 
+/* A share of the devices for each habit, spread over all of them. */
+static void give_habits(struct farm *farm, int count, char **arguments) {
+    const struct {
+        const char *name;
+        enum habit habit;
+    } shares[] = {{"--dead", HABIT_DEAD},
+                  {"--slow", HABIT_SLOW},
+                  {"--pieces", HABIT_PIECES},
+                  {"--wrong", HABIT_WRONG}};
+    int from = 0;
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        int to = from + option(count, arguments, shares[i].name, 0, 100);
+        for (int j = 0; j < farm->devices; j++)
+            if (j * 37 % 100 >= from && j * 37 % 100 < to)
+                farm->device[j].habit = shares[i].habit;
+        from = to;
+    }
+}
+
+static void make_rings(struct farm *farm, int64_t latency_us) {
+    farm->rings[DELAY_ANSWER].delay_us = latency_us;
+    farm->rings[DELAY_SLOW].delay_us = latency_us + SLOW_US;
+    farm->rings[DELAY_SECOND_PIECE].delay_us = latency_us + PIECE_US;
+    farm->rings[DELAY_THIRD_PIECE].delay_us = latency_us + (int64_t)2 * PIECE_US;
+    for (int i = 0; i < DELAYS; i++) {
+        farm->rings[i].pending = calloc(PENDING_ANSWERS, sizeof *farm->rings[i].pending);
+        if (!farm->rings[i].pending)
+            fail("memory");
+    }
+}
+
+static void serve(struct farm *farm) {
+    for (;;) {
+        struct epoll_event events[256];
+        int64_t wait_us = send_due(farm);
+        const struct timespec wait = {.tv_sec = wait_us / 1000000,
+                                      .tv_nsec = wait_us % 1000000 * 1000};
+        int ready = epoll_pwait2(farm->epoll, events, 256, wait_us < 0 ? NULL : &wait, NULL);
+        for (int i = 0; i < ready; i++) {
+            struct source *source = events[i].data.ptr;
+            if (source->kind == SOURCE_LISTENER)
+                client_accept(farm, source);
+            else if (source->kind == SOURCE_CLIENT && source->fd >= 0)
+                client_read(farm, source);
+            else if (source->kind == SOURCE_SIGNAL && !take_signal(farm))
+                return;
+        }
+    }
+}
+
 int main(int count, char **arguments) {
     static struct farm farm;
     farm.devices = option(count, arguments, "--devices", 1, 100000);
     farm.units = option(count, arguments, "--units", 1, 247);
     farm.first_port = option(count, arguments, "--first-port", 0, 65535);
-    farm.latency_ms = option(count, arguments, "--latency", 0, 60000);
-    farm.dead_percent = option(count, arguments, "--dead", 0, 100);
+    farm.figures.period_us = 1000 * (int64_t)option(count, arguments, "--period", 1000, 60000);
+    int latency_ms = option(count, arguments, "--latency", 0, 60000);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -262,16 +391,17 @@ int main(int count, char **arguments) {
 
     if (farm.units == 0)
         farm.units = 1;
+    if (farm.figures.period_us == 0)
+        farm.figures.period_us = 1000000;
     int groups = (farm.devices + farm.units - 1) / farm.units;
     farm.epoll = epoll_create1(EPOLL_CLOEXEC);
     farm.device = calloc((size_t)farm.devices + 1, sizeof *farm.device);
     farm.clients = calloc((size_t)farm.client_slots, sizeof(struct source *));
-    farm.pending = calloc(PENDING_ANSWERS, sizeof *farm.pending);
     farm.listeners = calloc((size_t)groups + 1, sizeof *farm.listeners);
-    if (farm.epoll < 0 || !farm.device || !farm.clients || !farm.pending || !farm.listeners)
+    if (farm.epoll < 0 || !farm.device || !farm.clients || !farm.listeners)
         fail("start");
-    for (int i = 0; i < farm.devices; i++) /* spread evenly */
-        farm.device[i].dead = (i + 1) * farm.dead_percent / 100 > i * farm.dead_percent / 100;
+    give_habits(&farm, count, arguments);
+    make_rings(&farm, 1000 * (int64_t)latency_ms);
 
     sigset_t signals;
     sigemptyset(&signals);
@@ -279,8 +409,9 @@ int main(int count, char **arguments) {
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGUSR1);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    struct source end = {.kind = SOURCE_SIGNAL, .fd = signalfd(-1, &signals, SFD_CLOEXEC)};
-    watch(&farm, &end);
+    farm.signals = signalfd(-1, &signals, SFD_CLOEXEC);
+    struct source signal_source = {.kind = SOURCE_SIGNAL, .fd = farm.signals};
+    watch(&farm, &signal_source);
     printf("ready");
     for (int i = 0; i < groups; i++) {
         farm.listeners[i].group = i;
@@ -289,21 +420,7 @@ int main(int count, char **arguments) {
     }
     printf("\n");
     fflush(stdout);
-
-    farm.started_ms = now_ms();
-    for (bool running = true; running;) {
-        struct epoll_event events[256];
-        int ready = epoll_wait(farm.epoll, events, 256, send_due(&farm));
-        for (int i = 0; i < ready; i++) {
-            struct source *source = events[i].data.ptr;
-            if (source->kind == SOURCE_LISTENER)
-                client_accept(&farm, source);
-            else if (source->kind == SOURCE_CLIENT && source->fd >= 0)
-                client_read(&farm, source);
-            else if (source->kind == SOURCE_SIGNAL)
-                running = take_signal(&farm, source);
-        }
-    }
-    print_figures(&farm);
+    farm.started_us = now_us();
+    serve(&farm);
     return 0;
 }

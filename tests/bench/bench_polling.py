@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Polling over real Modbus TCP: what it costs the host, how evenly devices are read, how old values are.
+
+Each device is a connection of its own to another process (modbus_farm), and one poll is one read of 40
+registers, decoded to 20 float points and published, once a second. Beside it the floor (poll_floor: a
+bare epoll loop, the same frames at the same pace, nothing decoded) and what one would take otherwise."""
+
+import contextlib
+import datetime
+import json
+import subprocess
+import sys
+import time
+
+import bench
+import polled
+
+SECONDS = 3          # of each measurement
+SWEEP_BLOCKS = 20    # reads that follow each other at once
+SWEEP_DEVICES = 1000
+FLOATS = {"points": 200, "period_s": 0.2, "block": 100}  # 100 devices: 100,000 points a second
+ILL = ("--slow", 10, "--pieces", 10, "--wrong", 10)
+
+
+def ages_ms(host):
+    """How old each device's value is when its page has come."""
+    ages = []
+    for item, came in polled.flexibilities(host):
+        if item["updatedAt"]:
+            at = datetime.datetime.fromisoformat(item["updatedAt"].replace("Z", "+00:00"))
+            ages.append(1000 * (came - at.timestamp()))
+    return ages
+
+
+def told(used_s, figures, reads_a_poll=1):
+    """What a measurement found; microseconds and milliseconds."""
+    polls = figures["requests"] / reads_a_poll
+    return {"cpu": 1e6 * used_s / polls, "cpu_read": 1e6 * used_s / figures["requests"],
+            "core": used_s / figures["seconds"], "polls": polls, "seconds": figures["seconds"],
+            "period": polled.quantile_ms(figures["period"], 0.5),
+            "error50": polled.quantile_ms(figures["error"], 0.5),
+            "error99": polled.quantile_ms(figures["error"], 0.99),
+            "error999": polled.quantile_ms(figures["error"], 0.999),
+            "late99": polled.quantile_ms(figures["lateness"], 0.99),
+            "gap": polled.mean_ms(figures["gap"]),
+            "bytes": (figures["bytesIn"] + figures["bytesOut"]) / polls}
+
+
+class Bench:
+    def __init__(self, chosen):
+        self.chosen = chosen
+        self.seconds = 0.5 if chosen.short else SECONDS
+        self.report = bench.Report("polling", "Polling", chosen)
+
+    def floor(self, farm, reads_a_poll=1, *more):
+        """The floor on the farm's devices."""
+        command = [bench.BUILD / "poll_floor", "--seconds", max(1, int(self.seconds)), *more, *farm.ports]
+        with subprocess.Popen(bench.on_core(bench.HOST_CORE, command), stdout=subprocess.PIPE,
+                              text=True) as process:
+            while process.stdout.readline() != "warm\n":
+                assert process.poll() is None, "the floor ended"
+            farm.figures()
+            found = json.loads(process.stdout.readline())
+            figures = farm.figures()
+        return told(found["cpuUsPerRead"] * found["reads"] / 1e6, figures, reads_a_poll)
+
+    def derd(self, farm, text=None, living=None, reads_a_poll=1, ages=False):
+        with polled.Polling(farm, text, living=living) as host:
+            time.sleep(1.1)  # the first reads, on arrival, are not on time
+            found = told(*host.cpu_s(self.seconds), reads_a_poll)
+            found["memory_kib"] = host.memory_kib()
+            if ages:
+                found["ages"] = ages_ms(host.host)
+            assert polled.online(host.host) >= host.living * 0.99, "devices are lost"
+        return found
+
+    def peers(self, farm):
+        """{name: function} of those that are installed."""
+        try:
+            import peers  # pylint: disable=import-outside-toplevel
+        except ImportError:
+            return {}
+        return peers.polling(farm, self.seconds)
+
+    # --- the cases -------------------------------------------------------------------------------
+
+    def sizes(self):
+        """The same work for more and more devices; returns what was found of each number."""
+        found = {}
+        for devices in (100,) if self.chosen.short else (100, 1000, 10000):
+            case = f"{devices:,} devices"
+            if not self.chosen.wanted(case):
+                continue
+            with contextlib.ExitStack() as stack:
+                farm = stack.enter_context(polled.Farm(devices))
+                runs = {"floor": lambda farm=farm: self.floor(farm),
+                        "derd": lambda farm=farm: self.derd(farm, ages=True)}
+                if devices == (100 if self.chosen.short else 1000):
+                    hook = polled.driver(more=polled.VALUES_HOOK)
+                    runs["hook"] = lambda farm=farm: self.derd(farm, hook)
+                    for percent in () if self.chosen.short else (1, 20):
+                        dead = stack.enter_context(polled.Farm(devices, more=("--dead", percent)))
+                        runs[f"dead {percent}"] = lambda farm=dead, living=devices * (100 - percent) // 100: \
+                            self.derd(farm, living=living)
+                if devices <= 1000 and not self.chosen.short:
+                    runs |= self.peers(farm)
+                found[devices] = bench.interleave(self.chosen.rounds, **runs)
+            self.tell_size(case, found[devices])
+        return found
+
+    def tell_size(self, case, found):
+        def all_of(who, what):
+            return [run[what] for run in found[who]]
+
+        peers = {who: found[who] for who in found if who in ("collectd", "Node-RED")}
+        cpu = {"floor": all_of("floor", "cpu")}
+        row = self.report.row
+        row(case, "CPU per poll", "µs", all_of("derd", "cpu"), cpu, at_most=1.3, of="floor")
+        for who, most in (("collectd", 0.5), ("Node-RED", 0.1)):
+            if who in peers:
+                row(case, f"CPU per poll beside {who}", "µs", all_of("derd", "cpu"),
+                    {who: [1e6 * seconds for seconds in peers[who]]}, at_most=most, of=who)
+        if "hook" in found:
+            row(case, "CPU per poll, each with a call of a Lua hook", "µs", all_of("hook", "cpu"), cpu,
+                at_most=1.8, of="floor")
+        row(case, "of one core", "cores", all_of("derd", "core"), {"floor": all_of("floor", "core")},
+            at_most=0.3 if case.startswith("10,000") else None)
+        row(case, "period, median", "ms", all_of("derd", "period"), {"floor": all_of("floor", "period")})
+        for what, word, most in (("error50", "50 %", None), ("error99", "99 %", 20), ("error999", "99.9 %", None)):
+            row(case, f"error of the period, {word} within", "ms", all_of("derd", what),
+                {"floor": all_of("floor", what)}, at_most=most)
+        row(case, "bytes on the wire per poll", "bytes", all_of("derd", "bytes"),
+            {"floor": all_of("floor", "bytes")})
+        for share in (0.5, 0.99):
+            row(case, f"age of a value that the API gives, {100 * share:g} % within", "ms",
+                [bench.quantile(ages, share) for ages in all_of("derd", "ages")])
+        for percent, most in ((1, 1.3), (20, 1.5)):
+            if f"dead {percent}" in found:
+                row(case, f"lateness of the living, 99 % within, {percent} % dead", "ms",
+                    all_of(f"dead {percent}", "late99"), {"none dead": all_of("derd", "late99")},
+                    at_most=most, of="none dead")
+        self.report.bars(f"CPU per poll, {case}", "µs", [
+            ("derd", bench.quantile(all_of("derd", "cpu"), 0.5), "derd"),
+            *([("derd, with a Lua hook", bench.quantile(all_of("hook", "cpu"), 0.5), "derd")]
+              if "hook" in found else []),
+            ("floor: bare epoll loop", bench.quantile(cpu["floor"], 0.5), "floor"),
+            *((who, 1e6 * bench.quantile(seconds, 0.5), "peer") for who, seconds in peers.items())],
+            logarithmic="Node-RED" in peers)
+
+    def memory(self, found):
+        if 1000 in found and 10000 in found:
+            per = [(many["memory_kib"] - few["memory_kib"]) / 9000
+                   for many, few in zip(found[10000]["derd"], found[1000]["derd"])]
+            self.report.row("1,000 to 10,000 devices", "memory of a device", "KiB", per, at_most=8)
+
+    def floats(self):
+        case = "100,000 float points a second"
+        if not self.chosen.wanted(case) or self.chosen.short:
+            return
+        reads = 2 * FLOATS["points"] // FLOATS["block"]
+        period_ms = round(1000 * FLOATS["period_s"])
+        with polled.Farm(100, more=("--period", period_ms)) as farm:
+            found = bench.interleave(
+                self.chosen.rounds,
+                floor=lambda: self.floor(farm, reads, "--period", period_ms, "--blocks", reads, "--words",
+                                         FLOATS["block"]),
+                derd=lambda: self.derd(farm, polled.driver(**FLOATS), reads_a_poll=reads))
+        floor = [run["cpu_read"] for run in found["floor"]]
+        self.report.row(case, "CPU per read of 50 points", "µs", [run["cpu_read"] for run in found["derd"]],
+                        {"floor": floor}, at_most=1.3, of="floor", note="100 devices, 200 points five times a second")
+        self.report.row(case, "of one core", "cores", [run["core"] for run in found["derd"]],
+                        {"floor": [run["core"] for run in found["floor"]]})
+        self.report.row(case, "points decoded a second", "points",
+                        [run["polls"] * FLOATS["points"] / run["seconds"] for run in found["derd"]])
+
+    def sweeps(self):
+        devices = 100 if self.chosen.short else SWEEP_DEVICES
+        text = polled.driver(points=20 * SWEEP_BLOCKS, period_s=0.1, block=40)
+        for latency_ms in (5,) if self.chosen.short else (5, 20, 100):
+            case = f"devices that take {latency_ms} ms"
+            if not self.chosen.wanted(case):
+                continue
+            with polled.Farm(devices, more=("--latency", latency_ms)) as farm:
+                found = bench.interleave(
+                    self.chosen.rounds,
+                    floor=lambda farm=farm: self.floor(farm, 1, "--period", 0, "--blocks", SWEEP_BLOCKS),
+                    derd=lambda farm=farm: self.derd(farm, text))
+            least = [latency_ms + devices * run["cpu_read"] / 1000 for run in found["floor"]]
+            self.report.row(case, f"sweep of {devices:,} devices, read after read", "ms",
+                            [run["gap"] for run in found["derd"]],
+                            {"latency + the floor's CPU": least, "floor": [run["gap"] for run in found["floor"]]},
+                            at_most=1.25, of="latency + the floor's CPU")
+
+    def ill(self):
+        devices = 1000
+        case = "10 % slow, 10 % in pieces, 10 % wrong"
+        if not self.chosen.wanted(case) or self.chosen.short:
+            return
+        with polled.Farm(devices, more=ILL) as farm, polled.Farm(devices) as well:
+            found = bench.interleave(self.chosen.rounds,
+                                     derd=lambda: self.derd(farm, living=devices * 7 // 10),
+                                     well=lambda: self.derd(well))
+        for what, word, unit in (("cpu", "CPU per request", "µs"),
+                                 ("late99", "lateness of those that are well, 99 % within", "ms")):
+            self.report.row(case, word, unit, [run[what] for run in found["derd"]],
+                            {"all well": [run[what] for run in found["well"]]})
+
+
+def main():
+    chosen = bench.options(__doc__, rounds=3)
+    run = Bench(chosen)
+    run.memory(run.sizes())
+    run.floats()
+    run.sweeps()
+    run.ill()
+    run.report.note(
+        "One poll: a request of 12 bytes, an answer of 89, 20 float32 points decoded, the device's state "
+        "published, announced and given to history. derd, the floor and the peers run on one processor with all "
+        "their threads, the devices on the other. The error of a period is its distance from what is due, as "
+        "the device sees it; lateness is told against the earliest read of the same device. A sweep is the time "
+        "from one read of a device to its next while all are read without a pause.")
+    run.report.write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
