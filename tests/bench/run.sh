@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
 done
 
 need_packages build bench || exit 1
+[ -n "$short" ] || need_node || echo "Node is missing: Node-RED is left out"
 mkdir -p build/bench
 cmake --preset release >build/bench/build.log && cmake --build --preset release -j "$(nproc)" >>build/bench/build.log || {
     tail -n 40 build/bench/build.log
