@@ -297,7 +297,7 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
         return false;
     }
     engine->last_rank = store_last_rank(engine->store);
-    if (now.trusted && store_prune_constraints(engine->store, now, NULL, NULL) != ERR_OK)
+    if (now.trusted && store_prune_constraints(engine->store, now, engine->clock.boot, NULL, NULL))
         log_warning("store", "old constraints could not be pruned");
     return true;
 }

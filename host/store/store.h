@@ -92,10 +92,11 @@ must_check enum err store_change_constraints(struct store *store, const struct s
 /* ERR_OK also when there was none. */
 must_check enum err store_remove_constraint(struct store *store, const char *constraint_id,
                                             store_done *done, void *context);
-/* Removes those that ended more than 25 h ago, whoever made them. ERR_REFUSED: the clock cannot be
- * trusted, so nothing can be said about their end. */
-must_check enum err store_prune_constraints(struct store *store, struct now now, store_done *done,
-                                            void *context);
+/* Removes those that ended more than 25 h ago, whoever made them, but for what runs on the
+ * monotonic clock of `boot` (clock.h; the text "ends" of its target, stash.h): the wall clock may
+ * have stepped. ERR_REFUSED: it cannot be trusted, so nothing can be said about their end. */
+must_check enum err store_prune_constraints(struct store *store, struct now now, const char *boot,
+                                            store_done *done, void *context);
 /* Anything else that is one text by one key: gates, identities, policy state, the last wall time.
  * value NULL removes. ERR_LIMIT: longer than STORE_KEY_MAXIMUM, STORE_TEXT_MAXIMUM. */
 must_check enum err store_put_text(struct store *store, const char *kind, const char *key,

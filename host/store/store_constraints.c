@@ -2,6 +2,7 @@
  * A constraint is on a device or on a cluster: one of device_id and cluster_id is set, the latter
  * with a scope. The column account is NULL today. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -243,20 +244,30 @@ enum err store_remove_constraint(struct store *store, const char *constraint_id,
 struct prune_job {
     struct store_job job;
     int64_t before_ms;
+    struct mono now;
+    char boot[CLOCK_BOOT_SIZE];
 };
 
 static enum err prune_run(struct store *store, struct store_job *job) {
     const struct prune_job *prune = (const struct prune_job *)job;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_CONSTRAINT_PRUNE,
-                                              "DELETE FROM constraints WHERE invalid_at_ms < ?1");
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_CONSTRAINT_PRUNE,
+        "DELETE FROM constraints WHERE invalid_at_ms < ?1 AND NOT EXISTS ("
+        "  SELECT 1 FROM texts, json_each(texts.value, '$.ends') AS end"
+        "  WHERE texts.kind = 'ends'"
+        "    AND texts.key = coalesce(constraints.device_id, constraints.cluster_id)"
+        "    AND json_valid(texts.value) AND json_extract(texts.value, '$.boot') = ?2"
+        "    AND end.key = constraints.id AND json_extract(end.value, '$[0]') > ?3)");
     if (!statement)
         return ERR_IO;
     return store_statement_run(store, statement,
-                               sqlite3_bind_int64(statement, 1, prune->before_ms));
+                               sqlite3_bind_int64(statement, 1, prune->before_ms) |
+                                   sqlite3_bind_text(statement, 2, prune->boot, -1, SQLITE_STATIC) |
+                                   sqlite3_bind_int64(statement, 3, prune->now.ms));
 }
 
-enum err store_prune_constraints(struct store *store, struct now now, store_done *done,
-                                 void *context) {
+enum err store_prune_constraints(struct store *store, struct now now, const char *boot,
+                                 store_done *done, void *context) {
     static const struct store_job_type type = {.run = prune_run};
     if (!now.trusted)
         return ERR_REFUSED;
@@ -264,6 +275,8 @@ enum err store_prune_constraints(struct store *store, struct now now, store_done
     if (!prune)
         return ERR_MEMORY;
     prune->before_ms = now.wall.ms - PRUNE_AFTER_MS;
+    prune->now = now.mono;
+    snprintf(prune->boot, sizeof prune->boot, "%s", boot);
     return store_submit(store, &prune->job);
 }
 

@@ -2,6 +2,9 @@
 force, over restarts too, and the host says what it thinks of its clock."""
 
 import datetime
+import json
+import sqlite3
+import threading
 import time
 
 from harness import until
@@ -122,6 +125,69 @@ def test_a_limit_by_duration_outlives_a_step_and_then_a_restart(start_host, peer
     until(lambda: end_of(dut) > first, "its end is told and stored by the clock as it is now")
     again(dut)
     in_force(dut, peer)
+
+
+def stored(dut):
+    """(invalidAt of the one constraint, its ends on the monotonic clock and the times that they are of), as
+    one moment has them."""
+    with sqlite3.connect(f"file:{dut.host.folder}/state/derd.db?mode=ro", uri=True) as store:
+        ((invalid_at, ends),) = store.execute(
+            "SELECT invalid_at_ms, (SELECT value FROM texts WHERE kind = 'ends') FROM constraints")
+    (end,) = json.loads(ends)["ends"].values() if ends else (None,)
+    return invalid_at, end
+
+
+def only_id(dut):
+    with sqlite3.connect(f"file:{dut.host.folder}/state/derd.db?mode=ro", uri=True) as store:
+        ((constraint_id,),) = store.execute("SELECT id FROM constraints")
+    return constraint_id
+
+
+def test_whatever_times_the_store_has_their_end_on_the_monotonic_clock_is_known(start_host, peer, tmp_path):
+    clock, dut = begin(start_host, peer, tmp_path)
+    assert dut.post(priority=3000, maxActivePower=HELD, validFor=3600)[0] == 201
+    until(lambda: stored(dut)[1], "its end is stored")
+    moments, done = [], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            moments.append(stored(dut))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for days in (1, 0, -1, 2):
+            before = stored(dut)[0]
+            clock.step(dut.host, days * DAY)
+            until(lambda seen=before: stored(dut)[0] != seen, "its times are stored anew")
+    finally:
+        done.set()
+        watcher.join()
+    assert len({invalid_at for invalid_at, _ in moments}) > 2
+    for invalid_at, end in moments:
+        assert invalid_at in end[1:]
+
+
+def test_a_host_that_ends_between_storing_the_end_and_the_times_keeps_the_limit(start_host, peer, tmp_path):
+    clock, dut = begin(start_host, peer, tmp_path)
+    assert dut.post(priority=3000, maxActivePower=HELD, validFor=3600)[0] == 201
+    until(lambda: stored(dut)[1], "its end is stored")
+    first = stored(dut)[0]
+    clock.step(dut.host, DAY)
+    until(lambda: stored(dut)[0] > first, "its times are stored anew")
+    new, end = stored(dut)
+    between = json.dumps({"ends": {only_id(dut): [end[0], first, new, 0]}})
+    for invalid_at in (first, new):  # the times came not to the disk, or did
+        dut.host.kill()
+        with sqlite3.connect(dut.host.folder / "state" / "derd.db") as store:
+            store.execute("UPDATE texts SET value = json_patch(value, ?) WHERE kind = 'ends'", (between,))
+            assert store.execute("UPDATE constraints SET valid_at_ms = ?, invalid_at_ms = ?",
+                                 (invalid_at - 3600_000, invalid_at)).rowcount == 1
+        store.close()
+        clock.set(3 * DAY)  # by this clock either would be over
+        dut.host.start()
+        dut.until_online()
+        in_force(dut, peer)
 
 
 def test_a_host_without_a_clock_takes_limits_and_keeps_them_when_it_is_set(start_host, peer, tmp_path):

@@ -400,14 +400,45 @@ static void only_what_ended_more_than_25_hours_ago_is_pruned(void **state) {
     recent.invalid_at.ms = now.wall.ms - 25 * hour_ms;
     put(store, &old, NULL);
     put(store, &recent, NULL);
-    assert_int_equal(store_prune_constraints(store, now, NULL, NULL), ERR_REFUSED);
+    assert_int_equal(store_prune_constraints(store, now, "boot", NULL, NULL), ERR_REFUSED);
     load(store, &loaded);
     assert_int_equal(loaded.count, 2);
     now.trusted = true;
-    assert_int_equal(store_prune_constraints(store, now, NULL, NULL), ERR_OK);
+    assert_int_equal(store_prune_constraints(store, now, "boot", NULL, NULL), ERR_OK);
     load(store, &loaded);
     assert_int_equal(loaded.count, 1);
     assert_string_equal(loaded.items[0].id, recent.id);
+    store_close(store);
+}
+
+/* Over by a wall clock that has stepped, running by the monotonic clock: as engines keep it. */
+static void what_runs_on_the_monotonic_clock_is_not_pruned(void **state) {
+    static const struct {
+        const char *what, *ends;
+        bool stays;
+    } cases[] = {
+        {"runs", "{\"boot\":\"boot\",\"ends\":{\"%s\":[5001,9,0,0]}}", true},
+        {"is over", "{\"boot\":\"boot\",\"ends\":{\"%s\":[5000,9,0,0]}}", false},
+        {"ran when the system was started before",
+         "{\"boot\":\"other\",\"ends\":{\"%s\":[5001,9]}}", false},
+        {"is another one", "{\"boot\":\"boot\",\"ends\":{\"x%s\":[5001,9,0,0]}}", false},
+        {"cannot be read", "{\"boot\":\"boot\",\"ends\":{\"%s\":", false},
+    };
+    struct store *store = store_opened(*state);
+    const struct now now = {.wall = {INT64_C(1795000000000)}, .mono = {5000}, .trusted = true};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct constraint old = constraint_plain(1);
+        struct loaded loaded;
+        char text[128];
+        old.invalid_at.ms = now.wall.ms - INT64_C(72) * 3600000;
+        put(store, &old, NULL);
+        snprintf(text, sizeof text, cases[i].ends, old.id);
+        assert_int_equal(store_put_text(store, "ends", DEVICE, text, NULL, NULL), ERR_OK);
+        assert_int_equal(store_prune_constraints(store, now, "boot", NULL, NULL), ERR_OK);
+        load(store, &loaded);
+        if (loaded.count != cases[i].stays)
+            fail_msg("what %s %s", cases[i].what, loaded.count ? "stays" : "is pruned");
+    }
     store_close(store);
 }
 
@@ -835,6 +866,7 @@ int main(void) {
         with_folder(the_last_rank_outlives_its_constraint),
         with_folder(proposals_and_impossible_numbers_are_not_taken),
         with_folder(only_what_ended_more_than_25_hours_ago_is_pruned),
+        with_folder(what_runs_on_the_monotonic_clock_is_not_pruned),
         with_folder(a_text_is_kept_replaced_and_removed_by_kind_and_key),
         with_folder(a_text_beyond_its_limit_is_not_taken),
         with_folder(a_place_keeps_its_id_for_good),
