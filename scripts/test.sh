@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
 # linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document,
-# the Debian package.
+# the Debian package, whether the benchmarks run.
 # Installs what is missing (Debian packages; for the last, what npm and PyPI have as it is locked). Ends
 # with "N passed, N failed".
 #
@@ -23,9 +23,10 @@ for argument in "$@"; do
     esac
 done
 
-passed=0 failed=0 runs_ahead=""
+passed=0 failed=0 run_ahead=""
 output=$(mktemp -d)
-trap '[ -z "$runs_ahead" ] || kill "$runs_ahead" 2>/dev/null; rm -rf "$output"' EXIT
+# shellcheck disable=SC2086
+trap '[ -z "$run_ahead" ] || kill $run_ahead 2>/dev/null; rm -rf "$output"' EXIT
 
 # took: how long what began at `since` has taken, when that is worth telling.
 took() {
@@ -131,15 +132,17 @@ tidy() {
     find host -name '*.c' | sort | xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
 }
 
-# ahead NAME COMMAND...: starts it, since system tests wait more than they compute; `check` then
-# takes it as `made NAME`.
+# ahead NAME COMMAND...: starts it, since what runs meanwhile waits more than it computes; `check` and
+# `count` then take it as `made NAME`, which waits for it.
 ahead() {
     name=$1
     shift
     ("$@" >"$output/ahead-$name" 2>&1; echo $? >"$output/status-$name") &
-    runs_ahead=$!
+    eval "ahead_$name=$!"
+    run_ahead="$run_ahead $!"
 }
 made() {
+    eval "wait \"\$ahead_$1\""
     cat "$output/ahead-$1"
     return "$(cat "$output/status-$1")"
 }
@@ -151,7 +154,6 @@ for preset in $presets; do
     shift
     build=$(folder_of "$preset")
     echo "== $preset"
-    wait "$runs_ahead"
     check "$preset: builds without a warning" made "$preset"
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort >"$output/list"
     side_by_side units $((jobs * 2)) <"$output/list"
@@ -183,20 +185,22 @@ done
 
 if [ -n "$lint" ]; then
     echo "== API"
+    ahead fuzz sh tests/fuzz/run.sh ${full:+--seconds 60}
     count "the API keeps to its document" sh tests/openapi/run.sh ${full:+--seconds 900}
     grep '^seed' "$output/log"
     echo "== fuzzing"
-    count "harnesses" sh tests/fuzz/run.sh ${full:+--seconds 60}
+    count "harnesses" made fuzz
     grep '^ok' "$output/log" | sed 's/^/  /'
     echo "== style"
     # shellcheck disable=SC2086
     check "clang-format" clang-format --dry-run -Werror $sources
     check "luacheck" luacheck -q drivers policies scripts tests
-    wait "$runs_ahead"
     check "clang-tidy" made tidy
     check "derd check" build/derd check drivers policies scripts/demo/site.lua
     echo "== package"
     count "the Debian package" sh tests/package/run.sh ${full:+--root}
+    echo "== benchmarks, one small round of each"
+    count "benchmarks" sh tests/bench/run.sh --short
 fi
 
 echo

@@ -4,8 +4,8 @@
 # tests/fuzz/corpus/NAME and its dictionary. Ends with "N passed, N failed", one for each harness; one
 # that did not run is a failure. What was found stands in build-fuzz/found and is printed.
 #
-#   sh tests/fuzz/run.sh                  each for 3 seconds
-#   sh tests/fuzz/run.sh --seconds 60     nightly
+#   sh tests/fuzz/run.sh                  each for 3 seconds, from the same seed each time
+#   sh tests/fuzz/run.sh --seconds 60     nightly, from another seed each time
 #   sh tests/fuzz/run.sh --only url,time  these alone
 #   sh tests/fuzz/run.sh --grow           what was found to reach new code is added to the corpora
 #   sh tests/fuzz/run.sh --again FILE     one input once more, with what it said: --only NAME --again FILE
@@ -14,10 +14,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.." || exit 1
 . scripts/packages.sh
 
-seconds=3 only="" grow="" again="" one=""
+seconds=3 seed=1 only="" grow="" again="" one=""
 while [ $# -gt 0 ]; do
     case "$1" in
-    --seconds) seconds=$2; shift ;;
+    --seconds) seconds=$2; [ "$2" -le 3 ] || seed=0; shift ;;
     --only) only=$2; shift ;;
     --grow) grow=yes ;;
     --again) again=$2; shift ;;
@@ -43,7 +43,7 @@ one() {
     name=$1 corpus=tests/fuzz/corpus/$1 dictionary=tests/fuzz/dict/$1.dict
     mkdir -p "$work/$name"
     # shellcheck disable=SC2046
-    "build-fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+    "build-fuzz/fuzz_$name" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
         -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$found/$name-" \
         $([ -f "$dictionary" ] && echo "-dict=$dictionary") \
         "$work/$name" "$corpus" $(further "$name") >"$work/$name.log" 2>&1
