@@ -12,7 +12,6 @@ set -u
 started=$(date +%s)
 cd "$(dirname "$0")/.." || exit 1
 . scripts/packages.sh
-need_packages build test || exit 1
 
 full="" presets="release address thread" lint=yes
 for argument in "$@"; do
@@ -22,6 +21,9 @@ for argument in "$@"; do
     *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
+# All at once: what runs side by side below must not wait for each other's apt.
+need_packages build test ${lint:+fuzz package openapi bench} ${full:+root} || exit 1
+[ -z "$lint" ] || need_node || exit 1
 
 passed=0 failed=0 run_ahead=""
 output=$(mktemp -d)
