@@ -1,9 +1,7 @@
 /* Merging is greedy: items are sorted by period, kind and address, and each joins the block before
  * it while the limits allow. For points that do not overlap no other way to cut them needs fewer
  * blocks, and who writes a driver can foresee the result.
- *
- * A split never allocates: there can be no more blocks than items, so that much room is taken at
- * once. */
+ */
 #include "block.h"
 
 #include <stdlib.h>
@@ -98,6 +96,10 @@ enum err block_plan_make(struct block_plan *plan, const struct point *points,
                                                            .count = 1};
     }
     err = ERR_OK;
+    /* Most devices have few blocks of many points: only these are kept. */
+    struct block *blocks = realloc(plan->blocks, plan->block_count * sizeof *blocks);
+    if (blocks)
+        plan->blocks = blocks;
 out:
     free(sorted);
     if (err != ERR_OK)
@@ -155,6 +157,11 @@ enum err block_plan_split(struct block_plan *plan, size_t index, const struct po
         block->refused = true;
         return ERR_OK;
     }
+    struct block *blocks = realloc(plan->blocks, (plan->block_count + 1) * sizeof *blocks);
+    if (!blocks)
+        return ERR_MEMORY;
+    plan->blocks = blocks;
+    block = &blocks[index];
     size_t cut = place_to_cut(&plan->items[block->first], block->count, points);
     memmove(block + 1, block, (plan->block_count - index) * sizeof *block);
     plan->block_count++;

@@ -53,7 +53,8 @@ must_check enum err block_plan_make(struct block_plan *plan, const struct point 
                                     const struct block_limits *limits);
 void block_plan_free(struct block_plan *plan);
 /* Block `index` was refused: split it between two items, or mark it refused when it has one.
- * Blocks after it move up by one; `items` keeps its order. ERR_RANGE: no such block. */
+ * Blocks after it move up by one; `items` keeps its order. ERR_RANGE: no such block; ERR_MEMORY:
+ * nothing has changed. */
 must_check enum err block_plan_split(struct block_plan *plan, size_t index,
                                      const struct point *points);
 

@@ -664,13 +664,16 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
         device->values[i] = NAN;
     device->soc = device->vehicle_phases = NAN;
     device_forget_told(device);
-    device->hook_state = json_object();
     char *told = store_get_text(engine->store, "told", device->id);
     device->told_before = told != NULL;
     free(told);
     char *seen = store_get_text(engine->store, "identity", device->id);
     device->identity_seen = seen ? json_read_text(seen, 0, NULL) : NULL;
     free(seen);
+    if (json_object_size(device->identity_seen) == 0) {
+        json_decref(device->identity_seen);
+        device->identity_seen = NULL;
+    }
     share_load_nameplate(device);
     book_init(&device->book);
     take_stash(device);

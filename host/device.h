@@ -71,10 +71,10 @@ struct device {
     int64_t
         value_valid_ms[POINT_NUMBER_COUNT]; /* how long each can be trusted; INT64_MAX: always */
     char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
-    json_t *identity_seen; /* what was seen first here, NULL: nothing yet */
+    json_t *identity_seen; /* what was seen first here, NULL: nothing */
     bool stale;            /* activePower is past its trust */
     double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
-    json_t *hook_state;
+    json_t *hook_state;    /* NULL: nothing yet */
     const struct script *state_holder; /* whose waiting call has it; NULL: none */
     char hook_problem[160];            /* of hooks.values as logged last, "" when it went well */
     struct carried carried;

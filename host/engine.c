@@ -31,7 +31,8 @@ struct wire *engine_wire(struct engine *engine, const char *url) {
             wire->users++;
             return wire;
         }
-    struct wire *wire = calloc(1, sizeof *wire);
+    size_t size = strlen(url) + 1;
+    struct wire *wire = calloc(1, sizeof *wire + size);
     char why[160];
     if (!wire)
         return NULL;
@@ -44,7 +45,7 @@ struct wire *engine_wire(struct engine *engine, const char *url) {
         free(wire);
         return NULL;
     }
-    snprintf(wire->url, sizeof wire->url, "%s", url);
+    memcpy(wire->url, url, size);
     wire->users = 1;
     wire->next = engine->wires;
     engine->wires = wire;

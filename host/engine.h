@@ -51,7 +51,7 @@ struct wire { /* a link in use, by its URL */
     enum link_kind kind;
     struct link *link; /* of Modbus; NULL: hooks talk to it by clients of each machine's own */
     unsigned users;
-    char url[160];
+    char url[]; /* with its NUL */
 };
 
 struct engine_settings {

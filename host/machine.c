@@ -199,7 +199,7 @@ static void walk_done(struct transaction *transaction, enum err result,
         return;
     }
     machine_answered(machine);
-    sunspec_take(&machine->walk, answer->exception ? NULL : answer->words);
+    sunspec_take(machine->walk, answer->exception ? NULL : answer->words);
     arrival_next(machine);
 }
 
@@ -235,7 +235,9 @@ static void identity_keep(struct device *device) {
         if (i != POINT_FIRMWARE_VERSION && device->identity[i - POINT_TEXT_FIRST][0])
             json_object_set_new(seen, point_word((enum point_id)i)->name,
                                 json_string(device->identity[i - POINT_TEXT_FIRST]));
-    if (json_equal(seen, device->identity_seen)) {
+    bool same = device->identity_seen ? json_equal(seen, device->identity_seen)
+                                      : json_object_size(seen) == 0;
+    if (same) {
         json_decref(seen);
         return;
     }
@@ -317,12 +319,12 @@ void machine_arrived(struct machine *machine) {
 static void arrival_next(struct machine *machine) {
     const struct driver *driver = machine_driver(machine);
     struct sunspec_read read;
-    if (driver->sunspec && sunspec_next(&machine->walk, &read)) {
+    if (driver->sunspec && sunspec_next(machine->walk, &read)) {
         if (!arrival_submit(machine, walk_done, MODBUS_READ_HOLDING, read.address, read.count))
             machine_away(machine, "the link's queue is full");
         return;
     }
-    if (driver->sunspec && machine->walk.model_count == 0) {
+    if (driver->sunspec && machine->walk->model_count == 0) {
         machine_away(machine, "it answers, but has no SunSpec models");
         return;
     }
@@ -378,7 +380,7 @@ static void machine_arrive(struct machine *machine) {
         return; /* of the generation before: machine_moved_on() comes back here */
     const struct driver *driver = machine_driver(machine);
     if (driver->sunspec)
-        sunspec_start(&machine->walk, driver->sunspec_bases, (size_t)driver->sunspec_base_count);
+        sunspec_start(machine->walk, driver->sunspec_bases, (size_t)driver->sunspec_base_count);
     arrival_next(machine);
 }
 
@@ -430,7 +432,9 @@ static enum err machine_size(struct machine *machine) {
     size_t count = (size_t)machine_driver(machine)->point_count;
     double *values = calloc(count + 1, sizeof *values);
     struct now *value_at = calloc(count + 1, sizeof *value_at);
-    if (!values || !value_at) {
+    if (machine_driver(machine)->sunspec && !machine->walk)
+        machine->walk = calloc(1, sizeof *machine->walk);
+    if (!values || !value_at || (machine_driver(machine)->sunspec && !machine->walk)) {
         free(values);
         free(value_at);
         return ERR_MEMORY;
@@ -444,6 +448,16 @@ static enum err machine_size(struct machine *machine) {
     return ERR_OK;
 }
 
+static void machine_free(struct machine *machine) {
+    if (machine->reading)
+        reading_free(machine->reading);
+    free(machine->reading);
+    free(machine->walk);
+    free(machine->values);
+    free(machine->value_at);
+    free(machine);
+}
+
 static void settle_link(struct machine *machine) {
     const struct driver *driver = machine_driver(machine);
     struct link_settings settings = {.pause_ms = driver->pause_ms, .in_flight = driver->in_flight};
@@ -454,6 +468,10 @@ static void settle_link(struct machine *machine) {
 /* The slot for hooks that wait, kept once it is there. */
 static bool give_task(struct machine *machine) {
     const struct driver *driver = machine_driver(machine);
+    if (driver->hook_read && !machine->reading)
+        machine->reading = calloc(1, sizeof *machine->reading);
+    if (driver->hook_read && !machine->reading)
+        return false;
     if (!machine->task && (driver->hook_read || driver->hook_write))
         machine->task = task_new(&machine->engine->loop, machine);
     return machine->task || !(driver->hook_read || driver->hook_write);
@@ -485,9 +503,7 @@ struct machine *machine_open(struct engine *engine, const char *url, int unit,
     if (machine_size(machine) != ERR_OK || !give_task(machine)) {
         generation_release(machine->generation);
         engine_wire_release(engine, wire);
-        free(machine->values);
-        free(machine->value_at);
-        free(machine);
+        machine_free(machine);
         return NULL;
     }
     uv_timer_init(&engine->loop, &machine->retry);
@@ -521,10 +537,7 @@ void machine_attach(struct machine *machine, struct device *device) {
 static void machine_closed(uv_handle_t *handle) {
     struct machine *machine = handle->data;
     generation_release(machine->generation);
-    reading_free(&machine->reading);
-    free(machine->values);
-    free(machine->value_at);
-    free(machine);
+    machine_free(machine);
 }
 
 void machine_detach(struct machine *machine, struct device *device) {
@@ -611,10 +624,11 @@ void machine_renew(struct machine *machine, struct generation *generation,
 /* The values of a call of the generation before are true for the new one where both publish the
  * quantity and no hook corrects it. */
 void machine_take_late(struct machine *machine, struct device *device) {
-    const struct reading *reading = &machine->reading;
+    const struct reading *reading = machine->reading;
+    if (!reading || strcmp(machine->task->path, "hooks.read") != 0)
+        return;
     struct now at = reading_at(reading, clock_now(&machine->engine->clock));
-    if (strcmp(machine->task->path, "hooks.read") != 0 || reading->driver->hook_values ||
-        machine_driver(machine)->hook_values)
+    if (reading->driver->hook_values || machine_driver(machine)->hook_values)
         return;
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];

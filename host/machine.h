@@ -59,7 +59,7 @@ struct machine {
     unsigned faults;        /* bits of enum fault, since the last poll ended */
     unsigned faults_once;   /* of what was read when it arrived */
 
-    struct sunspec_walk walk;
+    struct sunspec_walk *walk; /* NULL: its driver does not ask for one */
     struct block_plan plan;
     bool planned;
     double *values; /* one per point of the driver, NAN unknown */
@@ -69,9 +69,9 @@ struct machine {
     size_t arrival_block;
     struct transaction arrival;
 
-    struct clients clients;
-    struct task *task; /* NULL: no hook of its driver waits */
-    struct reading reading;
+    struct clients *clients;      /* NULL: none was needed yet */
+    struct task *task;            /* NULL: no hook of its driver waits */
+    struct reading *reading;      /* NULL: its driver has no hooks.read */
     struct {                      /* one round of hooks.read over its parts */
         bool active;              /* it is under way, or waits for the task to be free */
         bool arriving;            /* of the arrival: everything is due */

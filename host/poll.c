@@ -37,7 +37,7 @@ bool poll_address(const struct machine *machine, int index, uint16_t *address) {
         return true;
     for (int i = 0; i < point->model_count; i++) {
         uint16_t base;
-        if (sunspec_find(&machine->walk, point->models[i], &base)) {
+        if (sunspec_find(machine->walk, point->models[i], &base)) {
             *address = (uint16_t)(base + point->address);
             return true;
         }

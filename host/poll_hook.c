@@ -78,10 +78,10 @@ static bool is_due(const struct machine *machine, int index, struct mono now, in
 }
 
 static bool ask_for(struct machine *machine, int part) {
-    struct reading *reading = &machine->reading;
+    struct reading *reading = machine->reading;
     const struct driver *driver = machine_driver(machine);
     int64_t shortest_ms;
-    if (reading_begin(reading, driver) != ERR_OK)
+    if (!reading || reading_begin(reading, driver) != ERR_OK)
         return false;
     (void)poll_hook_used(machine, &shortest_ms);
     for (int i = 0; i < driver->point_count; i++)
@@ -100,7 +100,7 @@ static void take_text(struct machine *machine, const struct reading *reading,
 }
 
 static void take(struct machine *machine, struct device *device) {
-    struct reading *reading = &machine->reading;
+    struct reading *reading = machine->reading;
     struct now at = reading_at(reading, clock_now(&machine->engine->clock));
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];

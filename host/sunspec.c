@@ -111,7 +111,7 @@ void sunspec_take(struct sunspec_walk *walk, const uint16_t *words) {
 }
 
 bool sunspec_find(const struct sunspec_walk *walk, uint16_t model, uint16_t *address) {
-    for (size_t i = 0; i < walk->model_count; i++)
+    for (size_t i = 0; walk && i < walk->model_count; i++)
         if (walk->models[i].id == model) {
             *address = walk->models[i].address;
             return true;

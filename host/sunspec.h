@@ -55,7 +55,8 @@ void sunspec_start(struct sunspec_walk *walk, const uint16_t *bases, size_t coun
 bool sunspec_next(const struct sunspec_walk *walk, struct sunspec_read *read);
 /* The words of what sunspec_next() said, or NULL: the device refused to read them. */
 void sunspec_take(struct sunspec_walk *walk, const uint16_t *words);
-/* Address of the first model with this id; false when the device has none. */
+/* Address of the first model with this id; false when the device has none. `walk`: NULL is one of a
+ * device without models. */
 bool sunspec_find(const struct sunspec_walk *walk, uint16_t model, uint16_t *address);
 
 #endif

@@ -71,7 +71,7 @@ static void tell_flexibility(struct device *device, const struct flexibility *fl
     }
     event->card = device_card_hold(device->card);
     events_lane_publish(announced->lane, event);
-    news_told(&announced->news, flexibility, now);
+    news_told(announced->news, flexibility, now);
 }
 
 void announce_flexibility(struct device *device, const struct flexibility *flexibility) {
@@ -80,9 +80,11 @@ void announce_flexibility(struct device *device, const struct flexibility *flexi
     if (!events_wanted(engine->events))
         return;
     struct now now = clock_now(&engine->clock);
-    if (news_look(&announced->news, flexibility, now)) {
+    if (!announced->news && !(announced->news = calloc(1, sizeof *announced->news)))
+        return; /* no memory: the next one is told */
+    if (news_look(announced->news, flexibility, now)) {
         tell_flexibility(device, flexibility, now.mono);
-    } else if (announced->news.waits && !announced->listed) {
+    } else if (announced->news->waits && !announced->listed) {
         announced->listed = true;
         announced->next_waiting = engine->news_waiting;
         engine->news_waiting = device;
@@ -94,11 +96,11 @@ static void tell_waiting(struct engine *engine, struct mono now) {
         struct device *device = *at;
         struct announced *announced = &device->announced;
         struct flexibility flexibility;
-        if (news_due(&announced->news, now)) {
+        if (news_due(announced->news, now)) {
             live_read(&device->card->live, &flexibility);
             tell_flexibility(device, &flexibility, now);
         }
-        if (announced->news.waits) {
+        if (announced->news->waits) {
             at = &announced->next_waiting;
             continue;
         }
@@ -116,6 +118,8 @@ void announce_close(struct device *device) {
     device->announced.listed = false;
     events_lane_close(device->announced.lane);
     device->announced.lane = NULL;
+    free(device->announced.news);
+    device->announced.news = NULL;
     free(device->announced.decision.text);
     device->announced.decision.text = NULL;
 }

@@ -17,7 +17,7 @@ struct announced_decision { /* of a device or cluster: what was told of it. Zero
 
 struct announced { /* of one device */
     struct event_lane *lane;
-    struct news news;
+    struct news *news;           /* NULL: none was told yet, nobody listened */
     struct device *next_waiting; /* whose news waits for its pause */
     bool listed;                 /* in that list */
     struct announced_decision decision;

@@ -255,7 +255,7 @@ static void run_order(struct conform *conform, struct bench *bench, const json_t
     wish.has_set = wish_number(order, "activePower", &wish.set);
     wish.has_min = wish_number(order, "minActivePower", &wish.min);
     wish.has_max = wish_number(order, "maxActivePower", &wish.max);
-    if (!device || (model && !sunspec_find(&bench_machine(bench)->walk, model, &base))) {
+    if (!device || (model && !sunspec_find(bench_machine(bench)->walk, model, &base))) {
         conform_problem(conform, "there is no part \"%s\" or no model %u here", part ? part : "",
                         model);
         return;

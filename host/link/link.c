@@ -61,7 +61,8 @@ struct link {
     struct queue queues[2];       /* by enum link_class */
     size_t waiting;               /* in both queues */
     struct queue failed;          /* to be told ERR_CLOSED at the next turn */
-    struct slot slots[LINK_MAX_IN_FLIGHT];
+    struct slot *slots;
+    int slot_count; /* as many as may be in flight */
     int in_flight;  /* used slots */
     int unanswered; /* time-outs in a row */
     uint16_t last_id;
@@ -121,7 +122,7 @@ static void transaction_finish(struct transaction *transaction, enum err result,
 }
 
 static struct slot *slot_find(struct link *link, uint16_t id) {
-    for (int i = 0; i < LINK_MAX_IN_FLIGHT; i++)
+    for (int i = 0; i < link->slot_count; i++)
         if (link->slots[i].used && link->slots[i].id == id)
             return &link->slots[i];
     return NULL;
@@ -153,7 +154,7 @@ static uint64_t link_due(const struct link *link) {
     if (!link->listeners || link->untold)
         return 0;
     uint64_t due = NEVER;
-    for (int i = 0; i < LINK_MAX_IN_FLIGHT; i++)
+    for (int i = 0; i < link->slot_count; i++)
         if (link->slots[i].used && link->slots[i].deadline_ms < due)
             due = link->slots[i].deadline_ms;
     if (link->waiting && link->in_flight < link->settings.in_flight && link->send_ms < due)
@@ -179,7 +180,7 @@ static void link_arm(struct link *link) {
 static void link_cut(struct link *link) {
     link->kind->disconnect(link->wire);
     link->figures.up = false;
-    for (int i = 0; i < LINK_MAX_IN_FLIGHT; i++) {
+    for (int i = 0; i < link->slot_count; i++) {
         if (!link->slots[i].used)
             continue;
         struct transaction *transaction = slot_release(link, &link->slots[i]);
@@ -286,7 +287,7 @@ static void link_tell_up(struct link *link) {
  * waiting. So a request whose time is up gets one more look at the socket before it fails. */
 static void link_expire(struct link *link) {
     uint64_t now = uv_now(link->loop);
-    for (int i = 0; i < LINK_MAX_IN_FLIGHT && link->state == LINK_UP; i++) {
+    for (int i = 0; i < link->slot_count && link->state == LINK_UP; i++) {
         struct slot *slot = &link->slots[i];
         if (!slot->used || slot->deadline_ms > now)
             continue;
@@ -339,6 +340,7 @@ static void link_steer(struct link *link) {
 static void on_timer_closed(uv_handle_t *handle) {
     struct link *link = handle->data;
     free(link->url);
+    free(link->slots);
     free(link);
 }
 
@@ -513,7 +515,9 @@ struct link *link_open(uv_loop_t *loop, const char *url, const struct link_setti
         link->random = uv_hrtime();
     link->random |= 1; /* xorshift never leaves 0 */
     link->last_id = (uint16_t)(random_next(link) >> 32);
-    if (!link->url)
+    link->slot_count = link->settings.in_flight; /* which is never raised */
+    link->slots = calloc((size_t)link->slot_count, sizeof *link->slots);
+    if (!link->url || !link->slots)
         goto out;
     link->wire = link->kind->create(loop, url, link);
     if (!link->wire)
@@ -523,8 +527,10 @@ struct link *link_open(uv_loop_t *loop, const char *url, const struct link_setti
     return link;
 out:
     snprintf(why, why_size, "out of memory");
-    if (link)
+    if (link) {
         free(link->url);
+        free(link->slots);
+    }
     free(link);
     return NULL;
 }
@@ -596,7 +602,7 @@ void link_cancel(struct transaction *transaction) {
         return;
     transaction->submitted = false;
     struct link *link = transaction->link;
-    for (int i = 0; i < LINK_MAX_IN_FLIGHT; i++)
+    for (int i = 0; i < link->slot_count; i++)
         if (link->slots[i].transaction == transaction) {
             link->slots[i].transaction = NULL;
             return;

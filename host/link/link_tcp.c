@@ -2,8 +2,9 @@
  *
  * Handles outlive what they serve by a loop turn or, for a name that is being looked up, by longer.
  * So each stands in memory of its own with a pointer back to the wire; a disconnect clears that
- * pointer, and what arrives afterwards is nobody's. A connection's input lives beside its socket
- * and is bounded: whole frames leave it at once, so less than one frame ever stays. */
+ * pointer, and what arrives afterwards is nobody's. What comes in is read into one room for all
+ * connections of a thread: whole frames leave it at once, and the beginning of one, which is all
+ * that ever stays, is kept beside its socket until the rest is there. */
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,13 @@ struct socket {
     uv_tcp_t handle;
     uv_connect_t connect;
     struct wire *wire; /* NULL: given up */
-    size_t filled;
-    uint8_t input[INPUT_SIZE];
+    uint8_t *kept;     /* the beginning of a frame, MBAP_MAXIMUM; NULL: none came in parts yet */
+    size_t kept_length;
 };
+
+/* Between the two calls that libuv makes for one read, on_room() and on_read(), nothing else runs
+ * on the thread. */
+static _Thread_local uint8_t input[INPUT_SIZE];
 
 struct lookup {
     uv_getaddrinfo_t request;
@@ -36,12 +41,12 @@ struct output { /* of a frame that the socket did not take at once */
 struct wire {
     uv_loop_t *loop;
     struct link *link;
-    char host[HOST_SIZE];
     unsigned port;
     struct lookup *lookup;
     struct addrinfo *addresses; /* while connecting by name */
     struct addrinfo *next_address;
     struct socket *socket;
+    char host[]; /* with its NUL */
 };
 
 /* ---- the address ---- */
@@ -114,22 +119,27 @@ static bool tcp_url_valid(const char *url, char *why, size_t why_size) {
 }
 
 static struct wire *tcp_create(uv_loop_t *loop, const char *url, struct link *link) {
-    struct wire *wire = calloc(1, sizeof *wire);
+    char host[HOST_SIZE];
+    unsigned port = 0;
+    if (url_split(url, host, &port))
+        return NULL;
+    size_t size = strlen(host) + 1;
+    struct wire *wire = calloc(1, sizeof *wire + size);
     if (!wire)
         return NULL;
     wire->loop = loop;
     wire->link = link;
-    if (url_split(url, wire->host, &wire->port)) {
-        free(wire);
-        return NULL;
-    }
+    wire->port = port;
+    memcpy(wire->host, host, size);
     return wire;
 }
 
 /* ---- going down ---- */
 
 static void on_socket_closed(uv_handle_t *handle) {
-    free(handle->data);
+    struct socket *socket = handle->data;
+    free(socket->kept);
+    free(socket);
 }
 
 static void socket_drop(struct wire *wire) {
@@ -168,13 +178,28 @@ static void wire_fail(struct wire *wire, const char *what, int status) {
 
 /* ---- frames in ---- */
 
+/* What is left of the input, less than a frame, until more comes. */
+static void socket_keep(struct socket *socket, const uint8_t *data, size_t length) {
+    socket->kept_length = 0;
+    if (length == 0)
+        return;
+    if (!socket->kept)
+        socket->kept = malloc(MBAP_MAXIMUM);
+    if (!socket->kept || length > MBAP_MAXIMUM) {
+        wire_fail(socket->wire, "the connection is given up", UV_ENOMEM);
+        return;
+    }
+    memcpy(socket->kept, data, length);
+    socket->kept_length = length;
+}
+
 /* Takes whole frames off the input. Each may lead to a disconnect, or free the wire. */
-static void socket_take_frames(struct socket *socket) {
+static void socket_take_frames(struct socket *socket, size_t filled) {
     size_t at = 0;
-    while (socket->wire && at < socket->filled) {
+    while (socket->wire && at < filled) {
         struct link *link = socket->wire->link;
-        const uint8_t *data = socket->input + at;
-        size_t length = socket->filled - at, consumed = 0;
+        const uint8_t *data = input + at;
+        size_t length = filled - at, consumed = 0;
         uint16_t id = 0;
         struct modbus_answer answer;
         if (!mbap_transaction_id(data, length, &id))
@@ -184,8 +209,7 @@ static void socket_take_frames(struct socket *socket) {
         at += consumed;
         switch (verdict) {
         case MBAP_INCOMPLETE:
-            memmove(socket->input, data, length);
-            socket->filled = length;
+            socket_keep(socket, data, length);
             return;
         case MBAP_ANSWER:
             link_wire_answer(link, id, &answer);
@@ -198,15 +222,17 @@ static void socket_take_frames(struct socket *socket) {
             break;
         }
     }
-    memmove(socket->input, socket->input + at, socket->filled - at);
-    socket->filled -= at;
+    if (socket->wire)
+        socket_keep(socket, input + at, filled - at);
 }
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room) {
     (void)suggested;
     struct socket *socket = handle->data;
-    *room = uv_buf_init((char *)socket->input + socket->filled,
-                        (unsigned)(sizeof socket->input - socket->filled));
+    if (socket->kept_length)
+        memcpy(input, socket->kept, socket->kept_length);
+    *room = uv_buf_init((char *)input + socket->kept_length,
+                        (unsigned)(sizeof input - socket->kept_length));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *room) {
@@ -218,8 +244,8 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *room) {
         wire_fail(socket->wire, "the connection is lost", (int)length);
         return;
     }
-    socket->filled += (size_t)length;
-    socket_take_frames(socket);
+    if (length > 0)
+        socket_take_frames(socket, socket->kept_length + (size_t)length);
 }
 
 /* ---- connecting ---- */

@@ -62,6 +62,8 @@ void carry_over(struct device *device, struct generation *generation) {
     json_t *state;
     if (version == carried->version)
         return;
+    if (!device->hook_state)
+        device->hook_state = json_object();
     if (carried->before && carried->before_version == version) {
         state = json_incref(carried->before); /* back to the generation before */
     } else if (json_object_size(device->hook_state) == 0) {

@@ -1,6 +1,7 @@
 #include "script/clients.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -16,6 +17,15 @@ static const struct site_device *site_of(const struct machine *machine) {
         if (machine->parts[i])
             return &machine->parts[i]->site;
     return NULL;
+}
+
+/* Those of the machine, the first time made; NULL without memory. */
+static struct clients *clients_of(struct machine *machine, char *why, size_t why_size) {
+    if (!machine->clients)
+        machine->clients = calloc(1, sizeof *machine->clients);
+    if (!machine->clients)
+        snprintf(why, why_size, "there is no memory for it");
+    return machine->clients;
 }
 
 static struct tls_settings tls_of(const struct site_device *site) {
@@ -49,7 +59,7 @@ static struct http_client *open_http(struct machine *machine, const char *url, b
 static struct http_client *other_http(struct machine *machine, const char *url, const char **path,
                                       char *why, size_t why_size) {
     const struct site_device *site = site_of(machine);
-    struct clients *clients = &machine->clients;
+    struct clients *clients = machine->clients;
     char base[320];
     struct url parsed;
     if (!reach_allows(url, machine->wire->url, site ? site->reach : NULL,
@@ -74,8 +84,10 @@ static struct http_client *other_http(struct machine *machine, const char *url, 
 
 struct http_client *clients_http(struct machine *machine, const char *url, const char **path,
                                  char *why, size_t why_size) {
-    struct clients *clients = &machine->clients;
+    struct clients *clients = clients_of(machine, why, why_size);
     *path = url;
+    if (!clients)
+        return NULL;
     if (wire_kind(url) == LINK_HTTP)
         return other_http(machine, url, path, why, why_size);
     if (machine->wire->kind != LINK_HTTP) {
@@ -101,20 +113,21 @@ static bool is_kind(const struct machine *machine, enum link_kind kind, const ch
 }
 
 struct udp_client *clients_udp(struct machine *machine, char *why, size_t why_size) {
-    struct clients *clients = &machine->clients;
     const struct driver *driver = machine_driver(machine);
     struct udp_settings settings = {.pause_ms = driver->pause_ms};
     if (!is_kind(machine, LINK_UDP, "udp", why, why_size))
         return NULL;
     if (!machine->engine->any_local_port)
         settings.local_port = driver->io.local_port;
+    struct clients *clients = clients_of(machine, why, why_size);
+    if (!clients)
+        return NULL;
     if (!clients->udp)
         clients->udp = udp_open(machine->engine->io, machine->wire->url, &settings, why, why_size);
     return clients->udp;
 }
 
 struct line_client *clients_line(struct machine *machine, char *why, size_t why_size) {
-    struct clients *clients = &machine->clients;
     const struct driver *driver = machine_driver(machine);
     const struct line_settings settings = {.end = driver->io.line_end,
                                            .length = LINE_LENGTH_MAXIMUM,
@@ -123,6 +136,9 @@ struct line_client *clients_line(struct machine *machine, char *why, size_t why_
     if (!is_kind(machine, LINK_LINE, "line", why, why_size))
         return NULL;
     wire_line_url(machine->wire->url, url, sizeof url);
+    struct clients *clients = clients_of(machine, why, why_size);
+    if (!clients)
+        return NULL;
     if (!clients->line)
         clients->line = line_open(machine->engine->io, url, &settings, why, why_size);
     return clients->line;
@@ -132,7 +148,6 @@ struct line_client *clients_line(struct machine *machine, char *why, size_t why_
  */
 
 struct mqtt_client *clients_mqtt(struct machine *machine, char *why, size_t why_size) {
-    struct clients *clients = &machine->clients;
     const struct site_device *site = site_of(machine);
     struct mqtt_settings settings = {.keepalive_s = 0};
     char url[260];
@@ -143,6 +158,9 @@ struct mqtt_client *clients_mqtt(struct machine *machine, char *why, size_t why_
         settings.password = site->secret[0] ? site->secret : NULL;
     }
     wire_broker_url(machine->wire->url, site ? site->username : "", url, sizeof url);
+    struct clients *clients = clients_of(machine, why, why_size);
+    if (!clients)
+        return NULL;
     if (!clients->mqtt)
         clients->mqtt = mqtt_open(machine->engine->io, url, &settings, why, why_size);
     return clients->mqtt;
@@ -167,9 +185,9 @@ static void heard(struct mqtt_subscription *subscription, const struct mqtt_mess
 
 struct mqtt_subscription *clients_subscribe(struct machine *machine, const char *filter, char *why,
                                             size_t why_size) {
-    struct clients *clients = &machine->clients;
     struct mqtt_client *client = clients_mqtt(machine, why, why_size);
-    for (size_t i = 0; i < clients->topic_count; i++)
+    struct clients *clients = machine->clients;
+    for (size_t i = 0; clients && i < clients->topic_count; i++)
         if (strcmp(clients->topics[i].filter, filter) == 0)
             return clients->topics[i].subscription;
     for (size_t i = 0; client && i < clients->topic_count;
@@ -213,7 +231,9 @@ void clients_begin(struct machine *machine) {
 }
 
 void clients_close(struct machine *machine) {
-    struct clients *clients = &machine->clients;
+    struct clients *clients = machine->clients;
+    if (!clients)
+        return;
     if (clients->http)
         http_close(clients->http);
     for (int i = 0; i < CLIENTS_OTHERS; i++)
@@ -225,5 +245,6 @@ void clients_close(struct machine *machine) {
         line_close(clients->line);
     if (clients->mqtt)
         mqtt_close(clients->mqtt);
-    *clients = (struct clients){.http = NULL};
+    free(clients);
+    machine->clients = NULL;
 }

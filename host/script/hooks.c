@@ -45,7 +45,10 @@ void hooks_push_dev(lua_State *L, struct device *device, const struct script *sc
             lua_setfield(L, -2, driver->parameters[i].name);
         }
     lua_setfield(L, -2, "parameters");
-    luadata_push(L, device->hook_state);
+    if (device->hook_state)
+        luadata_push(L, device->hook_state);
+    else
+        lua_newtable(L);
     lua_setfield(L, -2, "state");
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, device); /* to find `state` again after the call */

@@ -65,7 +65,7 @@ bool reading_has(const struct point *point, int part) {
 
 static int push_read(lua_State *L, void *context) {
     struct task *task = context;
-    const struct reading *reading = &task->machine->reading;
+    const struct reading *reading = task->machine->reading;
     hooks_push_dev(L, task->device, task->generation->script, true);
     lua_createtable(L, 0, 8);
     for (int i = 0; i < reading->driver->point_count; i++)
@@ -167,7 +167,7 @@ static void look_for_strangers(lua_State *L, struct reading *reading, int table,
 
 static void take_read(lua_State *L, int first, int last, void *context) {
     struct task *task = context;
-    struct reading *reading = &task->machine->reading;
+    struct reading *reading = task->machine->reading;
     int part = task->device->part;
     if (last < first || !lua_istable(L, first)) {
         (void)take_reason(L, task, first, last, "a table of values by the names of points");

@@ -57,9 +57,9 @@ static int last(lua_State *L) {
         return 2;
     }
     lua_pushnil(L);
-    if (!mqtt_is_up(machine->clients.mqtt))
+    if (!mqtt_is_up(machine->clients->mqtt))
         lua_pushfstring(L, "the broker is not connected: %s",
-                        mqtt_figures(machine->clients.mqtt)->last_error);
+                        mqtt_figures(machine->clients->mqtt)->last_error);
     else if (!message)
         lua_pushfstring(L, "nothing came on %s yet", topic);
     else if (message->retained)

@@ -24,21 +24,26 @@ static void drop_one(struct telemetry *telemetry, const struct entry *entry) {
         telemetry->status.dropped++;
 }
 
-/* Takes the entry's ruling over in any case. */
-static void queue_put(struct telemetry *telemetry, const struct entry *entry) {
+/* `data`: entry->length bytes. Takes the entry's ruling over in any case. */
+static void queue_put(struct telemetry *telemetry, const struct entry *entry,
+                      const unsigned char *data) {
     pthread_mutex_lock(&telemetry->lock);
     bool sample = entry->kind == ENTRY_SAMPLE;
-    bool room = telemetry->count < (sample ? SAMPLES_MAXIMUM : TELEMETRY_QUEUE_MAXIMUM);
+    struct entry_queue *queue = &telemetry->queue;
+    bool room = queue->count < (sample ? SAMPLES_MAXIMUM : TELEMETRY_QUEUE_MAXIMUM);
     bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
-    if (taken) {
-        telemetry->queue[telemetry->count++] = *entry;
-        if (telemetry->count == WAKE_AT)
+    struct entry *kept = taken ? entry_queue_add(queue, entry->length) : NULL;
+    if (kept) {
+        *kept = *entry;
+        if (entry->length)
+            memcpy(kept->data, data, entry->length);
+        if (queue->count == WAKE_AT)
             pthread_cond_signal(&telemetry->wake);
     } else {
         drop_one(telemetry, entry);
     }
     pthread_mutex_unlock(&telemetry->lock);
-    if (!taken)
+    if (!kept)
         free(entry->ruling);
 }
 
@@ -46,9 +51,17 @@ void telemetry_sample(struct telemetry *telemetry, const struct origin *origin, 
                       const struct sample *sample, double rated_w) {
     if (!telemetry)
         return;
-    const struct entry entry = {
-        .kind = ENTRY_SAMPLE, .origin = *origin, .now = now, .rated_w = rated_w, .sample = *sample};
-    queue_put(telemetry, &entry);
+    unsigned char data[SAMPLE_BYTES_MAXIMUM];
+    const struct entry entry = {.kind = ENTRY_SAMPLE,
+                                .origin = *origin,
+                                .now = now,
+                                .reach = sample->reach,
+                                .at_ms = sample->at_ms,
+                                .hold_ms = sample->hold_ms,
+                                .mask = sample_mask(sample),
+                                .rated_w = rated_w,
+                                .length = sample_pack(sample, data)};
+    queue_put(telemetry, &entry, data);
 }
 
 void telemetry_ruling(struct telemetry *telemetry, const struct origin *origin, struct now now,
@@ -59,7 +72,7 @@ void telemetry_ruling(struct telemetry *telemetry, const struct origin *origin, 
     *copy = *ruling;
     const struct entry entry = {
         .kind = ENTRY_RULING, .origin = *origin, .now = now, .ruling = copy};
-    queue_put(telemetry, &entry);
+    queue_put(telemetry, &entry, NULL);
 }
 
 void telemetry_told(struct telemetry *telemetry, const struct origin *origin, struct now now,
@@ -68,14 +81,14 @@ void telemetry_told(struct telemetry *telemetry, const struct origin *origin, st
         return;
     const struct entry entry = {
         .kind = ENTRY_TOLD, .origin = *origin, .now = now, .state = state, .since_ms = since.ms};
-    queue_put(telemetry, &entry);
+    queue_put(telemetry, &entry, NULL);
 }
 
 void telemetry_leave(struct telemetry *telemetry, const struct origin *origin, struct now now) {
     if (!telemetry)
         return;
     const struct entry entry = {.kind = ENTRY_LEAVE, .origin = *origin, .now = now};
-    queue_put(telemetry, &entry);
+    queue_put(telemetry, &entry, NULL);
 }
 
 void telemetry_retain(struct telemetry *telemetry, const struct retention *retention) {
@@ -103,9 +116,8 @@ void telemetry_settle(struct telemetry *telemetry) {
 
 /* --- the thread ------------------------------------------------------------------------------ */
 
-struct batch {             /* what one round works on */
-    struct entry *entries; /* TELEMETRY_QUEUE_MAXIMUM */
-    size_t count;
+struct batch { /* what one round works on */
+    struct entry_queue entries;
     struct retention retention;
     uint64_t settle;
     bool closing;
@@ -122,7 +134,7 @@ static void wait_a_round(struct telemetry *telemetry, bool busy) {
         until.tv_sec++;
     }
     int waited = 0;
-    while (waited == 0 && !telemetry->closing && telemetry->count < WAKE_AT &&
+    while (waited == 0 && !telemetry->closing && telemetry->queue.count < WAKE_AT &&
            telemetry->settle_asked == telemetry->settle_done)
         waited = pthread_cond_timedwait(&telemetry->wake, &telemetry->lock, &until);
 }
@@ -130,11 +142,8 @@ static void wait_a_round(struct telemetry *telemetry, bool busy) {
 static void take_batch(struct telemetry *telemetry, struct batch *batch, bool busy) {
     pthread_mutex_lock(&telemetry->lock);
     wait_a_round(telemetry, busy);
-    struct entry *empty = batch->entries;
     batch->entries = telemetry->queue;
-    batch->count = telemetry->count;
-    telemetry->queue = empty;
-    telemetry->count = 0;
+    telemetry->queue = (struct entry_queue){0};
     batch->retention = telemetry->retention;
     batch->settle = telemetry->settle_asked;
     batch->closing = telemetry->closing;
@@ -145,14 +154,16 @@ static void note_result(struct telemetry *telemetry, const struct batch *batch, 
     pthread_mutex_lock(&telemetry->lock);
     if (written)
         telemetry->status.failing = false;
-    for (size_t i = 0; i < batch->count && !written; i++)
-        drop_one(telemetry, &batch->entries[i]);
+    struct entry_chunk *chunk = NULL;
+    struct entry *entry = NULL;
+    while (!written && (entry = entry_queue_next(&batch->entries, &chunk, entry)))
+        drop_one(telemetry, entry);
     uint64_t dropped = telemetry->status.dropped;
     pthread_mutex_unlock(&telemetry->lock);
     if (written && dropped && telemetry->told_dropped)
         log_info("history", "it is written again; %llu samples were dropped since the start",
                  (unsigned long long)dropped);
-    telemetry->told_dropped = !written && (telemetry->told_dropped || batch->count > 0);
+    telemetry->told_dropped = !written && (telemetry->told_dropped || batch->entries.count > 0);
 }
 
 /* One round on the file. True when there is more to do at once. */
@@ -164,7 +175,7 @@ static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
     }
     if (atomic_exchange(&telemetry->doubted, false))
         telemetry_file_examine(telemetry);
-    bool written = telemetry->db && telemetry_write(telemetry, batch->entries, batch->count);
+    bool written = telemetry->db && telemetry_write(telemetry, &batch->entries);
     note_result(telemetry, batch, written);
     struct now now = clock_now(telemetry->clock);
     if (written && telemetry_roll(telemetry, now, &more) && !more && now.trusted)
@@ -174,14 +185,12 @@ static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
 
 static void *work(void *context) {
     struct telemetry *telemetry = context;
-    struct batch batch = {.entries = telemetry->spare};
+    struct batch batch = {.closing = false};
     bool busy = true; /* opens the file at once */
     while (!batch.closing) {
         take_batch(telemetry, &batch, busy);
         busy = work_round(telemetry, &batch);
-        for (size_t i = 0; i < batch.count; i++)
-            if (batch.entries[i].kind == ENTRY_RULING)
-                free(batch.entries[i].ruling);
+        entry_queue_free(&batch.entries);
         pthread_mutex_lock(&telemetry->lock);
         if (!busy && telemetry->settle_done < batch.settle) {
             telemetry->settle_done = batch.settle;
@@ -189,7 +198,6 @@ static void *work(void *context) {
         }
         pthread_mutex_unlock(&telemetry->lock);
     }
-    telemetry->spare = batch.entries;
     if (telemetry->db)
         (void)telemetry_write_end(telemetry);
     telemetry_file_close(telemetry);
@@ -203,8 +211,7 @@ static void telemetry_free(struct telemetry *telemetry) {
     pthread_cond_destroy(&telemetry->settled);
     pthread_cond_destroy(&telemetry->wake);
     pthread_mutex_destroy(&telemetry->lock);
-    free(telemetry->queue);
-    free(telemetry->spare);
+    entry_queue_free(&telemetry->queue);
     free(telemetry->path);
     free(telemetry);
 }
@@ -223,12 +230,10 @@ enum err telemetry_open(struct telemetry **out, const struct telemetry_settings 
     pthread_condattr_destroy(&monotonic);
     size_t length = strlen(settings->directory) + sizeof "/telemetry.db";
     telemetry->path = malloc(length);
-    telemetry->queue = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->queue);
-    telemetry->spare = calloc(TELEMETRY_QUEUE_MAXIMUM, sizeof *telemetry->spare);
     telemetry->clock = settings->clock;
     telemetry->commit_ms = settings->commit_ms ? settings->commit_ms : TELEMETRY_COMMIT_MS;
     telemetry->retention = settings->retention;
-    bool ok = telemetry->path && telemetry->queue && telemetry->spare;
+    bool ok = telemetry->path != NULL;
     if (ok) {
         snprintf(telemetry->path, length, "%s/telemetry.db", settings->directory);
         sigset_t all, before; /* signals are for the threads that wait for them */

@@ -1,6 +1,7 @@
 /* What the files of telemetry share; nobody else includes this (its tests do).
  *
- *   telemetry.c        queue, thread, status      telemetry_file.c   opening, setting aside, SQL
+ *   telemetry.c        thread, status             telemetry_file.c   opening, setting aside, SQL
+ *   telemetry_queue.c  what waits for the thread
  *   telemetry_write.c  entries into rows          telemetry_roll.c   buckets, retention
  *
  * A track is what the thread knows of one device. What a track says of the file (number, marks,
@@ -16,6 +17,7 @@
 #include "telemetry/telemetry.h"
 
 #define TRACK_BUCKETS     256
+#define ENTRY_CHUNK_BYTES ((size_t)16000)
 #define TELEMETRY_READERS 16
 #define RULINGS_MAXIMUM   50000 /* of a device: some 15 MB */
 
@@ -26,14 +28,39 @@ enum entry_kind { ENTRY_SAMPLE, ENTRY_RULING, ENTRY_TOLD, ENTRY_LEAVE };
 
 struct entry {
     enum entry_kind kind;
+    enum command_state state; /* of ENTRY_TOLD, as the next */
+    int64_t since_ms;
     struct origin origin;
     struct now now;
+    struct ruling *ruling; /* of ENTRY_RULING, owned */
+    /* Of ENTRY_SAMPLE, which is packed as it is kept: */
+    enum reach reach;
+    int64_t at_ms, hold_ms;
+    uint64_t mask; /* sample_mask() */
     double rated_w;
-    enum command_state state;
-    int64_t since_ms;
-    struct ruling *ruling; /* owned */
-    struct sample sample;
+    size_t length;
+    unsigned char data[];
 };
+
+/* Entries in the order they came, in chunks that are there for as long as something waits. */
+struct entry_chunk {
+    struct entry_chunk *next;
+    size_t used; /* of `bytes` */
+    _Alignas(struct entry) unsigned char bytes[ENTRY_CHUNK_BYTES];
+};
+
+struct entry_queue {
+    struct entry_chunk *first, *last;
+    size_t count;
+};
+
+/* Room for one entry with `length` bytes of data; NULL without memory. */
+struct entry *entry_queue_add(struct entry_queue *queue, size_t length);
+/* The first (`entry` NULL) or the one behind; NULL: there is none. *chunk is where it stands. */
+struct entry *entry_queue_next(const struct entry_queue *queue, struct entry_chunk **chunk,
+                               struct entry *entry);
+/* With the rulings that the entries own. */
+void entry_queue_free(struct entry_queue *queue);
 
 struct track {
     struct track *next;
@@ -79,8 +106,7 @@ struct telemetry {
     int64_t commit_ms;
 
     /* The thread's only. */
-    struct entry *spare; /* before it runs, and after: what it swaps for the queue */
-    sqlite3 *db;         /* NULL: not open */
+    sqlite3 *db; /* NULL: not open */
     sqlite3_stmt *statements[TELEMETRY_STATEMENT_COUNT];
     int64_t open_again_ms; /* mono */
     struct track *tracks[TRACK_BUCKETS];
@@ -91,8 +117,7 @@ struct telemetry {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t wake, settled;
-    struct entry *queue; /* TELEMETRY_QUEUE_MAXIMUM; the thread takes it whole, for its empty one */
-    size_t count;
+    struct entry_queue queue; /* TELEMETRY_QUEUE_MAXIMUM; the thread takes it whole */
     bool closing;
     uint64_t settle_asked, settle_done;
     struct retention retention;
@@ -130,7 +155,7 @@ bool tracks_load(struct telemetry *telemetry); /* as the file has them; also aft
 void tracks_free(struct telemetry *telemetry);
 bool track_put(struct telemetry *telemetry, struct track *track);
 /* One transaction with everything; false: nothing of it is in the file. */
-bool telemetry_write(struct telemetry *telemetry, const struct entry *entries, size_t count);
+bool telemetry_write(struct telemetry *telemetry, const struct entry_queue *entries);
 /* Commits; or gives all of it up, notes why and reads the tracks again. */
 bool telemetry_finish(struct telemetry *telemetry, bool ok);
 /* Ends what is open, as the host stops. */

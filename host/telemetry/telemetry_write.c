@@ -237,28 +237,25 @@ static bool begin_ruling(struct telemetry *telemetry, struct track *track,
 
 static bool put_sample(struct telemetry *telemetry, struct track *track,
                        const struct entry *entry) {
-    unsigned char data[SAMPLE_BYTES_MAXIMUM];
-    const struct sample *sample = &entry->sample;
-    uint64_t seen = track->seen | sample_mask(sample);
+    uint64_t seen = track->seen | entry->mask;
     bool rated = isfinite(entry->rated_w) && entry->rated_w != track->rated_w;
     measure(track, entry->now.mono.ms);
-    track->reach = sample->reach;
+    track->reach = entry->reach;
     track->reach_mono_ms = entry->now.mono.ms;
-    track->reach_hold_ms = sample->hold_ms;
+    track->reach_hold_ms = entry->hold_ms;
     if (!track->number || seen != track->seen || rated) {
         track->seen = seen;
         track->rated_w = rated ? entry->rated_w : track->rated_w;
         if (!track_put(telemetry, track))
             return false;
     }
-    size_t length = sample_pack(sample, data);
     sqlite3_stmt *put = telemetry_statement(telemetry, TELEMETRY_RAW_PUT,
                                             "INSERT OR IGNORE INTO raw VALUES (?, ?, ?)");
     if (!put)
         return false;
     sqlite3_bind_int64(put, 1, track->number);
-    sqlite3_bind_int64(put, 2, sample->at_ms);
-    sqlite3_bind_blob(put, 3, data, (int)length, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 2, entry->at_ms);
+    sqlite3_bind_blob(put, 3, entry->data, (int)entry->length, SQLITE_STATIC);
     bool ok = telemetry_run(telemetry, put);
     sqlite3_reset(put);
     return ok;
@@ -324,13 +321,16 @@ bool telemetry_finish(struct telemetry *telemetry, bool ok) {
     return false;
 }
 
-bool telemetry_write(struct telemetry *telemetry, const struct entry *entries, size_t count) {
+bool telemetry_write(struct telemetry *telemetry, const struct entry_queue *entries) {
     struct now now = clock_now(telemetry->clock);
-    if (count == 0 && telemetry->alive_mono_ms && now.mono.ms - telemetry->alive_mono_ms < ALIVE_MS)
+    if (entries->count == 0 && telemetry->alive_mono_ms &&
+        now.mono.ms - telemetry->alive_mono_ms < ALIVE_MS)
         return true;
     bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
-    for (size_t i = 0; i < count && ok; i++)
-        ok = take_entry(telemetry, &entries[i]);
+    struct entry_chunk *chunk = NULL;
+    struct entry *entry = NULL;
+    while (ok && (entry = entry_queue_next(entries, &chunk, entry)))
+        ok = take_entry(telemetry, entry);
     ok = ok && flush_rulings(telemetry, now) && put_alive(telemetry, now);
     return telemetry_finish(telemetry, ok);
 }
