@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import select
 import socket
 import subprocess
@@ -32,9 +33,15 @@ def until(look, what, patience_s=PATIENCE_S):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that connections do not get by themselves: below those that the system gives out."""
+    while True:
+        port = random.randrange(10000, 32768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Simulator:
