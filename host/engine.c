@@ -7,6 +7,7 @@
 #include "ask/ask.h"
 #include "ask/ask_inventory.h"
 #include "base/json_read.h"
+#include "base/likeness.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
 #include "device.h"
@@ -25,14 +26,25 @@
 /* --- wires ---------------------------------------------------------------------------------------
  */
 
-struct wire *engine_wire(struct engine *engine, const char *url) {
-    for (struct wire *wire = engine->wires; wire; wire = wire->next)
-        if (strcmp(wire->url, url) == 0) {
-            wire->users++;
+static struct wire **wires_alike(struct engine *engine, const char *url) {
+    return &engine->wires[likeness_of(url, '\0') % WIRE_BUCKETS];
+}
+
+struct wire *engine_wire_find(struct engine *engine, const char *url) {
+    for (struct wire *wire = *wires_alike(engine, url); wire; wire = wire->next)
+        if (strcmp(wire->url, url) == 0)
             return wire;
-        }
+    return NULL;
+}
+
+struct wire *engine_wire(struct engine *engine, const char *url) {
+    struct wire *wire = engine_wire_find(engine, url);
+    if (wire) {
+        wire->users++;
+        return wire;
+    }
     size_t size = strlen(url) + 1;
-    struct wire *wire = calloc(1, sizeof *wire + size);
+    wire = calloc(1, sizeof *wire + size);
     char why[160];
     if (!wire)
         return NULL;
@@ -47,15 +59,16 @@ struct wire *engine_wire(struct engine *engine, const char *url) {
     }
     memcpy(wire->url, url, size);
     wire->users = 1;
-    wire->next = engine->wires;
-    engine->wires = wire;
+    struct wire **bucket = wires_alike(engine, wire->url);
+    wire->next = *bucket;
+    *bucket = wire;
     return wire;
 }
 
 void engine_wire_release(struct engine *engine, struct wire *wire) {
     if (--wire->users)
         return;
-    struct wire **at = &engine->wires;
+    struct wire **at = wires_alike(engine, wire->url);
     while (*at != wire)
         at = &(*at)->next;
     *at = wire->next;

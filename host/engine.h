@@ -46,6 +46,8 @@ struct ask;
 struct cluster;
 struct stashed;
 
+#define WIRE_BUCKETS 1024
+
 struct wire { /* a link in use, by its URL */
     struct wire *next;
     enum link_kind kind;
@@ -88,7 +90,7 @@ struct engine {
     struct report site_problems; /* of the newest site file, when it could not be taken */
     struct io *io;
     bool any_local_port;
-    struct wire *wires;
+    struct wire *wires[WIRE_BUCKETS]; /* lists, by the likeness of their URLs */
     struct machine *machines;
     struct cluster *clusters; /* in the site file's order */
     struct device *devices;   /* in the site file's order, cluster by cluster */
@@ -145,6 +147,7 @@ struct device *engine_device(struct engine *engine, const char *cluster_key, con
 struct device *engine_device_by_id(struct engine *engine, const char *id);
 struct cluster *engine_cluster(struct engine *engine, const char *key); /* NULL: there is none */
 struct cluster *engine_cluster_by_id(struct engine *engine, const char *id);
+struct wire *engine_wire_find(struct engine *engine, const char *url); /* NULL: none */
 struct wire *engine_wire(struct engine *engine,
                          const char *url); /* one more user, NULL: no memory */
 void engine_wire_release(struct engine *engine, struct wire *wire);

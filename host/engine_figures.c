@@ -1,5 +1,7 @@
 #include "engine_figures.h"
 
+#include <string.h>
+
 #include "engine.h"
 
 #define SECOND_NS 1000000000
@@ -25,27 +27,25 @@ void engine_figures_second(struct engine *engine) {
         histogram_add(&engine->figures.delay,
                       ((int64_t)(now_ns - second->last_ns) - SECOND_NS) / 1000);
     second->last_ns = now_ns;
-    for (int kind = 0; kind < LINK_KIND_COUNT; kind++) {
-        struct link_totals *totals = &engine->figures.links[kind];
-        uint64_t sums[COUNTED];
-        uint64_t links = 0;
-        uint64_t up = 0;
-        for (int i = 0; i < COUNTED; i++)
-            sums[i] = second->closed[kind][i];
-        for (const struct wire *wire = engine->wires; wire; wire = wire->next) {
-            if ((int)wire->kind != kind)
-                continue;
-            links++;
+    uint64_t sums[LINK_KIND_COUNT][COUNTED];
+    uint64_t links[LINK_KIND_COUNT] = {0};
+    uint64_t up[LINK_KIND_COUNT] = {0};
+    memcpy(sums, second->closed, sizeof sums);
+    for (int i = 0; i < WIRE_BUCKETS; i++)
+        for (const struct wire *wire = engine->wires[i]; wire; wire = wire->next) {
+            links[wire->kind]++;
             if (wire->link) {
-                up += link_is_up(wire->link);
-                add_link(sums, wire->link);
+                up[wire->kind] += link_is_up(wire->link);
+                add_link(sums[wire->kind], wire->link);
             }
         }
-        figure_set(&totals->links, links);
-        figure_set(&totals->up, up);
-        figure_set(&totals->connects, sums[CONNECTS]);
-        figure_set(&totals->transactions, sums[TRANSACTIONS]);
-        figure_set(&totals->timeouts, sums[TIMEOUTS]);
-        figure_set(&totals->malformed, sums[MALFORMED]);
+    for (int kind = 0; kind < LINK_KIND_COUNT; kind++) {
+        struct link_totals *totals = &engine->figures.links[kind];
+        figure_set(&totals->links, links[kind]);
+        figure_set(&totals->up, up[kind]);
+        figure_set(&totals->connects, sums[kind][CONNECTS]);
+        figure_set(&totals->transactions, sums[kind][TRANSACTIONS]);
+        figure_set(&totals->timeouts, sums[kind][TIMEOUTS]);
+        figure_set(&totals->malformed, sums[kind][MALFORMED]);
     }
 }

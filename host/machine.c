@@ -478,8 +478,9 @@ static bool give_task(struct machine *machine) {
 }
 
 struct machine *machine_find(struct engine *engine, const char *url, int unit) {
-    for (struct machine *machine = engine->machines; machine; machine = machine->next)
-        if (machine->unit == unit && strcmp(machine->wire->url, url) == 0)
+    const struct wire *wire = engine_wire_find(engine, url);
+    for (struct machine *machine = wire ? engine->machines : NULL; machine; machine = machine->next)
+        if (machine->unit == unit && machine->wire == wire)
             return machine;
     return NULL;
 }

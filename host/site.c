@@ -10,6 +10,7 @@
 #include "api/guesses.h"
 #include "api/rates.h"
 #include "base/address.h"
+#include "base/likeness.h"
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "io/reach.h"
@@ -427,26 +428,40 @@ static void read_policy(const json_t *entry, const struct site_cluster *cluster,
     json_decref(own);
 }
 
+/* Each device is compared with each; what cannot be alike is told by these, not by its texts. */
+struct likeness {
+    uint32_t key, port; /* of the link, its options aside */
+};
+
+static void check_pair(const struct site_device *a, const struct site_device *b,
+                       struct report *report) {
+    if (link_url_clash(a->link, b->link))
+        report_add(report, b->where,
+                   "%s is on the same port with other options (%s): all devices of a port "
+                   "name it in the same words",
+                   a->key, a->link);
+    if (b->key[0] && strcmp(a->key, b->key) == 0)
+        report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
+    else if (b->link[0] && strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
+             (strcmp(a->driver, b->driver) != 0 || strcmp(a->as, b->as) == 0))
+        report_add(report, b->where,
+                   "%s is already at %s unit %d: one machine has one driver, and each of "
+                   "its parts (as = ...) is taken once",
+                   a->key, a->link, a->unit);
+}
+
 /* Two parts of one machine, or two devices of one name, in one cluster. */
 static void check_twins(const struct site_cluster *cluster, struct report *report) {
+    const struct site_device *devices = cluster->devices;
+    struct likeness *like = calloc(cluster->device_count + 1, sizeof *like);
+    for (size_t i = 0; like && i < cluster->device_count; i++)
+        like[i] = (struct likeness){.key = likeness_of(devices[i].key, '\0'),
+                                    .port = likeness_of(devices[i].link, '?')};
     for (size_t i = 0; i < cluster->device_count; i++)
-        for (size_t j = 0; j < i; j++) {
-            const struct site_device *a = &cluster->devices[j];
-            const struct site_device *b = &cluster->devices[i];
-            if (link_url_clash(a->link, b->link))
-                report_add(report, b->where,
-                           "%s is on the same port with other options (%s): all devices of a port "
-                           "name it in the same words",
-                           a->key, a->link);
-            if (b->key[0] && strcmp(a->key, b->key) == 0)
-                report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
-            else if (b->link[0] && strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
-                     (strcmp(a->driver, b->driver) != 0 || strcmp(a->as, b->as) == 0))
-                report_add(report, b->where,
-                           "%s is already at %s unit %d: one machine has one driver, and each of "
-                           "its parts (as = ...) is taken once",
-                           a->key, a->link, a->unit);
-        }
+        for (size_t j = 0; j < i; j++)
+            if (!like || like[i].key == like[j].key || like[i].port == like[j].port)
+                check_pair(&devices[j], &devices[i], report);
+    free(like);
     for (size_t i = 0; i < cluster->policy_count; i++)
         for (size_t j = 0; j < i; j++)
             if (cluster->policies[i].key[0] &&

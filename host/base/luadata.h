@@ -16,7 +16,7 @@
 
 #include "base/report.h"
 
-/* Runs `text` in a bare state (no library at all, 1 MiB, bounded instructions) and gives the tree
+/* Runs `text` in a bare state (no library at all, 16 MiB, bounded instructions) and gives the tree
  * that it returns. NULL with at least one mistake ("home.lua:3: ...") otherwise. `name` is what
  * messages call it. Any thread. */
 json_t *luadata_load(const char *name, const char *text, size_t length, struct report *report);

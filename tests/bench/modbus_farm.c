@@ -33,6 +33,8 @@
 #include "farm_device.h"
 
 #define PENDING_ANSWERS 16384 /* that are held back, for each kind of delay */
+#define FIRST_PORT      10000 /* that are tried: below those that clients get */
+#define PORTS           22000
 #define SLOW_US         300000
 #define PIECE_US        3000
 
@@ -64,7 +66,7 @@ struct ring { /* one delay for all in it, so due in order of arrival */
 };
 
 struct farm {
-    int devices, units, first_port;
+    int devices, units, first_port, next_port;
     int epoll, signals;
     struct device *device; /* [group * units + unit - 1] */
     struct source *listeners;
@@ -227,22 +229,30 @@ static int64_t send_due(struct farm *farm) {
 
 /* ---- start and end ---- */
 
-static int listen_on(struct farm *farm, struct source *listener, int port) {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    const int on = 1;
+/* The kernel takes minutes to find thousands of free ports by itself. */
+static int listen_on(struct farm *farm, struct source *listener) {
+    const int on = farm->first_port > 0; /* else ports that others left just now are left alone */
     listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
         fail("socket");
     setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener->fd, (struct sockaddr *)&address, length) < 0 ||
-        listen(listener->fd, 128) < 0 ||
-        getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0)
-        fail("a port cannot be had");
-    watch(farm, listener);
-    return ntohs(address.sin_port);
+    for (int tries = 0; tries < PORTS; tries++) {
+        int port = farm->next_port++;
+        if (!farm->first_port && farm->next_port == FIRST_PORT + PORTS)
+            farm->next_port = FIRST_PORT;
+        const struct sockaddr_in address = {.sin_family = AF_INET,
+                                            .sin_port = htons((uint16_t)port),
+                                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        if (bind(listener->fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+            listen(listener->fd, 128) == 0) {
+            watch(farm, listener);
+            return port;
+        }
+        if (farm->first_port || errno != EADDRINUSE)
+            break;
+    }
+    fail("a port cannot be had");
+    return 0;
 }
 
 /* How late each read was beside the earliest of its device. */
@@ -277,7 +287,7 @@ static void print_figures(struct farm *farm) {
     printf("{\"devices\":%d,\"seconds\":%.3f,\"requests\":%" PRIu64
            ",\"requestsPerSecond\":%.1f,\"bytesIn\":%" PRIu64 ",\"bytesOut\":%" PRIu64
            ",\"dropped\":%" PRIu64
-           ",\"periodMs\":{\"min\":%.0f,\"median\":%.0f,\"p99\":%.0f,\"max\":%.0f}",
+           ",\"periodMs\":{\"min\":%.2f,\"median\":%.2f,\"p99\":%.2f,\"max\":%.2f}",
            farm->devices, seconds, figures->requests, (double)figures->requests / seconds,
            figures->bytes_in, figures->bytes_out, figures->dropped,
            histogram_quantile(&figures->period, 0), histogram_quantile(&figures->period, 0.5),
@@ -389,6 +399,9 @@ int main(int count, char **arguments) {
     setrlimit(RLIMIT_NOFILE, &files);
     farm.client_slots = files.rlim_cur < 1000000 ? (int)files.rlim_cur : 1000000;
 
+    farm.next_port = farm.first_port;
+    if (farm.first_port == 0)
+        farm.next_port = FIRST_PORT + (int)(now_us() / 7 % PORTS); /* farms of one time differ */
     if (farm.units == 0)
         farm.units = 1;
     if (farm.figures.period_us == 0)
@@ -415,8 +428,7 @@ int main(int count, char **arguments) {
     printf("ready");
     for (int i = 0; i < groups; i++) {
         farm.listeners[i].group = i;
-        printf(" %d",
-               listen_on(&farm, &farm.listeners[i], farm.first_port ? farm.first_port + i : 0));
+        printf(" %d", listen_on(&farm, &farm.listeners[i]));
     }
     printf("\n");
     fflush(stdout);

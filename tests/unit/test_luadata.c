@@ -139,16 +139,16 @@ static void an_endless_loop_ends(void **state) {
 static void a_greedy_file_meets_its_memory_cap(void **state) {
     (void)state;
     assert_mistake("local t = {} for i = 1, 1e7 do t[i] = {} end return t", "home.lua",
-                   "at most 1 MiB");
+                   "at most 16 MiB");
     assert_mistake("local s = 'xxxxxxxxxxxxxxxx' while true do s = s .. s end", "home.lua",
-                   "at most 1 MiB");
+                   "at most 16 MiB");
 }
 
 static void joining_long_texts_in_a_loop_ends(void **state) {
     (void)state;
     assert_mistake("local s = 'xxxxxxxxxxxxxxxx' for i = 1, 14 do s = s .. s end\n"
                    "while true do local t = s .. 'y' end",
-                   "home.lua", "at most 1 MiB");
+                   "home.lua", "at most 16 MiB");
 }
 
 static void endless_recursion_ends(void **state) {
