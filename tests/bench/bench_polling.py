@@ -13,6 +13,7 @@ import sys
 import time
 
 import bench
+import peers
 import polled
 
 SECONDS = 3          # of each measurement
@@ -69,18 +70,11 @@ class Bench:
             time.sleep(1.1)  # the first reads, on arrival, are not on time
             found = told(*host.cpu_s(self.seconds), reads_a_poll)
             found["memory_kib"] = host.memory_kib()
+            found["pace"] = found["polls"] / found["seconds"] / len(farm.ports)
             if ages:
                 found["ages"] = ages_ms(host.host)
             assert polled.online(host.host) >= host.living * 0.99, "devices are lost"
         return found
-
-    def peers(self, farm):
-        """{name: function} of those that are installed."""
-        try:
-            import peers  # pylint: disable=import-outside-toplevel
-        except ImportError:
-            return {}
-        return peers.polling(farm, self.seconds)
 
     # --- the cases -------------------------------------------------------------------------------
 
@@ -102,8 +96,8 @@ class Bench:
                         dead = stack.enter_context(polled.Farm(devices, more=("--dead", percent)))
                         runs[f"dead {percent}"] = lambda farm=dead, living=devices * (100 - percent) // 100: \
                             self.derd(farm, living=living)
-                if devices <= 1000 and not self.chosen.short:
-                    runs |= self.peers(farm)
+                if devices == 1000 and not self.chosen.short:
+                    runs |= peers.polling(farm, self.seconds)
                 found[devices] = bench.interleave(self.chosen.rounds, **runs)
             self.tell_size(case, found[devices])
         return found
@@ -112,14 +106,23 @@ class Bench:
         def all_of(who, what):
             return [run[what] for run in found[who]]
 
-        peers = {who: found[who] for who in found if who in ("collectd", "Node-RED")}
+        found = {who: [run for run in runs if run] for who, runs in found.items()}
+        others = [who for who in peers.NAMES if found.get(who)]
         cpu = {"floor": all_of("floor", "cpu")}
         row = self.report.row
         row(case, "CPU per poll", "µs", all_of("derd", "cpu"), cpu, at_most=1.3, of="floor")
-        for who, most in (("collectd", 0.5), ("Node-RED", 0.1)):
-            if who in peers:
-                row(case, f"CPU per poll beside {who}", "µs", all_of("derd", "cpu"),
-                    {who: [1e6 * seconds for seconds in peers[who]]}, at_most=most, of=who)
+        for who, most in zip(peers.NAMES, (0.5, 0.1, None)):
+            if who in others:
+                row(case, f"CPU per poll beside {who}", "µs", all_of("derd", "cpu"), {who: all_of(who, "cpu")},
+                    at_most=most, of=who)
+        if "collectd" in others:
+            row(case, "CPU per request beside collectd", "µs", all_of("derd", "cpu_read"),
+                {"collectd": all_of("collectd", "cpu_read")}, note="one value of collectd, 20 of derd")
+        if others:
+            row(case, "reads that were made, of those due", "%", [100 * share for share in all_of("derd", "pace")],
+                {who: [100 * share for share in all_of(who, "pace")] for who in others})
+            row(case, "memory", "MiB", [kib / 1024 for kib in all_of("derd", "memory_kib")],
+                {who: [kib / 1024 for kib in all_of(who, "memory_kib")] for who in others})
         if "hook" in found:
             row(case, "CPU per poll, each with a call of a Lua hook", "µs", all_of("hook", "cpu"), cpu,
                 at_most=1.8, of="floor")
@@ -144,8 +147,12 @@ class Bench:
             *([("derd, with a Lua hook", bench.quantile(all_of("hook", "cpu"), 0.5), "derd")]
               if "hook" in found else []),
             ("floor: bare epoll loop", bench.quantile(cpu["floor"], 0.5), "floor"),
-            *((who, 1e6 * bench.quantile(seconds, 0.5), "peer") for who, seconds in peers.items())],
-            logarithmic="Node-RED" in peers)
+            *((who, bench.quantile(all_of(who, "cpu"), 0.5), "peer") for who in others)])
+        for who, note in (("collectd", peers.COLLECTD_NOTE), ("Node-RED", peers.NODE_RED_NOTE)):
+            if who in others:
+                self.report.note(note)
+        if others:
+            self.report.note(peers.NOTE)
 
     def memory(self, found):
         if 1000 in found and 10000 in found:

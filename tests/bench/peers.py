@@ -1,10 +1,8 @@
 """What the same polling costs with what one would take otherwise: collectd's modbus plugin, and Node-RED
-with node-red-contrib-modbus. They are programs that are run, each alone on HOST_CORE; the devices are the
-farm's, each behind a port of its own, and 20 float32 in 40 input registers are wanted of each once a
-second, kept in memory as that program keeps them, with nothing written anywhere.
-
-`farm`: something with `ports` and with `figures()`, which gives at least {"requests": so many since the
-last time}: that is what proves that they were read."""
+with node-red-contrib-modbus. They are programs that are run, each alone on HOST_CORE; the devices are those
+of a farm (polled.py), each behind a port of its own, and 20 float32 in 40 input registers are wanted of each
+once a second, kept in memory as that program keeps them, with nothing written anywhere. How often they were
+read is what the farm says."""
 
 import json
 import os
@@ -21,12 +19,19 @@ import bench
 FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
 NODE_RED = bench.BUILD / "bench" / "node_red"
 VALUES = 20
-PATIENCE_S = 15
+PATIENCE_S = 8
+RUNS = 2  # of a peer, in the first rounds: they take long to start
 REQUESTS = {"collectd": VALUES, "node_red": 1}  # of a device in a second
+NAMES = ("collectd", "Node-RED", "Node-RED, no queue")
+NOTE = (
+    "The peers read all devices at one moment of the second and sleep for the rest; derd and the floor spread the "
+    "reads over the second. That wakes them more often, which is a good part of what a poll of theirs costs, and "
+    "is what keeps gateways, devices and the processor evenly loaded. They are run in the first rounds only.")
 COLLECTD_NOTE = (
     "collectd reads each value with a request of its own, as its modbus plugin has no other way: 20 of them for "
-    "the 40 registers of a device, which derd and Node-RED read with one. The figure per device is what one gets; "
-    "the figure per request leaves that out, and holds one value of collectd against 20 of the others.")
+    "the 40 registers of a device, which derd and Node-RED read with one. The figure per poll is what one gets; "
+    "the figure per request leaves that out, and holds one value of collectd against 20 of derd. 20,000 requests a "
+    "second are about all that its reading threads get through on one processor, so it may not keep the pace.")
 NODE_RED_NOTE = (
     "Node-RED 4 runs without editor and HTTP, with one modbus-read node and one client for each device; one function "
     "node decodes the 20 values and keeps them in the global context. Its clients queue what they send, as the "
@@ -48,7 +53,7 @@ BaseDir "{folder}"
 PIDFile "{folder}/pid"
 TypesDB "/usr/share/collectd/types.db"
 Interval 1
-ReadThreads 5
+ReadThreads {max(5, len(ports) // 20)}
 LoadPlugin logfile
 <Plugin logfile>
   LogLevel err
@@ -150,18 +155,16 @@ def measure(name, command, folder, farm, seconds, warm_s, environment=None):
         print(f"  {name} did not poll: left out\n{said.read_text()[-800:]}", flush=True)
         return None
     polls = requests / REQUESTS[name]
-    return {"cpu_us_per_poll": 1e6 * used_s / polls, "cpu_us_per_request": 1e6 * used_s / requests,
-            "core": used_s / took_s, "requests_per_s": requests / took_s, "pace": requests / took_s / expected,
-            "memory_kib": memory}
+    return {"cpu": 1e6 * used_s / polls, "cpu_read": 1e6 * used_s / requests, "core": used_s / took_s,
+            "pace": requests / took_s / expected, "memory_kib": memory}
 
 
 def collectd(farm, seconds, warm_s=2):
     """collectd on all devices of `farm` for so many seconds. None when it is missing, otherwise
-    {"cpu_us_per_poll": microseconds on a processor for all 20 values of a device once,
-     "cpu_us_per_request": the same for each request that the farm answered,
-     "core": share of a processor, "requests_per_s": that the farm saw,
-     "pace": share of those that it should have made, "memory_kib": resident}.
-    Not for more than 900 devices: its Modbus library takes no descriptor above 1023."""
+    {"cpu": microseconds on a processor for all 20 values of a device once,
+     "cpu_read": the same for each request that the farm answered, "core": share of a processor,
+     "pace": requests that the farm saw as a share of those that were due, "memory_kib": resident}.
+    Not for more than 1,000 devices: its Modbus library takes no descriptor above 1023."""
     program = bench.need("collectd", "collectd-core")
     if not program:
         return None
@@ -171,7 +174,7 @@ def collectd(farm, seconds, warm_s=2):
         return measure("collectd", [program, "-f", "-C", settings], folder, farm, seconds, warm_s)
 
 
-def node_red(farm, seconds, warm_s=5, queue=True, install=True):
+def node_red(farm, seconds, warm_s=3, queue=True, install=True):
     """Node-RED on all devices of `farm`; figures as those of collectd. `queue`: its clients queue what they
     send; `install`: npm may fetch it."""
     node = bench.need("node", "nodejs")
@@ -183,3 +186,19 @@ def node_red(farm, seconds, warm_s=5, queue=True, install=True):
         return measure("node_red", [node, NODE_RED / "node_modules" / "node-red" / "red.js", "--userDir", folder,
                                     "--settings", pathlib.Path(folder) / "settings.js"], folder, farm, seconds,
                        warm_s, {"HOME": folder})
+
+
+def first_only(run, runs=RUNS):
+    left = iter(range(runs))
+    return lambda: run() if next(left, None) is not None else None
+
+
+def polling(farm, seconds, install=True):
+    """What runs here: {name: a function that gives the figures of one run, None in later rounds}."""
+    runs = {}
+    if bench.need("collectd", "collectd-core"):
+        runs["collectd"] = first_only(lambda: collectd(farm, seconds))
+    if bench.need("node", "nodejs") and node_red_installed(install):
+        runs["Node-RED"] = first_only(lambda: node_red(farm, seconds))
+        runs["Node-RED, no queue"] = first_only(lambda: node_red(farm, seconds, queue=False), 1)
+    return runs
