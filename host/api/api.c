@@ -15,12 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "api/api_figures.h"
+#include "api/courtesy.h"
 #include "api/crowd.h"
 #include "api/gate.h"
 #include "api/idempotency.h"
@@ -33,7 +32,6 @@
 #define THREADS_DEFAULT 64
 #define THREADS_MAXIMUM 1024
 #define STREAMS_LEAST   4
-#define NICE            10 /* a saturated API then costs polling nothing */
 #define DRAIN_MAXIMUM   ((size_t)256 * 1024)
 #define DRAIN_TIME_MS   2000
 #define BODY_TIME_MS    10000
@@ -58,6 +56,9 @@ struct api {
     int threads;
     int port;
     struct api_figures *figures, own_figures; /* counted in; its own when nobody gave any */
+    struct courtesy courtesy;
+    struct courteous *courteous; /* of each thread */
+    atomic_int threads_begun;
     atomic_uint_fast64_t requests;
     uint32_t start_mark; /* random: request ids of two runs differ */
 };
@@ -197,6 +198,12 @@ static struct request_head head_of(const struct mg_request_info *info,
                                  .header_count = (size_t)info->num_headers};
 }
 
+static void give_way(struct api *api, const struct mg_connection *connection, bool reads) {
+    struct courteous *self = mg_get_thread_pointer(connection);
+    if (self)
+        courtesy_take(self, courtesy_count(&api->courtesy, self, reads, clock_mono_us()));
+}
+
 static int on_request(struct mg_connection *connection) {
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct api *api = info->user_data;
@@ -223,8 +230,10 @@ static int on_request(struct mg_connection *connection) {
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
         drain(connection, seat);
     log_set_request(NULL);
+    bool reads = x->request.method == METHOD_GET || x->request.method == METHOD_HEAD;
     exchange_free(x);
     seat_end(api->crowd, seat);
+    give_way(api, connection, reads);
     return status;
 }
 
@@ -264,10 +273,14 @@ static int on_log(const struct mg_connection *connection, const char *message) {
 }
 
 static void *on_thread(const struct mg_context *context, int type) {
-    (void)context;
-    if (type == 1 && setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE) != 0)
-        log_debug("api", "a thread stays at the priority of the host");
-    return NULL;
+    struct api *api = mg_get_user_data(context);
+    if (type != 1) /* one that serves */
+        return NULL;
+    int number = atomic_fetch_add(&api->threads_begun, 1);
+    if (number >= api->threads)
+        return NULL;
+    courtesy_begin(&api->courteous[number]);
+    return &api->courteous[number];
 }
 
 static int on_connect(const struct mg_connection *connection, void **data) {
@@ -375,6 +388,7 @@ static void api_free(struct api *api) {
     porter_free(api->porter);
     api_figures_close(&api->own_figures);
     keys_free(api->keys);
+    free(api->courteous);
     free(api->listen);
     free(api->web_root);
     free(api);
@@ -433,6 +447,12 @@ enum err api_new(struct api **out, const struct api_settings *settings, char *wh
     result = prepare(api, why, why_size);
     if (result != ERR_OK)
         goto out;
+    api->courteous = calloc((size_t)api->threads, sizeof *api->courteous);
+    if (!api->courteous) {
+        snprintf(why, why_size, "no memory");
+        result = ERR_MEMORY;
+        goto out;
+    }
     if (crowd_open(&api->crowd, api->threads, &api->figures->hurried) != ERR_OK) {
         snprintf(why, why_size, "no memory, or no thread");
         result = ERR_MEMORY;
