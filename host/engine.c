@@ -337,6 +337,17 @@ static bool load_inventory(struct engine *engine, struct report *report) {
     return false;
 }
 
+static char *recall_script(void *context, const char *file) {
+    const struct engine *engine = context;
+    return store_get_text(engine->store, "script", file);
+}
+
+static void keep_script(void *context, const char *file, const char *text) {
+    const struct engine *engine = context;
+    if (store_put_text(engine->store, "script", file, text, NULL, NULL))
+        log_warning(file, "it could not be stored: broken at the next start, it would be missing");
+}
+
 static bool open_library(struct engine *engine, const struct engine_settings *settings) {
     char uploads[sizeof engine->site->store_directory + sizeof ENGINE_UPLOADS + 1];
     snprintf(uploads, sizeof uploads, "%s/%s", engine->site->store_directory, ENGINE_UPLOADS);
@@ -344,9 +355,10 @@ static bool open_library(struct engine *engine, const struct engine_settings *se
                                          [FOLDER_UPLOADS] = uploads,
                                          [FOLDER_SHARED] = settings->shared_folder};
     guard_open(engine, &settings->rehearsal);
+    engine->scripts_taken = (struct library_memory){recall_script, keep_script, engine};
     engine->library =
         library_open_watched(&engine->loop, folders, FOLDER_COUNT, engine->guard.watchdog,
-                             &engine->guard.stalls, script_changed, engine);
+                             &engine->guard.stalls, &engine->scripts_taken, script_changed, engine);
     if (engine->library)
         guard_judge(engine);
     return engine->library != NULL;

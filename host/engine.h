@@ -72,6 +72,7 @@ struct engine {
     struct store *store;
     struct telemetry *telemetry; /* NULL: no history is kept */
     struct library *library;
+    struct library_memory scripts_taken; /* the store's texts "script" */
     struct guard guard;
     struct directory_slot directory;
     struct inbox inbox;

@@ -45,6 +45,7 @@ struct entry {
     int folder_found;
     unsigned shadows_found;
     struct generation *staged; /* loaded, not yet in place */
+    bool recalled;             /* it is of the text taken before, not of the file */
     bool changed;
 };
 
@@ -54,6 +55,8 @@ struct library {
     void *context;
     struct watchdog *watchdog;
     const struct stalls *stalls;
+    const struct library_memory *memory;
+    bool opened; /* the folders were read once */
     size_t folder_count;
     char folders[LIBRARY_FOLDERS][PATH_SIZE];
     struct entry **entries; /* by kind, then name */
@@ -159,6 +162,7 @@ static struct generation *make_generation(const struct library *library, enum sc
         goto out;
     }
     memcpy(generation->text, text, length);
+    generation->text[length] = '\0';
     generation->length = length;
     if (library) {
         generation->watchdog = library->watchdog;
@@ -185,8 +189,6 @@ static struct generation *make_generation(const struct library *library, enum sc
         script_close(generation->script);
         generation->script = NULL;
         generation->quarantine[0] = '\0'; /* nothing of it is ever called */
-        free(generation->text);
-        generation->text = NULL;
     }
 out:
     json_decref(tree);
@@ -342,6 +344,47 @@ static void log_mistakes(const struct entry *entry) {
                     entry->current->number);
 }
 
+/* ---- over a restart ---- */
+
+static void remember(const struct library *library, const struct entry *entry,
+                     const struct generation *generation) {
+    char file[SUBJECT_SIZE];
+    const char *text = generation ? generation->text : NULL;
+    if (!library->memory || (text && strlen(text) != generation->length))
+        return;
+    subject_of(entry, file);
+    if (!library->opened && text) { /* most starts change nothing */
+        char *known = library->memory->recall(library->memory->context, file);
+        bool same = known && strcmp(known, text) == 0;
+        free(known);
+        if (same)
+            return;
+    }
+    library->memory->keep(library->memory->context, file, text);
+}
+
+/* What stands in the place of a file that is broken at the start, or NULL. */
+static struct generation *recall(const struct library *library, const struct entry *entry,
+                                 const char *path) {
+    char file[SUBJECT_SIZE];
+    struct report report;
+    if (!library->memory || library->opened)
+        return NULL;
+    subject_of(entry, file);
+    char *text = library->memory->recall(library->memory->context, file);
+    if (!text)
+        return NULL;
+    report_init(&report);
+    struct generation *generation = make_generation(library, entry->kind, entry->name, path, text,
+                                                    strlen(text), entry->numbers + 1, &report);
+    if (!generation)
+        log_error(file, "the text that was taken before is not taken any more: %s",
+                  report.count ? report.items[0].text : "no memory");
+    report_free(&report);
+    free(text);
+    return generation;
+}
+
 /* Looks at the file that counts now. What it makes is staged; what it is not is kept in errors. */
 static void look_at_file(struct library *library, struct entry *entry) {
     char path[PATH_SIZE];
@@ -359,6 +402,7 @@ static void look_at_file(struct library *library, struct entry *entry) {
         memcmp(hash, entry->hash, sizeof hash) == 0)
         goto out;
     entry->has_hash = true;
+    entry->recalled = false;
     memcpy(entry->hash, hash, sizeof hash);
     entry->changed = true;
     entry->rolled_back.generation = 0;
@@ -370,6 +414,8 @@ static void look_at_file(struct library *library, struct entry *entry) {
     if (!entry->staged) {
         report_move(&entry->errors, &report, "");
         log_mistakes(entry);
+        entry->staged = recall(library, entry, path);
+        entry->recalled = entry->staged != NULL;
     }
 out:
     free(text);
@@ -397,6 +443,7 @@ static void put_in_place(struct library *library, struct entry *entry) {
         report_free(&entry->errors);
         report_init(&entry->errors);
         log_warning(subject, "the file was removed; what uses it goes on with what it has");
+        remember(library, entry, NULL);
     }
     entry->folder = entry->folder_found;
     if (!entry->staged)
@@ -407,7 +454,13 @@ static void put_in_place(struct library *library, struct entry *entry) {
     entry->current->figures = script_figures_hold(entry->figures);
     entry->numbers = entry->current->number;
     entry->loaded_at = clock_wall();
+    if (entry->recalled) {
+        log_warning(subject, "generation %u is the text that was taken before the restart",
+                    entry->numbers);
+        return;
+    }
     log_info(subject, "generation %u from %s", entry->numbers, entry->current->path);
+    remember(library, entry, entry->current);
 }
 
 /* Reads all folders: everything that changed is loaded first, then put in place together. */
@@ -442,12 +495,13 @@ static void on_change(void *context) {
 
 struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t folder_count,
                              library_changed *changed, void *context) {
-    return library_open_watched(loop, folders, folder_count, NULL, NULL, changed, context);
+    return library_open_watched(loop, folders, folder_count, NULL, NULL, NULL, changed, context);
 }
 
 struct library *library_open_watched(uv_loop_t *loop, const char *const *folders,
                                      size_t folder_count, struct watchdog *watchdog,
-                                     const struct stalls *stalls, library_changed *changed,
+                                     const struct stalls *stalls,
+                                     const struct library_memory *memory, library_changed *changed,
                                      void *context) {
     char paths[LIBRARY_FOLDERS * KIND_COUNT][PATH_SIZE];
     const char *watched[LIBRARY_FOLDERS * KIND_COUNT];
@@ -459,6 +513,7 @@ struct library *library_open_watched(uv_loop_t *loop, const char *const *folders
     library->context = context;
     library->watchdog = watchdog;
     library->stalls = stalls;
+    library->memory = memory;
     for (size_t i = 0; i < folder_count && i < LIBRARY_FOLDERS; i++) {
         if (strlen(folders[i]) > FOLDER_PATH_MAXIMUM) {
             log_error("library", "the path %s is too long: it is left out", folders[i]);
@@ -476,6 +531,7 @@ struct library *library_open_watched(uv_loop_t *loop, const char *const *folders
     if (!library->watch)
         goto failed;
     read_folders(library);
+    library->opened = true;
     return library;
 
 failed:
@@ -521,6 +577,7 @@ void library_roll_back(struct library *library, const struct generation *failed,
     snprintf(rolled_back->why, sizeof rolled_back->why, "%s", why);
     generation_release(entry->current);
     entry->current = generation_hold(old);
+    remember(library, entry, old);
 }
 
 bool library_check(struct library *library, enum script_kind kind, const char *name,

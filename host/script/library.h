@@ -1,7 +1,8 @@
 /* The library: drivers and policies as files, and their generations in memory. It finds them in the
  * search path (first folder wins; what shadows what is told), loads, checks, and watches the
  * folders: a changed or new file becomes a new generation within a second; a broken file changes
- * nothing and is told with file and line. Engine thread.
+ * nothing and is told with file and line, also over a restart: the text that was taken last is
+ * remembered. Engine thread.
  *
  * A generation is counted by reference: who uses the old one keeps it until he has moved on. */
 #ifndef DERD_LIBRARY_H
@@ -30,7 +31,7 @@ struct generation {
     struct driver *driver; /* of a driver */
     struct policy *policy; /* of a policy */
     struct script *script; /* NULL for a driver without hooks */
-    char *text;            /* what it was made from, kept while there is a script */
+    char *text;            /* what it was made from, with a NUL behind it */
     size_t length;
     char hash[SCRIPT_HASH_SIZE]; /* of the text */
     struct ladder ladder;
@@ -54,15 +55,26 @@ struct library;
 typedef void library_changed(void *context, enum script_kind kind, const char *name,
                              struct generation *generation);
 
+/* Where texts that were taken outlive the host, by file ("drivers/eastron_sdm.lua"). */
+struct library_memory {
+    /* The text, to be freed, or NULL. While the library is opened; it may wait. */
+    char *(*recall)(void *context, const char *file);
+    /* text NULL: forget it. Does not wait. */
+    void (*keep)(void *context, const char *file, const char *text);
+    void *context;
+};
+
 /* `folders`: each may hold drivers/ and policies/; earlier ones win. Missing folders are fine and
  * are watched for. Loads everything at once; broken files are logged and listed. */
 struct library *library_open(uv_loop_t *loop, const char *const *folders, size_t folder_count,
                              library_changed *changed, void *context);
 /* The same under a watchdog; culprits among `stalls` start quarantined, or are not loaded when they
- * stalled the host while loading. Both may be NULL and must outlive the library. */
+ * stalled the host while loading. In the place of a file that is broken at the start stands the
+ * text that `memory` has. All three may be NULL and must outlive the library. */
 struct library *library_open_watched(uv_loop_t *loop, const char *const *folders,
                                      size_t folder_count, struct watchdog *watchdog,
-                                     const struct stalls *stalls, library_changed *changed,
+                                     const struct stalls *stalls,
+                                     const struct library_memory *memory, library_changed *changed,
                                      void *context);
 void library_close(struct library *library); /* handles close at a later loop turn */
 /* The current generation, held for the caller; NULL when there is none that is whole. */

@@ -69,6 +69,26 @@ def test_the_limit_holds_over_a_driver_reload(start_host, peer):
     assert all(values == [0, 0] for address, values in peer.writes() if address == 11)
 
 
+def test_the_limit_holds_over_a_restart_with_a_broken_driver(start_host, peer):
+    host = start_host(one(peer, "plain_load"))
+    dut = host.device("dut")
+    dut.until_online()
+    assert dut.post(priority=3000, validFor=600, maxActivePower=1500)[0] == 201
+    until(lambda: dut.flexibility()["command"]["state"] == "confirmed", "the limit is confirmed")
+    host.kill()
+    write(host, "drivers", "plain_load", "return {\n  api = 1,\n  points = { {,\n")
+    peer.set_int32(1, 11, 9999)
+    host.start()
+    until(lambda: 0 <= peer.get_int32(1, 11) <= 1500, "the driver that was taken before writes the limit")
+    until(lambda: dut.flexibility()["command"]["state"] == "confirmed", "and reads it back")
+    listing = host.body("/v1/drivers/plain_load")
+    assert listing["status"] == "active" and "plain_load.lua:3" in str(listing["errors"])
+    assert "is the text that was taken before the restart" in host.log_text()
+    write(host, "drivers", "plain_load", plain("plain_load").replace('version = "1"', 'version = "2"'))
+    until(lambda: host.body("/v1/drivers/plain_load")["version"] == "2", "mended, it is taken")
+    assert host.body("/v1/drivers/plain_load")["errors"] == []
+
+
 def test_a_new_driver_file_takes_up_its_device(start_host, peer):
     peer.unit(1, INVERTER)
     host = start_host(site(device(peer, driver="brand_new")))

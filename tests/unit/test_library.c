@@ -579,6 +579,74 @@ static void what_was_rolled_back_is_not_tried_again_until_its_file_changes(void 
 }
 
 /* The hash of a file's text, as a library sees it. */
+/* One text, as the store would keep it. */
+struct kept {
+    char file[64];
+    char *text;
+    int puts;
+};
+
+static char *recall(void *context, const char *file) {
+    const struct kept *kept = context;
+    return kept->text && strcmp(kept->file, file) == 0 ? strdup(kept->text) : NULL;
+}
+
+static void keep(void *context, const char *file, const char *text) {
+    struct kept *kept = context;
+    snprintf(kept->file, sizeof kept->file, "%s", file);
+    free(kept->text);
+    kept->text = text ? strdup(text) : NULL;
+    kept->puts++;
+}
+
+static void open_again(struct fixture *fixture, const struct library_memory *memory) {
+    const char *folders[] = {fixture->site};
+    library_close(fixture->library);
+    fixture->library =
+        library_open_watched(&fixture->loop, folders, 1, NULL, NULL, memory, on_changed, fixture);
+    assert_non_null(fixture->library);
+}
+
+static void a_file_that_is_broken_at_the_start_leaves_the_text_that_was_taken(void **state) {
+    struct fixture *fixture = *state;
+    struct kept kept = {{0}, NULL, 0};
+    const struct library_memory memory = {recall, keep, &kept};
+    make_folder(fixture->site, "drivers");
+    write_driver(fixture->site, "meter", "");
+    open_again(fixture, &memory);
+    assert_int_equal(kept.puts, 1);
+    open_again(fixture, &memory); /* nothing new: nothing is stored */
+    assert_int_equal(kept.puts, 1);
+
+    write_file(fixture->site, "drivers/meter.lua", "return {\n  nonsense\n");
+    open_again(fixture, &memory);
+    assert_status(fixture, "meter", "active", 1);
+    struct generation *generation = library_get(fixture->library, SCRIPT_DRIVER, "meter");
+    assert_string_equal(generation->text, kept.text);
+    generation_release(generation);
+    assert_int_equal(kept.puts, 1);
+
+    /* Mended, it is taken as any change is. */
+    forget_events(fixture);
+    write_driver(fixture->site, "meter", "--[[mended]]");
+    wait_for(fixture, "meter");
+    assert_status(fixture, "meter", "active", 0);
+    assert_int_equal(kept.puts, 2);
+    assert_non_null(strstr(kept.text, "mended"));
+
+    /* Removed, it is forgotten: who puts a broken one there later gets its mistakes. */
+    char path[300];
+    path_of(path, fixture->site, "drivers/meter.lua");
+    forget_events(fixture);
+    assert_int_equal(remove(path), 0);
+    wait_for(fixture, "meter");
+    assert_null(kept.text);
+    write_file(fixture->site, "drivers/meter.lua", "return {\n  nonsense\n");
+    open_again(fixture, &memory);
+    assert_status(fixture, "meter", "broken", 1);
+    free(kept.text);
+}
+
 static void hash_of(const struct fixture *fixture, const char *file, char hash[SCRIPT_HASH_SIZE]) {
     char path[300];
     struct report report;
@@ -611,7 +679,7 @@ static void culprits_of_a_stall_start_quarantined_or_are_not_loaded(void **state
     for (size_t i = 0; i < stalls.count; i++)
         stalls.items[i].kind = SCRIPT_POLICY;
     fixture->library =
-        library_open_watched(&fixture->loop, folders, 1, NULL, &stalls, on_changed, fixture);
+        library_open_watched(&fixture->loop, folders, 1, NULL, &stalls, NULL, on_changed, fixture);
     assert_non_null(fixture->library);
     assert_status(fixture, "caller", "quarantined", 0);
     assert_status(fixture, "loader", "broken", 1);
@@ -647,6 +715,7 @@ int main(void) {
         TEST(the_shipped_policies_load),
         TEST(a_script_is_built_anew_from_the_text_it_was_made_from),
         TEST(what_was_rolled_back_is_not_tried_again_until_its_file_changes),
+        TEST(a_file_that_is_broken_at_the_start_leaves_the_text_that_was_taken),
         TEST(culprits_of_a_stall_start_quarantined_or_are_not_loaded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
