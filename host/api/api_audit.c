@@ -8,6 +8,7 @@
 
 #include "api/handlers.h"
 #include "api/inventory.h"
+#include "api/list.h"
 #include "store/store_audit.h"
 
 #define LIMIT_DEFAULT 100
@@ -25,21 +26,6 @@ static bool read_time(struct exchange *x, const char *name, struct wall *time) {
                      "%%2B), got \"%.40s\".",
                      name, text);
     return false;
-}
-
-static bool read_limit(struct exchange *x, size_t *limit) {
-    const char *text = request_query(&x->request, "limit");
-    if (!text)
-        return true;
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || value < 1 || value > AUDIT_PAGE) {
-        exchange_problem(x, 400, "limit must be a whole number from 1 to %d, got \"%.40s\".",
-                         AUDIT_PAGE, text);
-        return false;
-    }
-    *limit = value;
-    return true;
 }
 
 static bool read_cursor(struct exchange *x, struct audit_query *query) {
@@ -167,8 +153,8 @@ void api_audit_list(struct exchange *x) {
                                 .to = {INT64_MAX},
                                 .limit = LIMIT_DEFAULT};
     if (!inventory_unrestricted(x, "the audit log") || !read_time(x, "from", &query.from) ||
-        !read_time(x, "to", &query.to) || !read_limit(x, &query.limit) || !read_cursor(x, &query) ||
-        !read_account(x, &account, &query))
+        !read_time(x, "to", &query.to) || !list_limit(x, AUDIT_PAGE, &query.limit) ||
+        !read_cursor(x, &query) || !read_account(x, &account, &query))
         return;
     if (store_read_audit(x->settings->store, &query, &page) == ERR_OK)
         answer_page(x, &page);

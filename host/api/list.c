@@ -9,15 +9,15 @@
 #define CURSOR_SIZE  128 /* "123456.id" */
 #define CURSOR_CODED 192 /* the same in base64, and its NUL */
 
-static bool read_limit(struct exchange *x, size_t *limit) {
+bool list_limit(struct exchange *x, size_t most, size_t *limit) {
     const char *text = request_query(&x->request, "limit");
     if (!text)
         return true;
     char *end;
     unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || value < 1 || value > LIST_LIMIT_MAXIMUM) {
-        exchange_problem(x, 400, "limit must be a whole number from 1 to %d, got \"%.40s\".",
-                         LIST_LIMIT_MAXIMUM, text);
+    if (text[0] < '0' || text[0] > '9' || *end || value < 1 || value > most) {
+        exchange_problem(x, 400, "limit must be a whole number from 1 to %zu, got \"%.40s\".", most,
+                         text);
         return false;
     }
     *limit = value;
@@ -62,7 +62,7 @@ static void write_cursor(struct json *json, size_t place, const char *id) {
 
 void list_answer(struct exchange *x, const struct list_source *source, size_t limit) {
     size_t at;
-    if (!read_limit(x, &limit) || !read_cursor(x, source, &at))
+    if (!list_limit(x, LIST_LIMIT_MAXIMUM, &limit) || !read_cursor(x, source, &at))
         return;
     struct json *json = exchange_json(x, 200);
     json_object_open(json);

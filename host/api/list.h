@@ -23,5 +23,7 @@ struct list_source {
 
 /* Answers with the page that limit= and cursor= ask for, or 400. `limit`: where none is given. */
 void list_answer(struct exchange *x, const struct list_source *source, size_t limit);
+/* limit= of the query into `limit`, which stays where none is given; false: answered with 400. */
+bool list_limit(struct exchange *x, size_t most, size_t *limit);
 
 #endif

@@ -1,10 +1,11 @@
 /* What the files of the store share; nobody else includes this (its tests do).
  *
  *   store.c              queue, thread, group commit
- *   store_file.c         directory, lock file, opening, checks, migrations, statements
+ *   store_file.c         directory, lock file, opening, checks, statements
+ *   store_layouts.c      the layout of the file, step by step
  *   store_wal.c          whether the journal that a kill left is whole
- *   store_damaged.c      a damaged file at start; store_salvage.c: what can be read of a damaged
- * file store_constraints.c  constraints, and what changes with them in one transaction
+ *   store_damaged.c      a damaged file at start; store_salvage.c: what can be read of it
+ *   store_constraints.c  constraints, and what changes with them in one transaction
  *   store_receipts.c     answers to requests with a key of their own
  *   store_texts.c        texts by kind and key
  *   store_ids.c          UUIDs
@@ -117,7 +118,8 @@ enum store_statement {
 
 /* "derd", at offset 68 of the file (SQLite file format, 1.3) */
 #define STORE_APPLICATION_ID 0x64657264
-#define STORE_ROW_MAXIMUM    2097152 /* bytes of one row; a text has at most half of it */
+extern const char *const store_layouts[STORE_SCHEMA];
+#define STORE_ROW_MAXIMUM 2097152 /* bytes of one row; a text has at most half of it */
 
 #define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
 #define STORE_TOKENS_MAXIMUM 1024
