@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "directory_index.h"
 #include "operator/operator_view.h"
 #include "script/script_figures.h"
 
@@ -21,6 +22,8 @@ void directory_slot_free(struct directory_slot *slot) {
 }
 
 void directory_publish(struct directory_slot *slot, struct directory *directory) {
+    if (directory && !directory->index)
+        directory->index = directory_index_new(directory);
     pthread_mutex_lock(&slot->lock);
     struct directory *before = slot->newest;
     slot->newest = directory;
@@ -56,6 +59,7 @@ void directory_release(struct directory *directory) {
         operator_slot_release(directory->clusters[i].box);
         free(directory->clusters[i].limits);
     }
+    directory_index_free(directory->index);
     free(directory->clusters);
     free(directory->devices);
     free(directory->scripts);
@@ -206,23 +210,12 @@ struct decided *decided_slot_get(struct decided_slot *slot) {
     return decided;
 }
 
-static bool is_uuid(const char *text) {
-    for (size_t i = 0; i < ID_SIZE - 1; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-            return false;
-    }
-    return text[ID_SIZE - 1] == '\0';
-}
-
-static bool is_called(const char *which, bool by_id, const char *id, const char *key) {
-    return by_id ? strcasecmp(which, id) == 0 : strcmp(which, key) == 0;
-}
-
 const struct cluster_card *directory_cluster(const struct directory *directory, const char *which) {
-    bool by_id = is_uuid(which);
+    struct name name = name_of(which);
+    if (directory->index)
+        return directory_index_cluster(directory->index, directory, &name);
     for (size_t i = 0; i < directory->cluster_count; i++)
-        if (is_called(which, by_id, directory->clusters[i].id, directory->clusters[i].key))
+        if (name_is(&name, directory->clusters[i].id, directory->clusters[i].key))
             return &directory->clusters[i];
     return NULL;
 }
@@ -243,10 +236,12 @@ bool directory_within(const struct directory *directory, const struct cluster_ca
 
 struct device_card *directory_device(const struct directory *directory,
                                      const struct cluster_card *cluster, const char *which) {
-    bool by_id = is_uuid(which);
+    struct name name = name_of(which);
+    if (directory->index)
+        return directory_index_device(directory->index, directory, cluster, &name);
     for (size_t i = 0; i < cluster->device_count; i++) {
         struct device_card *card = directory->devices[cluster->first_device + i];
-        if (is_called(which, by_id, card->id, card->key))
+        if (name_is(&name, card->id, card->key))
             return card;
     }
     return NULL;

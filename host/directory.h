@@ -24,6 +24,7 @@
 #define KEY_SIZE      65
 #define IDENTITY_SIZE 65
 struct script_figures;
+struct directory_index;
 
 #define GRID_ROLE "grid" /* of the device that measures its cluster's connection */
 
@@ -157,6 +158,7 @@ struct directory { /* immutable once published */
     char *scripts_off;            /* why no policy and no hook is called; "": they are */
     char *site_file;              /* "The site file /etc/derd/site.lua", to begin a sentence with */
     char *site_problems;          /* JSON array of {where, text}; "[]" when the site file is fine */
+    struct directory_index *index; /* of ids and keys, made at the publish; NULL: one by one */
 };
 
 struct directory_slot { /* where the newest one hangs */

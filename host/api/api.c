@@ -8,7 +8,6 @@
 #include "api/api.h"
 
 #include <civetweb.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -37,6 +36,8 @@
 #define BODY_TIME_MS    10000
 /* civetweb waits for all that one mg_read() asks for, however slowly it comes, a byte each few
  * seconds: small steps are what a deadline can end. */
+#define SENT_APART       ((size_t)64 * 1024) /* a body from here on is sent by itself */
+#define HEAD_MAXIMUM     4096                /* of an answer, beside what handlers add */
 #define READ_STEP        16
 #define OPTION_TEXT_SIZE 64
 #define STREAM_SOCKET    65536  /* bytes that the kernel keeps for a stream's client, at least */
@@ -52,6 +53,7 @@ struct api {
     struct crowd *crowd;
     struct porter *porter;
     struct keys *keys;
+    unsigned char tag_key[EXCHANGE_TAG_KEY];
     char *listen, *web_root;
     int threads;
     int port;
@@ -65,9 +67,17 @@ struct api {
 
 /* --- sending --------------------------------------------------------------------------------- */
 
+static void put_hex(char text[8], uint32_t value) {
+    for (int i = 7; i >= 0; i--, value >>= 4)
+        text[i] = "0123456789abcdef"[value & 15];
+}
+
 static void make_request_id(struct api *api, char id[REQUEST_ID_SIZE]) {
     uint64_t number = atomic_fetch_add_explicit(&api->requests, 1, memory_order_relaxed);
-    snprintf(id, REQUEST_ID_SIZE, "%08" PRIx32 "-%08" PRIx64, api->start_mark, number & 0xffffffff);
+    put_hex(id, api->start_mark);
+    id[8] = '-';
+    put_hex(id + 9, (uint32_t)number);
+    id[17] = '\0';
 }
 
 static struct exchange *begin_exchange(struct api *api) {
@@ -77,21 +87,30 @@ static struct exchange *begin_exchange(struct api *api) {
     x->page = &api->page;
     x->porter = api->porter;
     x->keys = api->keys;
+    x->tag_key = api->tag_key;
     make_request_id(api, x->request_id);
     log_set_request(x->request_id);
     return x;
 }
 
-/* One write; without memory for it the connection just ends. */
+/* One write, but for a body that would cost more to copy than a second one; without memory for it
+ * the connection just ends. */
 static void send_answer(struct mg_connection *connection, struct exchange *x, bool close) {
     struct buf out;
+    bool sound = !x->body.failed && !x->headers.failed && !x->pour;
+    bool apart = sound && x->request.method != METHOD_HEAD && x->body.length >= SENT_APART;
     if (close)
         mg_disable_connection_keep_alive(connection);
-    exchange_render(x, close, &out);
+    if (apart) {
+        buf_init(&out, REPLY_HEADERS + HEAD_MAXIMUM);
+        exchange_render_head(x, close, x->body.length, &out);
+    } else {
+        exchange_render(x, close, &out);
+    }
     if (out.failed)
         mg_disable_connection_keep_alive(connection);
-    else
-        (void)mg_write(connection, out.data, out.length);
+    else if (mg_write(connection, out.data, out.length) == (int)out.length && apart)
+        (void)mg_write(connection, x->body.data, x->body.length);
     buf_free(&out);
 }
 
@@ -412,6 +431,7 @@ static enum err prepare(struct api *api, char *why, size_t why_size) {
         return ERR_MEMORY;
     }
     api->start_mark = randombytes_random();
+    randombytes_buf(api->tag_key, sizeof api->tag_key);
     page_load(&api->page, api->web_root);
     return ERR_OK;
 }

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "store/store.h"
 
 #define STORE_RETRY_S 5
+#define BODY_FIRST    2000 /* bytes of most answers, so that they need not grow */
+#define HEAD_FIRST    1000
 
 struct exchange *exchange_new(const struct api_settings *settings) {
     struct exchange *x = calloc(1, sizeof *x);
@@ -23,6 +26,7 @@ struct json *exchange_json(struct exchange *x, int status) {
     x->status = status;
     x->content_type = "application/json";
     buf_clear(&x->body);
+    (void)buf_room(&x->body, BODY_FIRST);
     json_start(&x->json, &x->body);
     return &x->json;
 }
@@ -88,7 +92,14 @@ void exchange_empty(struct exchange *x, int status) {
 }
 
 void exchange_header(struct exchange *x, const char *name, const char *value) {
-    buf_format(&x->headers, "%s: %s\r\n", name, value);
+    size_t name_length = strlen(name);
+    size_t value_length = strlen(value);
+    if (!buf_room(&x->headers, name_length + value_length + 4)) /* the whole line, or nothing */
+        return;
+    buf_append(&x->headers, name, name_length);
+    buf_append(&x->headers, ": ", 2);
+    buf_append(&x->headers, value, value_length);
+    buf_append(&x->headers, "\r\n", 2);
 }
 
 void exchange_stream(struct exchange *x, const char *content_type, stream_pour *pour, void *context,
@@ -215,30 +226,46 @@ struct decided *target_decided(const struct target *target) {
 #define POLICY_PAGE                                                                                \
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "            \
     "object-src 'none'"
+#define GUARDS(cache, policy)                                                                      \
+    "\r\n"                                                                                         \
+    "Cache-Control: " cache "\r\n"                                                                 \
+    "X-Content-Type-Options: nosniff\r\n"                                                          \
+    "X-Frame-Options: DENY\r\n"                                                                    \
+    "Referrer-Policy: no-referrer\r\n"                                                             \
+    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                \
+    "Content-Security-Policy: " policy "\r\n"
+
+static void put_length(struct buf *out, size_t length) {
+    char text[DECIMAL_SIZE];
+    buf_text(out, "Content-Length: ");
+    buf_append(out, text, decimal_integer((int64_t)length, text));
+    buf_append(out, "\r\n", 2);
+}
 
 void exchange_render_head(const struct exchange *x, bool close, size_t length, struct buf *out) {
     bool no_body = x->status == 204 || x->status == 304;
     bool stays = x->request.keep_alive && !close && (!x->pour || x->request.takes_chunks);
-    buf_format(out, "HTTP/1.1 %d %s\r\n", x->status, problem_title(x->status));
-    if (x->content_type && !no_body)
-        buf_format(out, "Content-Type: %s\r\n", x->content_type);
+    char status[DECIMAL_SIZE];
+    buf_text(out, "HTTP/1.1 ");
+    buf_append(out, status, decimal_integer(x->status, status));
+    buf_char(out, ' ');
+    buf_text(out, problem_title(x->status));
+    buf_append(out, "\r\n", 2);
+    if (x->content_type && !no_body) {
+        buf_text(out, "Content-Type: ");
+        buf_text(out, x->content_type);
+        buf_append(out, "\r\n", 2);
+    }
     if (x->pour && x->request.takes_chunks)
         buf_text(out, "Transfer-Encoding: chunked\r\n");
     else if (!no_body && !x->pour)
-        buf_format(out, "Content-Length: %zu\r\n", length);
-    buf_format(out,
-               "Cache-Control: %s\r\n"
-               "X-Request-Id: %s\r\n"
-               "X-Content-Type-Options: nosniff\r\n"
-               "X-Frame-Options: DENY\r\n"
-               "Referrer-Policy: no-referrer\r\n"
-               "Cross-Origin-Resource-Policy: same-origin\r\n"
-               "Content-Security-Policy: %s\r\n"
-               "Connection: %s\r\n",
-               x->page_file ? "no-cache" : "no-store", x->request_id,
-               x->page_file ? POLICY_PAGE : POLICY_API, stays ? "keep-alive" : "close");
+        put_length(out, length);
+    buf_text(out, "X-Request-Id: ");
+    buf_text(out, x->request_id);
+    buf_text(out, x->page_file ? GUARDS("no-cache", POLICY_PAGE) : GUARDS("no-store", POLICY_API));
+    buf_text(out, stays ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
     buf_append(out, buf_string(&x->headers), x->headers.length);
-    buf_text(out, "\r\n");
+    buf_append(out, "\r\n", 2);
 }
 
 void exchange_render(struct exchange *x, bool close, struct buf *out) {
@@ -249,9 +276,11 @@ void exchange_render(struct exchange *x, bool close, struct buf *out) {
                          "less with limit=.",
                          REPLY_MAXIMUM);
     }
+    bool body = x->request.method != METHOD_HEAD && !x->pour;
     buf_init(out, REPLY_MAXIMUM + 4096);
+    (void)buf_room(out, HEAD_FIRST + (body ? x->body.length : 0));
     exchange_render_head(x, close, x->body.length, out);
-    if (x->request.method != METHOD_HEAD && !x->pour)
+    if (body)
         buf_append(out, buf_string(&x->body), x->body.length);
 }
 

@@ -24,6 +24,8 @@
 #define REPLY_HEADERS   512
 #define REQUEST_ID_SIZE 65
 
+#define EXCHANGE_TAG_KEY 16
+
 struct porter;
 struct keys;
 struct route;
@@ -33,6 +35,7 @@ struct exchange {
     struct porter *porter; /* porter.h */
     struct keys *keys;     /* idempotency.h */
     const struct page *page;
+    const unsigned char *tag_key; /* of ETags: random, EXCHANGE_TAG_KEY bytes */
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];

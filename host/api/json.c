@@ -1,11 +1,11 @@
 #include "api/json.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
+
+#define KEY_MARKS   4              /* comma, quotes, colon */
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for bytes that are not UTF-8 */
 
 void json_start(struct json *json, struct buf *out) {
@@ -46,10 +46,19 @@ void json_array_close(struct json *json) {
 }
 
 void json_key(struct json *json, const char *key) {
-    separate(json);
-    buf_char(json->out, '"');
-    buf_text(json->out, key);
-    buf_append(json->out, "\":", 2);
+    size_t length = strlen(key);
+    char *to = buf_room(json->out, length + KEY_MARKS + json->comma);
+    char *at = to;
+    if (to) {
+        if (json->comma)
+            *at++ = ',';
+        *at++ = '"';
+        memcpy(at, key, length + 1); /* its NUL makes way for the quote */
+        at += length;
+        *at++ = '"';
+        *at++ = ':';
+        buf_wrote(json->out, (size_t)(at - to));
+    }
     json->comma = false;
 }
 
@@ -67,45 +76,19 @@ void json_write_boolean(struct json *json, bool value) {
 }
 
 void json_write_integer(struct json *json, int64_t value) {
+    char text[DECIMAL_SIZE];
     separate(json);
-    buf_format(json->out, "%" PRId64, value);
-}
-
-/* `value` with `digits` significant digits, without exponent, without trailing zeros. */
-static void fixed_text(double value, int digits, char *text, size_t size) {
-    int decimals = digits - 1 - (int)floor(log10(fabs(value)));
-    snprintf(text, size, "%.*f", decimals > 0 ? decimals : 0, value);
-    char *point = strchr(text, '.');
-    if (!point)
-        return;
-    char *end = text + strlen(text);
-    while (end[-1] == '0')
-        *--end = '\0';
-    if (end[-1] == '.')
-        end[-1] = '\0';
+    buf_append(json->out, text, decimal_integer(value, text));
 }
 
 void json_write_double(struct json *json, double value) {
-    char text[48];
-    double magnitude = fabs(value);
     if (!isfinite(value)) {
         json_write_null(json);
         return;
     }
-    if (magnitude < 1e15 && value == floor(value)) {
-        json_write_integer(json, (int64_t)value);
-        return;
-    }
-    bool fixed = magnitude >= 1e-9 && magnitude < 1e15;
-    for (int digits = 15; digits <= 17; digits++) {
-        if (fixed)
-            fixed_text(value, digits, text, sizeof text);
-        else
-            snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    json_write_raw(json, text);
+    char text[DECIMAL_SIZE];
+    separate(json);
+    buf_append(json->out, text, decimal_double(value, text));
 }
 
 /* Length of the UTF-8 sequence at `at` (1..4), 0 when it is none. Overlong forms, surrogates and
@@ -139,15 +122,36 @@ static void escape_char(struct buf *out, unsigned char c) {
     }
 }
 
+/* Stands in a string as it is, and is a character by itself. */
+static bool is_plain(unsigned char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void write_quoted(struct buf *out, const char *text, size_t length) {
+    char *to = buf_room(out, length + 2);
+    if (!to)
+        return;
+    to[0] = '"';
+    memcpy(to + 1, text, length);
+    to[length + 1] = '"';
+    buf_wrote(out, length + 2);
+}
+
 void json_write_string(struct json *json, const char *text) {
     if (!text) {
         json_write_null(json);
         return;
     }
-    separate(json);
-    buf_char(json->out, '"');
     const unsigned char *at = (const unsigned char *)text;
     const unsigned char *plain = at; /* start of what can be copied as it is */
+    while (is_plain(*at))
+        at++;
+    separate(json);
+    if (!*at) {
+        write_quoted(json->out, text, (size_t)(at - plain));
+        return;
+    }
+    buf_char(json->out, '"');
     while (*at) {
         size_t length = sequence_length(at);
         bool as_is = length > 0 && *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f;
@@ -167,9 +171,14 @@ void json_write_string(struct json *json, const char *text) {
 }
 
 void json_write_time(struct json *json, struct wall time) {
-    char text[WALL_TEXT_SIZE];
-    wall_format(time, text);
-    json_write_string(json, text);
+    if (time.ms == 0 || time.ms != json->time.ms) {
+        json->time = time;
+        json->time_text[0] = '"';
+        wall_format(time, json->time_text + 1);
+        memcpy(json->time_text + strlen(json->time_text), "\"", 2);
+    }
+    separate(json);
+    buf_text(json->out, json->time_text);
 }
 
 void json_put_null(struct json *json, const char *key) {

@@ -14,7 +14,9 @@
 
 struct json {
     struct buf *out;
-    bool comma; /* the next key or value needs one before it */
+    bool comma;       /* the next key or value needs one before it */
+    struct wall time; /* the last one written, since many values are of one moment; ms 0: none */
+    char time_text[WALL_TEXT_SIZE + 2]; /* with its quotes */
 };
 
 void json_start(struct json *json, struct buf *out);

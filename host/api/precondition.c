@@ -4,7 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HASH_BYTES 16
+/* SipHash with a key that nobody knows: whoever can choose what an answer says can still not make
+ * two of one tag. Three times as fast as a hash without a key that could be relied on so. */
+#define HASH_BYTES crypto_shorthash_siphashx24_BYTES
+
+_Static_assert(sizeof((struct exchange *)0)->version + (size_t)2 * HASH_BYTES + sizeof "\"\"" <=
+                   TAG_SIZE,
+               "the longest tag fits with its quotes");
 
 /* --- lists of tags --------------------------------------------------------------------------- */
 
@@ -55,7 +61,10 @@ enum tags tags_look(const char *list, const char *tag, bool weak, bool version) 
 
 static void put_tag(struct exchange *x, const char *tag) {
     char quoted[TAG_SIZE];
-    snprintf(quoted, sizeof quoted, "\"%s\"", tag);
+    size_t length = strnlen(tag, sizeof quoted - 3);
+    quoted[0] = '"';
+    memcpy(quoted + 1, tag, length);
+    memcpy(quoted + 1 + length, "\"", 2);
     exchange_header(x, "ETag", quoted);
 }
 
@@ -69,14 +78,16 @@ static void refuse_form(struct exchange *x, const char *header) {
 
 void precondition_answer(struct exchange *x) {
     unsigned char hash[HASH_BYTES];
-    char hex[2 * HASH_BYTES + 1];
     char tag[TAG_SIZE];
+    size_t version = strlen(x->version);
     if (x->status != 200 || x->pour || x->body.failed || x->headers.failed)
         return;
-    crypto_generichash(hash, sizeof hash, (const unsigned char *)buf_string(&x->body),
-                       x->body.length, NULL, 0);
-    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-    snprintf(tag, sizeof tag, "%s%s%s", x->version, x->version[0] ? "." : "", hex);
+    crypto_shorthash_siphashx24(hash, (const unsigned char *)buf_string(&x->body), x->body.length,
+                                x->tag_key);
+    memcpy(tag, x->version, version);
+    if (version)
+        tag[version++] = '.';
+    sodium_bin2hex(tag + version, sizeof tag - version, hash, sizeof hash);
     const char *held = x->request.if_none_match;
     switch (held ? tags_look(held, tag, true, false) : TAGS_NONE) {
     case TAGS_MALFORMED:

@@ -1,9 +1,10 @@
 /* Entity tags and the conditions that requests put on them (RFC 9110, sections 8.8.3 and 13).
  *
  * Every answer 200 to a GET that needs a token carries a strong ETag of its bytes, so what is read
- * again unchanged is 304. The tag of a resource that can be changed begins with its version, parted
- * by a dot: "version.bytes". A change with If-Match looks at the version alone, since time and
- * others move what is shown of a resource (status, outcome) without anyone having changed it. */
+ * again unchanged is 304; tags of one run of the host only, since their key is made at its start.
+ * The tag of a resource that can be changed begins with its version, parted by a dot:
+ * "version.bytes". A change with If-Match looks at the version alone, since time and others move
+ * what is shown of a resource (status, outcome) without anyone having changed it. */
 #ifndef DERD_API_PRECONDITION_H
 #define DERD_API_PRECONDITION_H
 
@@ -12,7 +13,7 @@
 
 #include "api/exchange.h"
 
-#define TAG_SIZE 64 /* quotes, version, dot, 32 hexadecimal digits, NUL */
+#define TAG_SIZE 80 /* quotes, version, dot, 32 hexadecimal digits, NUL */
 
 enum tags { TAGS_NONE, TAGS_MATCH, TAGS_ANY /* "*" */, TAGS_MALFORMED };
 

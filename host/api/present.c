@@ -62,46 +62,50 @@ void present_command(struct json *json, const struct flexibility *flexibility,
 
 struct labels { /* for verdict_explain(), which asks for one name at a time */
     const struct decided *decided;
-    char *text; /* CONSTRAINT_LABEL_SIZE */
+    int items[2]; /* the one explained, and the one that stood against it */
+    char *text;   /* CONSTRAINT_LABEL_SIZE */
 };
 
 static const char *label(const void *context, int wish) {
     const struct labels *labels = context;
-    const struct constraint *constraint = labels->decided->items[wish].constraint;
+    const struct constraint *constraint = labels->decided->items[labels->items[wish]].constraint;
     if (!constraint)
         return "the device's fallback";
     constraint_label(constraint, labels->text);
     return labels->text;
 }
 
+static struct wish wish_as_walked(const struct decided *decided, size_t index) {
+    const struct decided_item *item = &decided->items[index];
+    struct wish wish = item->constraint ? item->constraint->wish : decided->fallback;
+    if (item->in_force && !item->set_in_force)
+        wish.has_set = false;
+    return wish;
+}
+
+/* Of all that were walked two matter: itself, and what stood against it. */
 static void put_explanation(struct json *json, const struct decided *decided, size_t index) {
     char text[CONSTRAINT_LABEL_SIZE];
-    struct labels labels = {decided, text};
-    struct wish *wishes = calloc(decided->count, sizeof *wishes);
-    struct verdict *verdicts = calloc(decided->count, sizeof *verdicts);
+    const struct decided_item *item = &decided->items[index];
+    int against = item->verdict.against;
+    bool other = against >= 0 && (size_t)against < decided->count && (size_t)against != index;
+    struct labels labels = {decided, {(int)index, other ? against : (int)index}, text};
+    struct wish wishes[] = {wish_as_walked(decided, (size_t)labels.items[0]),
+                            wish_as_walked(decided, (size_t)labels.items[1])};
+    struct verdict verdicts[] = {item->verdict, decided->items[labels.items[1]].verdict};
     struct buf explanation;
+    verdicts[0].against = other ? 1 : against < 0 ? against : 0;
     buf_init(&explanation, EXPLANATION_MAXIMUM);
-    if (wishes && verdicts) {
-        for (size_t i = 0; i < decided->count; i++) {
-            const struct decided_item *item = &decided->items[i];
-            wishes[i] = item->constraint ? item->constraint->wish : decided->fallback;
-            if (item->in_force && !item->set_in_force)
-                wishes[i].has_set = false;
-            verdicts[i] = item->verdict;
-        }
-        const struct constraint *constraint = decided->items[index].constraint;
-        if (constraint && constraint->has_current && !constraint->wish.has_min &&
-            !constraint->wish.has_max && decided->items[index].verdict.outcome == OUTCOME_APPLIED)
-            buf_format(&explanation, "applied: at most %g A, %g A, %g A on L1, L2, L3",
-                       constraint->max_current[0], constraint->max_current[1],
-                       constraint->max_current[2]);
-        else
-            verdict_explain(wishes, verdicts, (int)index, label, &labels, &explanation);
-    }
+    const struct constraint *constraint = item->constraint;
+    if (constraint && constraint->has_current && !constraint->wish.has_min &&
+        !constraint->wish.has_max && item->verdict.outcome == OUTCOME_APPLIED)
+        buf_format(&explanation, "applied: at most %g A, %g A, %g A on L1, L2, L3",
+                   constraint->max_current[0], constraint->max_current[1],
+                   constraint->max_current[2]);
+    else
+        verdict_explain(wishes, verdicts, 0, label, &labels, &explanation);
     json_put_known(json, "explanation", buf_string(&explanation));
     buf_free(&explanation);
-    free(wishes);
-    free(verdicts);
 }
 
 static const char *present_name(const struct decided *decided, int by) {

@@ -130,7 +130,6 @@ void present_flexibility(struct json *json, struct device_card *card) {
     pthread_mutex_lock(&card->lock);
     memcpy(connection_text, card->connection_text, sizeof connection_text);
     pthread_mutex_unlock(&card->lock);
-    struct decided *decided = device_card_decided(card);
     json_object_open(json);
     json_put_string(json, "deviceId", card->id);
     present_key(json, card->key, card->id);
@@ -160,5 +159,4 @@ void present_flexibility(struct json *json, struct device_card *card) {
                         : watchdog_state_name(flexibility.watchdog));
     put_values(json, &flexibility);
     json_object_close(json);
-    decided_release(decided);
 }

@@ -48,9 +48,11 @@ bool request_lines_whole(const struct request_head *head) {
 /* Value of the header `name`; *count says how often it is there. */
 static const char *header_find(const struct request_head *head, const char *name, size_t *count) {
     const char *value = NULL;
+    const char first = (char)(name[0] | 0x20); /* a letter, in any case */
     *count = 0;
     for (size_t i = 0; i < head->header_count; i++)
-        if (strcasecmp(head->headers[i].name, name) == 0) {
+        if ((head->headers[i].name[0] | 0x20) == first &&
+            strcasecmp(head->headers[i].name, name) == 0) {
             if (!value)
                 value = head->headers[i].value;
             (*count)++;

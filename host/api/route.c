@@ -1,5 +1,6 @@
 #include "api/route.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,50 +134,81 @@ enum key_use route_key(const struct route *route) {
     return KEY_REFUSED;
 }
 
-static void keep_step(struct exchange *x, const char *pattern, size_t length, const char *step) {
-    if (length == 3 && pattern[1] == 'c')
-        x->step_cluster = step;
-    else if (length == 3 && pattern[1] == 'd')
-        x->step_device = step;
-    else if (length == 3 && pattern[1] == 'a')
-        x->step_account = step;
-    else
-        x->step_name = step;
-}
+/* --- patterns taken apart, once ----------------------------------------------------------------
+ */
 
-/* "{name}:verb" takes a step that ends so, without its end. False: it does not, or is too long. */
-static bool cut_step(struct exchange *x, const char *pattern, size_t length, const char **step) {
-    const char *verb = memchr(pattern, '}', length);
-    size_t verb_length = length - (size_t)(verb + 1 - pattern);
-    size_t step_length = strlen(*step);
-    if (verb_length == 0)
-        return true;
-    if (step_length <= verb_length || step_length - verb_length >= sizeof x->step_text ||
-        strncmp(*step + step_length - verb_length, verb + 1, verb_length) != 0)
-        return false;
-    snprintf(x->step_text, sizeof x->step_text, "%.*s", (int)(step_length - verb_length), *step);
-    *step = x->step_text;
-    return true;
-}
+struct step {
+    const char *text; /* into the path; of "{name}:verb" its ":verb" */
+    size_t length;
+    char takes; /* what is between the braces begins with: 'a', 'c', 'd', 'n'; '\0': the text itself
+                 */
+};
 
-static bool matches(const char *pattern, struct exchange *x) {
-    size_t i = 0;
-    for (; *pattern == '/'; i++) {
-        pattern++;
-        size_t length = strcspn(pattern, "/");
-        if (i == x->request.segment_count)
-            return false;
-        const char *step = x->request.segments[i];
-        if (pattern[0] == '{') {
-            if (!step[0] || !cut_step(x, pattern, length, &step))
-                return false;
-            keep_step(x, pattern, length, step);
-        } else if (strlen(step) != length || strncmp(step, pattern, length) != 0) {
-            return false;
+struct pattern {
+    size_t count;
+    struct step steps[REQUEST_SEGMENTS];
+};
+
+static struct pattern patterns[ROUTE_COUNT];
+static pthread_once_t patterns_made = PTHREAD_ONCE_INIT;
+
+static void make_pattern(const char *path, struct pattern *pattern) {
+    while (*path == '/' && pattern->count < REQUEST_SEGMENTS) {
+        path++;
+        struct step *step = &pattern->steps[pattern->count++];
+        size_t length = strcspn(path, "/");
+        *step = (struct step){.text = path, .length = length};
+        if (path[0] == '{') {
+            size_t braces = strcspn(path, "}") + 1;
+            *step = (struct step){path + braces, length - braces, path[1]};
         }
-        pattern += length;
+        path += length;
     }
-    return i == x->request.segment_count;
+}
+
+static void make_patterns(void) {
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        make_pattern(routes[i].path, &patterns[i]);
+}
+
+/* "{name}:verb" takes a step that ends so, and is not too long for its copy without that end. */
+static bool step_fits(const struct exchange *x, const struct step *step, const char *given) {
+    size_t length = strlen(given);
+    if (!step->takes)
+        return length == step->length && memcmp(given, step->text, length) == 0;
+    if (step->length == 0)
+        return length > 0;
+    return length > step->length && length - step->length < sizeof x->step_text &&
+           memcmp(given + length - step->length, step->text, step->length) == 0;
+}
+
+static void keep_step(struct exchange *x, const struct step *step, const char *given) {
+    if (step->length > 0) {
+        snprintf(x->step_text, sizeof x->step_text, "%.*s", (int)(strlen(given) - step->length),
+                 given);
+        given = x->step_text;
+    }
+    if (step->takes == 'c')
+        x->step_cluster = given;
+    else if (step->takes == 'd')
+        x->step_device = given;
+    else if (step->takes == 'a')
+        x->step_account = given;
+    else
+        x->step_name = given;
+}
+
+/* From the last step, in which paths differ most. */
+static bool matches(const struct pattern *pattern, struct exchange *x) {
+    if (pattern->count != x->request.segment_count)
+        return false;
+    for (size_t i = pattern->count; i-- > 0;)
+        if (!step_fits(x, &pattern->steps[i], x->request.segments[i]))
+            return false;
+    for (size_t i = 0; i < pattern->count; i++)
+        if (pattern->steps[i].takes)
+            keep_step(x, &pattern->steps[i], x->request.segments[i]);
+    return true;
 }
 
 static const char *method_words(enum method method) {
@@ -192,8 +224,9 @@ enum route_result route_find(struct exchange *x, const struct route **route,
     enum method asked = x->request.method == METHOD_HEAD ? METHOD_GET : x->request.method;
     size_t used = 0;
     allow[0] = '\0';
+    pthread_once(&patterns_made, make_patterns);
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        if (!matches(routes[i].path, x))
+        if (!matches(&patterns[i], x))
             continue;
         if (routes[i].method == asked) {
             *route = &routes[i];

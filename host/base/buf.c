@@ -59,11 +59,30 @@ void buf_char(struct buf *buf, char c) {
     buf_append(buf, &c, 1);
 }
 
+char *buf_room(struct buf *buf, size_t length) {
+    return buf_reserve(buf, length) ? buf->data + buf->length : NULL;
+}
+
+void buf_wrote(struct buf *buf, size_t length) {
+    buf->length += length;
+    buf->data[buf->length] = '\0';
+}
+
+/* Into what room there is; only what does not fit is formatted twice. */
 void buf_vformat(struct buf *buf, const char *format, va_list arguments) {
     va_list again;
+    size_t room = buf->failed || !buf->data ? 0 : buf->capacity - buf->length;
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, again);
+    int length = vsnprintf(room ? buf->data + buf->length : NULL, room, format, again);
     va_end(again);
+    bool fits =
+        length >= 0 && (size_t)length < room && (size_t)length <= buf->maximum - buf->length;
+    if (fits) {
+        buf->length += (size_t)length;
+        return;
+    }
+    if (room)
+        buf->data[buf->length] = '\0'; /* nothing of it */
     if (length < 0) {
         buf->failed = true;
         return;

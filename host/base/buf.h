@@ -26,6 +26,10 @@ void buf_text(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char c);
 void buf_format(struct buf *buf, const char *format, ...) printf_like(2, 3);
 void buf_vformat(struct buf *buf, const char *format, va_list arguments);
+/* Room for `length` bytes to be written in place, or NULL with `failed` set; buf_wrote() says how
+ * many became text, at most that. */
+char *buf_room(struct buf *buf, size_t length);
+void buf_wrote(struct buf *buf, size_t length);
 /* The text, "" when empty. Valid until the next change. */
 const char *buf_string(const struct buf *buf);
 /* Hands the text to the caller, who frees it; NULL when `failed`. The buffer is empty after. */

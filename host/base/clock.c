@@ -5,6 +5,8 @@
 #include <time.h>
 
 #define WALL_FIRST_MS INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
+#define CYCLE_DAYS    146097                   /* of 400 years */
+#define MARCH_DAYS    60 /* of year 0, a leap year, before the first of March */
 #define WALL_LAST_MS  INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
 static int64_t read_ms(clockid_t id) {
@@ -55,26 +57,47 @@ static int64_t days_from_date(int64_t year, int month, int day) {
     return era * 146097 + day_of_era - 719468;
 }
 
+/* The same the other way round, for days from 0000-03-01 on: years then begin with March, so that
+ * the leap day is their last. Unsigned and small, since the API writes a moment for each value. */
+static void date_from_days(uint32_t days, uint32_t *year, uint32_t *month, uint32_t *day) {
+    uint32_t era = days / CYCLE_DAYS;
+    uint32_t day_of_era = days % CYCLE_DAYS;
+    uint32_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint32_t from_march = (5 * day_of_year + 2) / 153;
+    *day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    *month = from_march < 10 ? from_march + 3 : from_march - 9;
+    *year = year_of_era + era * 400 + (*month <= 2);
+}
+
+static void put_two(char *to, uint32_t value) {
+    to[0] = (char)('0' + value / 10);
+    to[1] = (char)('0' + value % 10);
+}
+
 void wall_format(struct wall wall, char text[WALL_TEXT_SIZE]) {
-    int64_t seconds = wall.ms / 1000;
-    int milliseconds = (int)(wall.ms % 1000);
-    if (milliseconds < 0) {
-        milliseconds += 1000;
-        seconds--;
-    }
-    time_t at = (time_t)seconds;
-    struct tm date;
-    gmtime_r(&at, &date);
-    int year = date.tm_year + 1900;
-    if (year < 0 || year > 9999) {
-        snprintf(text, WALL_TEXT_SIZE, "9999-12-31T23:59:59.999Z");
+    static const char last[] = "9999-12-31T23:59:59.999Z";
+    const uint32_t day_ms = 86400000;
+    memcpy(text, last, sizeof last);
+    if (wall.ms < WALL_FIRST_MS || wall.ms > WALL_LAST_MS)
         return;
-    }
-    /* Unsigned and bounded, so that the compiler sees that it fits. */
-    snprintf(text, WALL_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year % 10000,
-             (unsigned)(date.tm_mon + 1) % 100, (unsigned)date.tm_mday % 100,
-             (unsigned)date.tm_hour % 100, (unsigned)date.tm_min % 100, (unsigned)date.tm_sec % 100,
-             (unsigned)milliseconds % 1000);
+    uint64_t since = (uint64_t)(wall.ms - WALL_FIRST_MS);
+    uint32_t days = (uint32_t)(since / day_ms);
+    uint32_t in_day = (uint32_t)(since % day_ms);
+    uint32_t year, month, day;
+    /* A cycle of 400 years later all is the same, and no day is before the first of March. */
+    date_from_days(days + CYCLE_DAYS - MARCH_DAYS, &year, &month, &day);
+    year -= 400;
+    put_two(text, year / 100);
+    put_two(text + 2, year % 100);
+    put_two(text + 5, month);
+    put_two(text + 8, day);
+    put_two(text + 11, in_day / 3600000);
+    put_two(text + 14, in_day / 60000 % 60);
+    put_two(text + 17, in_day / 1000 % 60);
+    text[20] = (char)('0' + in_day % 1000 / 100);
+    put_two(text + 21, in_day % 100);
 }
 
 /* Reads exactly `digits` decimal digits at *at and moves on, or returns -1. */

@@ -277,14 +277,16 @@ bool store_token_check(struct store *store, const char *text, struct token *toke
     size_t length = strnlen(text, TOKEN_LENGTH + 1);
     if (length != TOKEN_LENGTH || strncmp(text, TOKEN_PREFIX, sizeof TOKEN_PREFIX - 1) != 0)
         return false;
+    const char *id = text + sizeof TOKEN_PREFIX - 1; /* no secret */
     token_hash(text, length, hash);
     bool found = false;
     pthread_rwlock_rdlock(&store->tokens_lock);
-    for (size_t i = 0; i < store->token_count; i++) /* to the end, found or not */
-        if (sodium_memcmp(hash, store->tokens[i].hash, sizeof hash) == 0) {
+    for (size_t i = 0; i < store->token_count && !found; i++) {
+        found = strncmp(store->tokens[i].id, id, ID_CHARACTERS) == 0 &&
+                sodium_memcmp(hash, store->tokens[i].hash, sizeof hash) == 0;
+        if (found)
             copy_out(store, i, token);
-            found = true;
-        }
+    }
     pthread_rwlock_unlock(&store->tokens_lock);
     return found;
 }

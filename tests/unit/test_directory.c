@@ -166,6 +166,81 @@ static void what_was_decided_before_is_freed_with_its_constraints(void **state) 
 
 /* Readers and a publisher at once: thread and address sanitizer watch. */
 
+#define MANY_CLUSTERS 7
+#define MANY_DEVICES  300 /* in each */
+
+static void name_in_order(char *id, const char *form, size_t number) {
+    snprintf(id, ID_SIZE, "%08zx-%s", number, form);
+}
+
+/* Each cluster has the same keys; a device without a key has its id for one. */
+static struct directory *directory_of_many(void) {
+    struct directory *directory = calloc(1, sizeof *directory);
+    assert_non_null(directory);
+    atomic_init(&directory->references, 1);
+    directory->clusters = calloc(MANY_CLUSTERS, sizeof *directory->clusters);
+    directory->devices = calloc((size_t)MANY_CLUSTERS * MANY_DEVICES, sizeof(struct device_card *));
+    assert_true(directory->clusters && directory->devices);
+    for (; directory->cluster_count < MANY_CLUSTERS; directory->cluster_count++) {
+        struct cluster_card *cluster = &directory->clusters[directory->cluster_count];
+        *cluster = (struct cluster_card){.first_device = directory->device_count,
+                                         .device_count = MANY_DEVICES};
+        name_in_order(cluster->id, "0000-4000-8000-00000000000c", directory->cluster_count);
+        snprintf(cluster->key, sizeof cluster->key, "site%zu", directory->cluster_count);
+        for (size_t i = 0; i < MANY_DEVICES; i++) {
+            char id[ID_SIZE];
+            char key[KEY_SIZE];
+            name_in_order(id, "0000-4000-8000-00000000000d", directory->device_count);
+            snprintf(key, sizeof key, "meter%zu", i);
+            directory->devices[directory->device_count++] = card_named(id, i % 10 ? key : id);
+        }
+    }
+    return directory;
+}
+
+/* What the index of a published directory finds is what a walk through an unpublished one finds. */
+static void a_published_directory_finds_what_a_walk_finds(void **state) {
+    (void)state;
+    struct directory_slot slot;
+    struct directory *walked = directory_of_many();
+    directory_slot_init(&slot);
+    directory_publish(&slot, directory_of_many());
+    struct directory *indexed = directory_hold(&slot);
+    assert_non_null(indexed->index);
+    assert_null(walked->index);
+    for (size_t i = 0; i < MANY_CLUSTERS; i++) {
+        const struct cluster_card *cluster = &indexed->clusters[i];
+        assert_ptr_equal(directory_cluster(indexed, cluster->id), cluster);
+        assert_ptr_equal(directory_cluster(indexed, cluster->key), cluster);
+        for (size_t j = 0; j < indexed->device_count; j++) {
+            const struct device_card *card = indexed->devices[j];
+            const char *const names[] = {card->id, card->key};
+            for (size_t k = 0; k < 2; k++) {
+                const struct device_card *found = directory_device(indexed, cluster, names[k]);
+                const struct device_card *same =
+                    directory_device(walked, &walked->clusters[i], names[k]);
+                assert_true((found == NULL) == (same == NULL));
+                if (found)
+                    assert_string_equal(found->id, same->id);
+            }
+        }
+        assert_null(directory_device(indexed, cluster, "meter"));
+        assert_null(directory_device(indexed, cluster, "Meter1"));
+        assert_null(directory_device(indexed, cluster, cluster->id));
+        assert_null(directory_device(indexed, cluster, ""));
+    }
+    assert_ptr_equal(directory_cluster(indexed, "00000003-0000-4000-8000-00000000000C"),
+                     &indexed->clusters[3]);
+    assert_ptr_equal(
+        directory_device(indexed, &indexed->clusters[0], "0000000B-0000-4000-8000-00000000000D"),
+        indexed->devices[11]);
+    assert_null(directory_cluster(indexed, "site7"));
+    assert_null(directory_cluster(indexed, indexed->devices[0]->id));
+    directory_release(indexed);
+    directory_release(walked);
+    directory_slot_free(&slot);
+}
+
 #define ROUNDS 2000
 
 struct traffic {
@@ -221,6 +296,7 @@ int main(void) {
         cmocka_unit_test(a_held_directory_outlives_its_successor),
         cmocka_unit_test(a_held_card_outlives_its_directory),
         cmocka_unit_test(what_was_decided_before_is_freed_with_its_constraints),
+        cmocka_unit_test(a_published_directory_finds_what_a_walk_finds),
         cmocka_unit_test(readers_and_the_publisher_do_not_disturb_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
