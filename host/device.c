@@ -398,7 +398,7 @@ static void say_ended(void *context, const struct constraint *constraint) {
     }
 }
 
-static void wake_due(uv_timer_t *timer);
+static void wake_due(struct wheel_timer *timer);
 
 /* The timer for whatever comes first: a boundary, the end of trust, a command's next turn. */
 static void schedule_wake(struct device *device, struct now now) {
@@ -414,12 +414,10 @@ static void schedule_wake(struct device *device, struct now now) {
             due = end;
     }
     if (due == INT64_MAX) {
-        uv_timer_stop(&device->wake);
+        wheel_stop(device->wheel, &device->wake);
         return;
     }
-    uv_update_time(&device->engine->loop);
-    int64_t wait = due - now.mono.ms;
-    uv_timer_start(&device->wake, wake_due, wait > 0 ? (uint64_t)wait : 0, 0);
+    wheel_start(device->wheel, &device->wake, due > 0 ? (uint64_t)due : 0, wake_due);
 }
 
 static bool same_ranges(const struct ranges *a, const struct ranges *b) {
@@ -537,8 +535,8 @@ void device_decide_changed(struct device *device) {
     device_publish(device);
 }
 
-static void wake_due(uv_timer_t *timer) {
-    struct device *device = timer->data;
+static void wake_due(struct wheel_timer *timer) {
+    struct device *device = timer->owner;
     struct mono now = clock_mono();
     if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
         !device_fresh(device, POINT_ACTIVE_POWER, now)) {
@@ -650,7 +648,10 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id) {
     struct device *device = calloc(1, sizeof *device);
-    if (!device || !(device->card = device_card_new())) {
+    if (!device || !(device->card = device_card_new()) ||
+        !(device->wheel = wheel_hold(&engine->loop))) {
+        if (device && device->card)
+            device_card_release(device->card);
         free(device);
         return NULL;
     }
@@ -678,13 +679,13 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     book_init(&device->book);
     take_stash(device);
     fill_card(device);
-    uv_timer_init(&engine->loop, &device->wake);
-    device->wake.data = device;
+    device->wake.owner = device;
     return device;
 }
 
-static void device_closed(uv_handle_t *handle) {
-    struct device *device = handle->data;
+static void device_closed(struct wheel_timer *timer) {
+    struct device *device = timer->owner;
+    wheel_release(device->wheel);
     book_free(&device->book);
     device_card_release(device->card);
     json_decref(device->entry);
@@ -700,5 +701,5 @@ void device_close(struct device *device) {
         machine_detach(device->machine, device);
     announce_close(device);
     stash_keep(device->engine, device->id, &device->book);
-    uv_close((uv_handle_t *)&device->wake, device_closed);
+    wheel_start(device->wheel, &device->wake, 0, device_closed);
 }

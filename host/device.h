@@ -4,6 +4,7 @@
 #ifndef DERD_DEVICE_H
 #define DERD_DEVICE_H
 
+#include "base/wheel.h"
 #include "book.h"
 #include "cluster/split.h"
 #include "control.h"
@@ -106,7 +107,8 @@ struct device {
     double soc;
     struct command command;
     struct announced announced;
-    uv_timer_t wake;
+    struct wheel *wheel;
+    struct wheel_timer wake;
 };
 
 struct device *device_new(struct engine *engine, const struct site_device *site,

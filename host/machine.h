@@ -11,6 +11,7 @@
 #ifndef DERD_MACHINE_H
 #define DERD_MACHINE_H
 
+#include "base/wheel.h"
 #include "block.h"
 #include "engine.h"
 #include "script/clients.h"
@@ -24,7 +25,7 @@ enum machine_state { MACHINE_WAITING, MACHINE_ARRIVING, MACHINE_UP, MACHINE_AWAY
 #define MACHINE_BACKOFF_MIN_MS 1000
 #define MACHINE_BACKOFF_MAX_MS 30000
 
-struct poll_group { /* blocks of one period; freed by the close of its timer */
+struct poll_group { /* blocks of one period; freed at a later turn of the loop */
     struct machine *machine;
     int64_t period_ms;
     int64_t phase_ms; /* offset of its deadlines within the period: spreads the load */
@@ -34,7 +35,8 @@ struct poll_group { /* blocks of one period; freed by the close of its timer */
     bool fresh;      /* of a hook: its values came with the arrival */
     unsigned faults; /* bits of enum fault, of its last poll */
     uint64_t polls, late;
-    uv_timer_t timer;
+    struct wheel *wheel;
+    struct wheel_timer timer;
     struct transaction transaction;
 };
 

@@ -72,9 +72,12 @@ static struct poll_group *group_new(struct machine *machine, int64_t period_ms) 
     /* A golden-ratio step spreads any number of machines evenly over the period. */
     double turn = fmod(machine->number * 0.6180339887498949, 1.0);
     group->phase_ms = (int64_t)(turn * (double)period_ms) / SLOT_MS * SLOT_MS;
-    uv_timer_init(&machine->engine->loop, &group->timer);
-    group->timer.data = group;
-    return group;
+    group->wheel = wheel_hold(&machine->engine->loop);
+    group->timer.owner = group;
+    if (group->wheel)
+        return group;
+    free(group);
+    return NULL;
 }
 
 static enum err add_group(struct machine *machine, int64_t period_ms) {
@@ -126,14 +129,16 @@ enum err poll_plan(struct machine *machine) {
     return err == ERR_OK ? make_groups(machine) : err;
 }
 
-static void group_closed(uv_handle_t *handle) {
-    free(handle->data);
+static void group_free(struct wheel_timer *timer) {
+    struct poll_group *group = timer->owner;
+    wheel_release(group->wheel);
+    free(group);
 }
 
 void poll_forget(struct machine *machine) {
     poll_stop(machine);
-    for (size_t i = 0; i < machine->group_count; i++)
-        uv_close((uv_handle_t *)&machine->groups[i]->timer, group_closed);
+    for (size_t i = 0; i < machine->group_count; i++) /* at a later turn: this may be its own */
+        wheel_start(machine->groups[i]->wheel, &machine->groups[i]->timer, 0, group_free);
     free(machine->groups);
     machine->groups = NULL;
     machine->group_count = 0;
@@ -298,8 +303,8 @@ static void group_read(struct poll_group *group) {
         group->busy = false;
 }
 
-static void group_due(uv_timer_t *timer) {
-    struct poll_group *group = timer->data;
+static void group_due(struct wheel_timer *timer) {
+    struct poll_group *group = timer->owner;
     group_schedule(group);
     if (group->busy) {
         group->late++;
@@ -316,7 +321,7 @@ static void group_schedule(struct poll_group *group) {
     int64_t since = now - engine->started.ms - group->phase_ms;
     int64_t turns = since < 0 ? 0 : since / group->period_ms + 1;
     int64_t next = engine->started.ms + group->phase_ms + turns * group->period_ms;
-    uv_timer_start(&group->timer, group_due, (uint64_t)(next - now), 0);
+    wheel_start(group->wheel, &group->timer, (uint64_t)next, group_due);
 }
 
 void poll_start(struct machine *machine) {
@@ -335,7 +340,7 @@ void poll_start(struct machine *machine) {
 void poll_stop(struct machine *machine) {
     for (size_t i = 0; i < machine->group_count; i++) {
         struct poll_group *group = machine->groups[i];
-        uv_timer_stop(&group->timer);
+        wheel_stop(group->wheel, &group->timer);
         if (group->transaction.submitted)
             link_cancel(&group->transaction);
         group->busy = false;

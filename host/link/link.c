@@ -20,6 +20,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/wheel.h"
 #include "link/link_wire.h"
 
 #define CONNECT_TIMEOUT_MS 3000
@@ -44,7 +45,8 @@ struct slot { /* one request on the wire */
 
 struct link {
     uv_loop_t *loop;
-    uv_timer_t timer;
+    struct wheel *wheel;
+    struct wheel_timer timer;
     char *url;
     const struct wire_kind *kind;
     struct wire *wire;
@@ -162,16 +164,16 @@ static uint64_t link_due(const struct link *link) {
     return due;
 }
 
-static void link_turn(uv_timer_t *timer);
+static void link_turn(struct wheel_timer *timer);
 
 static void link_arm(struct link *link) {
     if (link->dispatching)
         return;
-    uint64_t due = link_due(link), now = uv_now(link->loop);
+    uint64_t due = link_due(link);
     if (due == NEVER)
-        uv_timer_stop(&link->timer);
+        wheel_stop(link->wheel, &link->timer);
     else
-        uv_timer_start(&link->timer, link_turn, due > now ? due - now : 0, 0);
+        wheel_start(link->wheel, &link->timer, due, link_turn);
 }
 
 /* ---- going down ---- */
@@ -337,15 +339,16 @@ static void link_steer(struct link *link) {
         link_connect(link);
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
-    struct link *link = handle->data;
+static void link_free(struct link *link) {
+    if (link->wheel)
+        wheel_release(link->wheel);
     free(link->url);
     free(link->slots);
     free(link);
 }
 
-static void link_turn(uv_timer_t *timer) {
-    struct link *link = timer->data;
+static void link_turn(struct wheel_timer *timer) {
+    struct link *link = timer->owner;
     link->dispatching = true;
     link_tell_failed(link);
     if (link->announce_down)
@@ -355,7 +358,7 @@ static void link_turn(uv_timer_t *timer) {
         link_tell_up(link);
     if (link->closing) {
         link_tell_failed(link); /* of a close from inside one of these calls */
-        uv_close((uv_handle_t *)&link->timer, on_timer_closed);
+        link_free(link);
         return;
     }
     link_steer(link);
@@ -517,21 +520,18 @@ struct link *link_open(uv_loop_t *loop, const char *url, const struct link_setti
     link->last_id = (uint16_t)(random_next(link) >> 32);
     link->slot_count = link->settings.in_flight; /* which is never raised */
     link->slots = calloc((size_t)link->slot_count, sizeof *link->slots);
-    if (!link->url || !link->slots)
+    link->wheel = wheel_hold(loop);
+    link->timer.owner = link;
+    if (!link->url || !link->slots || !link->wheel)
         goto out;
     link->wire = link->kind->create(loop, url, link);
     if (!link->wire)
         goto out;
-    uv_timer_init(loop, &link->timer); /* never fails */
-    link->timer.data = link;
     return link;
 out:
     snprintf(why, why_size, "out of memory");
-    if (link) {
-        free(link->url);
-        free(link->slots);
-    }
-    free(link);
+    if (link)
+        link_free(link);
     return NULL;
 }
 
