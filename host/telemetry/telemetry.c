@@ -12,10 +12,20 @@
 #include "base/log.h"
 #include "telemetry/telemetry_internal.h"
 
-#define SAMPLES_MAXIMUM (TELEMETRY_QUEUE_MAXIMUM / 4 * 3) /* the rest is for decisions */
-#define WAKE_AT         (TELEMETRY_QUEUE_MAXIMUM / 2)
+#define QUEUE_PER_DEVICE 12 /* where that is more than TELEMETRY_QUEUE_MAXIMUM */
 
 /* --- the queue ------------------------------------------------------------------------------- */
+
+/* What may wait: more where more devices bring it, so that rows of some seconds are written at once
+ * however many there are. Samples get three quarters of it, the rest is for decisions. */
+static size_t queue_maximum(struct telemetry *telemetry) {
+    size_t maximum = QUEUE_PER_DEVICE * atomic_load(&telemetry->track_count);
+    return maximum > TELEMETRY_QUEUE_MAXIMUM ? maximum : TELEMETRY_QUEUE_MAXIMUM;
+}
+
+static size_t wake_at(struct telemetry *telemetry) {
+    return queue_maximum(telemetry) / 2;
+}
 
 static void drop_one(struct telemetry *telemetry, const struct entry *entry) {
     if (entry->kind == ENTRY_SAMPLE && !entry->now.trusted)
@@ -30,14 +40,15 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry,
     pthread_mutex_lock(&telemetry->lock);
     bool sample = entry->kind == ENTRY_SAMPLE;
     struct entry_queue *queue = &telemetry->queue;
-    bool room = queue->count < (sample ? SAMPLES_MAXIMUM : TELEMETRY_QUEUE_MAXIMUM);
+    size_t maximum = queue_maximum(telemetry);
+    bool room = queue->count < (sample ? maximum / 4 * 3 : maximum);
     bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
     struct entry *kept = taken ? entry_queue_add(queue, entry->length) : NULL;
     if (kept) {
         *kept = *entry;
         if (entry->length)
             memcpy(kept->data, data, entry->length);
-        if (queue->count == WAKE_AT)
+        if (queue->count == maximum / 2)
             pthread_cond_signal(&telemetry->wake);
     } else {
         drop_one(telemetry, entry);
@@ -134,7 +145,7 @@ static void wait_a_round(struct telemetry *telemetry, bool busy) {
         until.tv_sec++;
     }
     int waited = 0;
-    while (waited == 0 && !telemetry->closing && telemetry->queue.count < WAKE_AT &&
+    while (waited == 0 && !telemetry->closing && telemetry->queue.count < wake_at(telemetry) &&
            telemetry->settle_asked == telemetry->settle_done)
         waited = pthread_cond_timedwait(&telemetry->wake, &telemetry->lock, &until);
 }
@@ -179,7 +190,7 @@ static bool work_round(struct telemetry *telemetry, const struct batch *batch) {
     note_result(telemetry, batch, written);
     struct now now = clock_now(telemetry->clock);
     if (written && telemetry_roll(telemetry, now, &more) && !more && now.trusted)
-        (void)telemetry_prune(telemetry, now, &batch->retention);
+        (void)telemetry_prune(telemetry, now, &batch->retention, batch->entries.count);
     return more && telemetry->db;
 }
 

@@ -110,6 +110,7 @@ struct telemetry {
     sqlite3_stmt *statements[TELEMETRY_STATEMENT_COUNT];
     int64_t open_again_ms; /* mono */
     struct track *tracks[TRACK_BUCKETS];
+    atomic_size_t track_count; /* read by all */
     size_t prune_turn;
     int64_t alive_mono_ms;
     bool told_dropped;
@@ -117,7 +118,7 @@ struct telemetry {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t wake, settled;
-    struct entry_queue queue; /* TELEMETRY_QUEUE_MAXIMUM; the thread takes it whole */
+    struct entry_queue queue; /* bounded by queue_maximum(); the thread takes it whole */
     bool closing;
     uint64_t settle_asked, settle_done;
     struct retention retention;
@@ -165,8 +166,9 @@ bool telemetry_write_end(struct telemetry *telemetry);
 
 /* Makes buckets that have ended, some at a time. *more: there are others. */
 bool telemetry_roll(struct telemetry *telemetry, struct now now, bool *more);
-/* Removes what is older than it should be, some rows at a time. */
-bool telemetry_prune(struct telemetry *telemetry, struct now now,
-                     const struct retention *retention);
+/* Removes what is older than it should be, of some devices at a time: the more, the more entries
+ * (`written`) the round had. */
+bool telemetry_prune(struct telemetry *telemetry, struct now now, const struct retention *retention,
+                     size_t written);
 
 #endif

@@ -10,7 +10,9 @@
 #define GRACE_MS      2000 /* after the end of a minute, for what is on its way */
 #define ROUND_BUCKETS 1000
 #define ROUND_MS      500
-#define ROUND_ROWS    4000 /* removed in a round */
+#define ROUND_ROWS    4000 /* removed in a round, or twice as many as were written */
+#define ROUND_TRACKS  64   /* looked at in a round for what is too old, */
+#define ROUND_SHARE   64   /* or one for so many rows written */
 #define PRUNE_ROWS    500  /* at a time */
 #define REWIND_MS     INT64_C(86400000)
 
@@ -289,14 +291,18 @@ static bool prune_track(struct telemetry *telemetry, struct track *track, struct
     return ok || !track->number;
 }
 
-bool telemetry_prune(struct telemetry *telemetry, struct now now,
-                     const struct retention *retention) {
-    int removed = 0;
+bool telemetry_prune(struct telemetry *telemetry, struct now now, const struct retention *retention,
+                     size_t written) {
+    /* Looking costs as much as five rows of each device: all come by about once a minute. */
+    size_t looks = written / ROUND_SHARE > ROUND_TRACKS ? written / ROUND_SHARE : ROUND_TRACKS;
+    int most = written > ROUND_ROWS / 2 ? 2 * (int)written : ROUND_ROWS, removed = 0;
     bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
-    for (size_t turns = 0; turns < TRACK_BUCKETS && ok && removed < ROUND_ROWS; turns++) {
+    size_t looked = 0;
+    for (size_t turns = 0; turns < TRACK_BUCKETS && ok && removed < most && looked < looks;
+         turns++) {
         telemetry->prune_turn = (telemetry->prune_turn + 1) % TRACK_BUCKETS;
         for (struct track *track = telemetry->tracks[telemetry->prune_turn]; track && ok;
-             track = track->next)
+             track = track->next, looked++)
             ok = prune_track(telemetry, track, now, retention, &removed);
     }
     return telemetry_finish(telemetry, ok);

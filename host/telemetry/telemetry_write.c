@@ -33,6 +33,7 @@ struct track *track_find(struct telemetry *telemetry, const struct origin *origi
     track->rated_w = NAN;
     track->next = *bucket;
     *bucket = track;
+    atomic_fetch_add(&telemetry->track_count, 1);
     return track;
 }
 
@@ -263,10 +264,8 @@ static bool put_sample(struct telemetry *telemetry, struct track *track,
 
 /* --- a round --------------------------------------------------------------------------------- */
 
-static bool take_entry(struct telemetry *telemetry, const struct entry *entry) {
-    struct track *track = track_find(telemetry, &entry->origin);
-    if (!track)
-        return true; /* no memory: as if it had been dropped */
+static bool take_entry(struct telemetry *telemetry, struct track *track,
+                       const struct entry *entry) {
     switch (entry->kind) {
     case ENTRY_SAMPLE:
         return put_sample(telemetry, track, entry);
@@ -321,6 +320,41 @@ bool telemetry_finish(struct telemetry *telemetry, bool ok) {
     return false;
 }
 
+struct placed {
+    struct track *track;
+    size_t order;
+    const struct entry *entry;
+};
+
+static int compare_placed(const void *left, const void *right) {
+    const struct placed *a = left, *b = right;
+    if (a->track->number != b->track->number)
+        return a->track->number < b->track->number ? -1 : 1;
+    if (a->track != b->track)
+        return (uintptr_t)a->track < (uintptr_t)b->track ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Device by device, those of each in order: rows of a device stand together in the file, so that
+ * each of its pages is touched once. False: no memory, nothing is done. */
+static bool take_sorted(struct telemetry *telemetry, const struct entry_queue *entries, bool *ok) {
+    struct placed *placed = calloc(entries->count + 1, sizeof *placed);
+    struct entry_chunk *chunk = NULL;
+    size_t count = 0;
+    if (!placed)
+        return false;
+    for (struct entry *entry = NULL; (entry = entry_queue_next(entries, &chunk, entry));) {
+        struct track *track = track_find(telemetry, &entry->origin);
+        if (track) /* no memory: as if it had been dropped */
+            placed[count++] = (struct placed){track, count, entry};
+    }
+    qsort(placed, count, sizeof *placed, compare_placed);
+    for (size_t i = 0; i < count && *ok; i++)
+        *ok = take_entry(telemetry, placed[i].track, placed[i].entry);
+    free(placed);
+    return true;
+}
+
 bool telemetry_write(struct telemetry *telemetry, const struct entry_queue *entries) {
     struct now now = clock_now(telemetry->clock);
     if (entries->count == 0 && telemetry->alive_mono_ms &&
@@ -329,8 +363,11 @@ bool telemetry_write(struct telemetry *telemetry, const struct entry_queue *entr
     bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
     struct entry_chunk *chunk = NULL;
     struct entry *entry = NULL;
-    while (ok && (entry = entry_queue_next(entries, &chunk, entry)))
-        ok = take_entry(telemetry, entry);
+    if (ok && !take_sorted(telemetry, entries, &ok))
+        while (ok && (entry = entry_queue_next(entries, &chunk, entry))) {
+            struct track *track = track_find(telemetry, &entry->origin);
+            ok = !track || take_entry(telemetry, track, entry);
+        }
     ok = ok && flush_rulings(telemetry, now) && put_alive(telemetry, now);
     return telemetry_finish(telemetry, ok);
 }
