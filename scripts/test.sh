@@ -130,8 +130,9 @@ folder_of() {
 build() {
     cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"
 }
+# What only needs to be done by the end takes what the system tests leave.
 tidy() {
-    find host -name '*.c' | sort | xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
+    find host -name '*.c' | sort | nice -n 15 xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
 }
 
 # ahead NAME COMMAND...: starts it, since what runs meanwhile waits more than it computes; `check` and
@@ -175,11 +176,9 @@ for preset in $presets; do
     printf '%s\n' drivers/*.lua | sed "s|^|$build/derd test |" >"$output/list"
     side_by_side drivers 4 <"$output/list" & # they wait more than they compute, as system tests do
     drivers=$!
-    if [ $# -gt 0 ]; then
-        ahead "$1" build "$1"
-    elif [ -n "$lint" ]; then
-        ahead tidy tidy
-    fi
+    [ $# -eq 0 ] || ahead "$1" build "$1"
+    [ "$lint$preset" != yesrelease ] || ahead tidy tidy
+    [ "$lint$preset" != yesthread ] || ahead fuzz nice -n 15 sh tests/fuzz/run.sh ${full:+--seconds 60}
     system_tests "$preset" "$build"
     wait "$drivers"
     counted drivers "$preset: derd test"
@@ -187,7 +186,7 @@ done
 
 if [ -n "$lint" ]; then
     echo "== API"
-    ahead fuzz sh tests/fuzz/run.sh ${full:+--seconds 60}
+    ahead bench sh tests/bench/run.sh --short
     count "the API keeps to its document" sh tests/openapi/run.sh ${full:+--seconds 900}
     grep '^seed' "$output/log"
     echo "== fuzzing"
@@ -202,7 +201,7 @@ if [ -n "$lint" ]; then
     echo "== package"
     count "the Debian package" sh tests/package/run.sh ${full:+--root}
     echo "== benchmarks, one small round of each"
-    count "benchmarks" sh tests/bench/run.sh --short
+    count "benchmarks" made bench
 fi
 
 echo

@@ -32,16 +32,24 @@ def until(look, what, patience_s=PATIENCE_S):
     raise AssertionError(f"never happened: {what} (last seen: {seen!r})")
 
 
+CLAIMS = []  # held until this process ends
+
+
 def free_port():
-    """One that connections do not get by themselves: below those that the system gives out."""
+    """One that connections do not get by themselves, below those that the system gives out, and that no
+    other test process has taken."""
     while True:
         port = random.randrange(10000, 32768)
-        with socket.socket() as probe:
-            try:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0derd-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
 
 
 class Simulator:
