@@ -86,7 +86,7 @@ static void walk_gates(struct walk *walk, struct wish *wish, int index, double s
     }
 }
 
-static struct ask ask_of(const struct wish *wish, const struct verdict *verdict) {
+static inline struct ask ask_of(const struct wish *wish, const struct verdict *verdict) {
     struct ask ask = {.a = wish->has_min ? wish->min : -POWER_UNBOUNDED,
                       .b = wish->has_max ? wish->max : POWER_UNBOUNDED,
                       .has_s = wish->has_set,
@@ -104,7 +104,7 @@ enum edge { EDGE_NONE, EDGE_UPPER, EDGE_LOWER, EDGE_OWN };
 
 /* Which bound of [lo, hi] it hits: the range before the set point. EDGE_OWN: its own range, out of
  * which its gate moved its set point. */
-static enum edge edge_hit(const struct ask *ask, int32_t lo, int32_t hi) {
+static inline enum edge edge_hit(const struct ask *ask, int32_t lo, int32_t hi) {
     if (ask->a > hi)
         return EDGE_UPPER;
     if (ask->b < lo)

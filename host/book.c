@@ -10,25 +10,103 @@ void book_init(struct book *book) {
     *book = (struct book){.trusted = true, .next_wall = {INT64_MAX}, .next_mono = {INT64_MAX}};
 }
 
+/* --- sheets --------------------------------------------------------------------------------------
+ */
+
+/* Readers may be looking at it: it goes with the sheet that has it. */
+static void book_drop(struct book *book, struct packed *packed) {
+    struct sheet *holder = book->before ? book->before : book->shared ? book->sheet : NULL;
+    if (!holder) {
+        packed_free(packed);
+        return;
+    }
+    packed->next = holder->dropped;
+    holder->dropped = packed;
+}
+
+/* A sheet of the book's own with room for `more`, which takes the place of one that is shared or
+ * too small. */
+static enum err book_own(struct book *book, size_t more) {
+    struct sheet *old = book->sheet;
+    size_t wanted = book->count + more;
+    if (old && !book->shared && old->capacity >= wanted)
+        return ERR_OK;
+    size_t capacity = book->shared || !old ? wanted : wanted + wanted / 4;
+    if (!old && capacity < 8)
+        capacity = 8;
+    struct sheet *sheet = sheet_new(capacity < BOOK_MAXIMUM ? capacity : BOOK_MAXIMUM);
+    if (!sheet)
+        return ERR_MEMORY;
+    if (old) {
+        memcpy(sheet->entries, old->entries, old->count * sizeof old->entries[0]);
+        sheet->count = old->count;
+    }
+    if (old && book->shared) {
+        book->before = old; /* with the book's reference */
+        old->next = sheet_hold(sheet);
+    } else if (old) {
+        if (book->before) {
+            book->before->next = sheet_hold(sheet);
+            sheet_release(old);
+        }
+        sheet_release(old);
+    }
+    book->shared = false;
+    book->sheet = sheet;
+    book->entries = sheet->entries;
+    return ERR_OK;
+}
+
+/* To change an entry. Without memory it is changed where readers see it: better that one of them
+ * sees half of a change than that a limit does not begin. */
+static struct book_entry *book_entry_own(struct book *book, size_t index) {
+    (void)!book_own(book, 0);
+    return &book->sheet->entries[index];
+}
+
+struct sheet *book_share(struct book *book) {
+    sheet_release(book->before);
+    book->before = NULL;
+    if (!book->count) {
+        sheet_release(book->sheet);
+        book->sheet = NULL;
+        book->entries = NULL;
+    }
+    book->shared = book->sheet != NULL;
+    return sheet_hold(book->sheet);
+}
+
+static void forget_foretold(struct book *book, const struct book_entry *entry) {
+    for (size_t i = 0; i < book->storing_count; i++)
+        if (memcmp(book->storing[i].id, entry->packed->id, sizeof book->storing[i].id) == 0) {
+            book->storing[i] = book->storing[--book->storing_count];
+            return;
+        }
+}
+
 void book_free(struct book *book) {
     for (size_t i = 0; i < book->count; i++)
-        constraint_release(book->entries[i].constraint);
-    free(book->entries);
+        book_drop(book, book->entries[i].packed);
+    sheet_release(book->before);
+    sheet_release(book->sheet);
+    free(book->storing);
     book_init(book);
 }
 
-bool book_keeps(const struct constraint *constraint) {
-    return !constraint->policy_key[0] && !constraint->by_host;
+/* What stands at `index` leaves. */
+static void book_take_out(struct book *book, size_t index) {
+    struct book_entry *entry = book_entry_own(book, index);
+    if (book->storing_count)
+        forget_foretold(book, entry);
+    book_drop(book, entry->packed);
+    memmove(entry, entry + 1, (book->count - index - 1) * sizeof *entry);
+    book->sheet->count = --book->count;
 }
 
 void book_move(struct book *to, struct book *from) {
-    size_t kept = 0;
-    for (size_t i = 0; i < from->count; i++)
-        if (!book_keeps(from->entries[i].constraint))
-            constraint_release(from->entries[i].constraint);
-        else
-            from->entries[kept++] = from->entries[i];
-    from->count = kept;
+    for (size_t i = from->count; i-- > 0;)
+        if (!entry_keeps(&from->entries[i]))
+            book_take_out(from, i);
     *to = *from;
     to->touched = true;
     book_init(from);
@@ -47,14 +125,15 @@ static int64_t earlier(int64_t a, int64_t b) {
 /* Puts what started on a guess on the clock that is trusted now. */
 static void book_trust(struct book *book, struct now now) {
     for (size_t i = 0; i < book->count; i++) {
-        struct book_entry *entry = &book->entries[i];
-        if (!entry->guessed)
+        if (!book->entries[i].guessed)
             continue;
+        struct book_entry *entry = book_entry_own(book, i);
+        const struct packed *packed = entry->packed;
         entry->guessed = false;
-        entry->steps_ms = book->steps_ms;
-        entry->by_mono = entry->constraint->valid_for_ms > 0;
+        entry->by_mono = packed->valid_for;
         book->ends_moved = book->ends_moved || entry->by_mono;
-        entry->mono_end.ms = now.mono.ms + (entry->constraint->invalid_at.ms - now.wall.ms);
+        entry_set_clock(entry, entry->by_mono ? now.mono.ms + (packed->invalid_at.ms - now.wall.ms)
+                                              : book->steps_ms);
     }
 }
 
@@ -78,48 +157,47 @@ static bool book_see_clock(struct book *book, struct now now) {
     return changed;
 }
 
-static bool is_due(const struct constraint *constraint, struct now now) {
-    return constraint->valid_at.ms <= now.wall.ms && now.wall.ms < constraint->invalid_at.ms;
+static bool is_due(const struct packed *packed, struct now now) {
+    return packed->valid_at.ms <= now.wall.ms && now.wall.ms < packed->invalid_at.ms;
 }
 
 /* `loaded`: from the store, so that a validFor's time is known by the wall clock only. */
 static void entry_start(struct book *book, struct book_entry *entry, struct now now, bool loaded) {
-    const struct constraint *constraint = entry->constraint;
-    bool valid_for = constraint->valid_for_ms > 0;
+    const struct packed *packed = entry->packed;
     entry->running = true;
-    entry->guessed = !now.trusted && (!valid_for || loaded);
-    entry->by_mono = valid_for && !entry->guessed;
-    entry->mono_end.ms = now.mono.ms + (constraint->invalid_at.ms - now.wall.ms);
-    entry->steps_ms = book->steps_ms;
-    if (entry->by_mono && book_keeps(constraint))
+    entry->guessed = !now.trusted && (!packed->valid_for || loaded);
+    entry->by_mono = packed->valid_for && !entry->guessed;
+    entry_set_clock(entry, entry->by_mono ? now.mono.ms + (packed->invalid_at.ms - now.wall.ms)
+                                          : book->steps_ms);
+    if (entry->by_mono && entry_keeps(entry))
         book->ends_moved = true;
 }
 
 static int64_t steps_since(const struct book *book, const struct book_entry *entry) {
-    return book->steps_ms - entry->steps_ms;
+    return book->steps_ms - entry_clock(entry);
 }
 
 static int64_t wall_bounds_end(const struct book *book, const struct book_entry *entry) {
-    return entry->constraint->invalid_at.ms + later(0, steps_since(book, entry));
+    return entry->packed->invalid_at.ms + later(0, steps_since(book, entry));
 }
 
 static int64_t wall_set_end(const struct book *book, const struct book_entry *entry) {
-    return entry->constraint->invalid_at.ms + earlier(0, steps_since(book, entry));
+    return entry->packed->invalid_at.ms + earlier(0, steps_since(book, entry));
 }
 
 static bool set_is_over(const struct book *book, const struct book_entry *entry, struct now now) {
     if (entry->by_mono)
-        return now.mono.ms >= entry->mono_end.ms;
+        return now.mono.ms >= entry_clock(entry);
     return now.wall.ms >= wall_set_end(book, entry);
 }
 
 /* The wall clock stepped back, so what was to follow without a gap has yet to start. */
 static bool awaits_successor(const struct book *book, const struct book_entry *entry) {
-    int64_t end = entry->constraint->invalid_at.ms;
+    int64_t end = entry->packed->invalid_at.ms;
     for (size_t i = 0; i < book->count; i++) {
         const struct book_entry *other = &book->entries[i];
-        if (!other->running && !other->over && other->constraint->valid_at.ms <= end &&
-            other->constraint->invalid_at.ms > end)
+        if (!other->running && !other->over && other->packed->valid_at.ms <= end &&
+            other->packed->invalid_at.ms > end)
             return true;
     }
     return false;
@@ -128,98 +206,138 @@ static bool awaits_successor(const struct book *book, const struct book_entry *e
 static bool bounds_are_over(const struct book *book, const struct book_entry *entry,
                             struct now now) {
     if (entry->by_mono)
-        return now.mono.ms >= entry->mono_end.ms &&
-               (now.mono.ms - entry->mono_end.ms >= HOLD_MS || !awaits_successor(book, entry));
+        return now.mono.ms >= entry_clock(entry) &&
+               (now.mono.ms - entry_clock(entry) >= HOLD_MS || !awaits_successor(book, entry));
     return now.wall.ms >= wall_bounds_end(book, entry) &&
            (book->trusted || now.mono.ms - book->untrusted_since.ms >= HOLD_MS);
 }
 
-/* Nothing would be left of it without its set point. */
-static bool is_only_set(const struct wish *wish) {
-    return wish->has_set && !wish->has_min && !wish->has_max && !wish->has_min_soc &&
-           !wish->has_max_soc;
-}
-
-static bool entry_end(const struct book *book, struct book_entry *entry, struct now now) {
-    const struct wish *wish = &entry->wish;
+/* True when it changed. */
+static bool entry_end(struct book *book, size_t index, struct now now) {
+    const struct book_entry *entry = &book->entries[index];
     bool set_over = set_is_over(book, entry, now);
-    if (is_only_set(wish) ? set_over : bounds_are_over(book, entry, now)) {
-        entry->over = true;
+    if (entry_is_only_set(entry) ? set_over : bounds_are_over(book, entry, now)) {
+        book_entry_own(book, index)->over = true;
         return true;
     }
-    if (!set_over || !wish->has_set || entry->set_dropped)
+    if (!set_over || entry->set == ENTRY_NO_POWER || entry->set_dropped)
         return false;
-    entry->set_dropped = true;
+    book_entry_own(book, index)->set_dropped = true;
     return true;
 }
 
 /* --- advancing -------------------------------------------------------------------------------- */
 
-static void due_wall(struct book *book, int64_t at_ms) {
-    book->next_wall.ms = earlier(book->next_wall.ms, at_ms);
-}
+/* When an entry asks to be looked at next, by either clock; INT64_MAX: never by that. */
+struct due {
+    int64_t wall_ms, mono_ms;
+    bool held;
+};
 
-static void due_mono(struct book *book, int64_t at_ms) {
-    book->next_mono.ms = earlier(book->next_mono.ms, at_ms);
-}
-
-static void entry_due(struct book *book, const struct book_entry *entry, struct now now) {
+static struct due due_of(const struct book *book, const struct book_entry *entry, struct now now) {
+    struct due due = {INT64_MAX, INT64_MAX, false};
     if (!entry->running) {
-        due_wall(book, entry->constraint->valid_at.ms);
-        return;
+        due.wall_ms = entry->packed->valid_at.ms;
+        return due;
     }
     if (entry->by_mono) {
-        bool held = now.mono.ms >= entry->mono_end.ms;
-        due_mono(book, entry->mono_end.ms + (held ? HOLD_MS : 0));
-        return;
+        due.held = now.mono.ms >= entry_clock(entry);
+        due.mono_ms = entry_clock(entry) + (due.held ? HOLD_MS : 0);
+        return due;
     }
     int64_t set_end = wall_set_end(book, entry);
     int64_t bounds_end = wall_bounds_end(book, entry);
-    if (now.wall.ms < set_end)
-        due_wall(book, set_end);
-    if (now.wall.ms < bounds_end)
-        due_wall(book, bounds_end);
+    due.held = now.wall.ms >= bounds_end;
+    if (due.held)
+        due.mono_ms = book->untrusted_since.ms + HOLD_MS;
     else
-        due_mono(book, book->untrusted_since.ms + HOLD_MS);
+        due.wall_ms = bounds_end;
+    if (now.wall.ms < set_end)
+        due.wall_ms = earlier(due.wall_ms, set_end);
+    return due;
+}
+
+static void entry_due(struct book *book, const struct book_entry *entry, struct now now) {
+    struct due due = due_of(book, entry, now);
+    book->next_wall.ms = earlier(book->next_wall.ms, due.wall_ms);
+    book->next_mono.ms = earlier(book->next_mono.ms, due.mono_ms);
+    book->any_held = book->any_held || due.held;
+    book->unsettled = book->unsettled || !entry->packed->durable || entry->by_mono;
+}
+
+/* All are to be looked at in the next advance. */
+static void look_at_all(struct book *book) {
+    book->next_mono.ms = INT64_MIN;
+}
+
+/* It leaves: what was to happen next may have been its. */
+static void forget_due(struct book *book, const struct book_entry *entry, struct now now) {
+    struct due due = due_of(book, entry, now);
+    if (due.held || (due.wall_ms != INT64_MAX && due.wall_ms <= book->next_wall.ms) ||
+        (due.mono_ms != INT64_MAX && due.mono_ms <= book->next_mono.ms))
+        look_at_all(book);
 }
 
 /* Starts before ends, so that a predecessor sees its successor running. */
 static bool book_turn(struct book *book, struct now now, bool loaded) {
     bool changed = false;
     for (size_t i = 0; i < book->count; i++) {
-        struct book_entry *entry = &book->entries[i];
+        const struct book_entry *entry = &book->entries[i];
         if (entry->running)
             continue;
-        if (is_due(entry->constraint, now)) {
-            entry_start(book, entry, now, loaded);
+        if (is_due(entry->packed, now)) {
+            entry_start(book, book_entry_own(book, i), now, loaded);
             changed = true;
-        } else if (entry->constraint->invalid_at.ms <= now.wall.ms) {
-            entry->over = true;
+        } else if (entry->packed->invalid_at.ms <= now.wall.ms) {
+            book_entry_own(book, i)->over = true;
             changed = true;
         }
     }
     for (size_t i = 0; i < book->count; i++)
-        if (book->entries[i].running && entry_end(book, &book->entries[i], now))
+        if (book->entries[i].running && entry_end(book, i, now))
             changed = true;
     return changed;
 }
 
+static void entry_leaves(struct book *book, const struct book_entry *entry, book_ended *ended,
+                         void *context) {
+    if (ended) {
+        struct constraint constraint;
+        entry_read(entry, &constraint);
+        ended(context, &constraint);
+    }
+    if (book->storing_count)
+        forget_foretold(book, entry);
+    book_drop(book, entry->packed);
+}
+
+/* What is over leaves (the sheet is the book's own then), and when something is due next. */
 static void book_sweep(struct book *book, struct now now, book_ended *ended, void *context) {
     size_t kept = 0;
     book->next_wall.ms = INT64_MAX;
     book->next_mono.ms = INT64_MAX;
+    book->any_held = book->unsettled = false;
     for (size_t i = 0; i < book->count; i++) {
-        struct book_entry *entry = &book->entries[i];
+        const struct book_entry *entry = &book->entries[i];
         if (entry->over) {
-            if (ended)
-                ended(context, entry->constraint);
-            constraint_release(entry->constraint);
+            entry_leaves(book, entry, ended, context);
             continue;
         }
         entry_due(book, entry, now);
-        book->entries[kept++] = *entry;
+        if (kept != i)
+            book->sheet->entries[kept] = *entry;
+        kept++;
     }
+    if (book->sheet && kept != book->count)
+        book->sheet->count = kept;
     book->count = kept;
+}
+
+/* Whether there is anything to look for among all of them. What was put or removed since knows of
+ * itself when it is due; but what waits for a successor has to see it. */
+static bool book_has_due(const struct book *book, struct now now) {
+    return now.wall.ms >= book->next_wall.ms || now.mono.ms >= book->next_mono.ms ||
+           (book->touched && book->any_held);
 }
 
 bool book_advance(struct book *book, struct now now, book_ended *ended, void *context) {
@@ -231,11 +349,11 @@ bool book_advance(struct book *book, struct now now, book_ended *ended, void *co
         book->untrusted_since = now.mono;
     }
     bool clock_changed = book_see_clock(book, now);
-    if (!clock_changed && !book->touched && now.wall.ms < book->next_wall.ms &&
-        now.mono.ms < book->next_mono.ms)
-        return false;
     bool changed = book->touched;
+    bool due = clock_changed || loaded || book_has_due(book, now);
     book->touched = false;
+    if (!due)
+        return changed;
     changed = book_turn(book, now, loaded) || changed;
     book_sweep(book, now, ended, context);
     return changed;
@@ -252,92 +370,218 @@ struct mono book_next(const struct book *book, struct now now) {
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
-struct book_entry *book_find(const struct book *book, const char *id) {
+const struct book_entry *book_find(const struct book *book, const char *id) {
+    struct id_key key;
+    id_key_of(&key, id);
     for (size_t i = 0; i < book->count; i++)
-        if (strcmp(book->entries[i].constraint->id, id) == 0)
+        if (book->entries[i].mark == key.mark && entry_has_id(&book->entries[i], &key))
             return &book->entries[i];
     return NULL;
 }
 
 enum err book_make_room(struct book *book, size_t count) {
-    size_t capacity = book->capacity ? book->capacity : 8;
     if (count > BOOK_MAXIMUM - book->count)
         return ERR_FULL;
-    while (capacity < book->count + count)
-        capacity *= 2;
-    if (capacity == book->capacity)
-        return ERR_OK;
-    struct book_entry *entries = realloc(book->entries, capacity * sizeof *entries);
-    if (!entries)
-        return ERR_MEMORY;
-    book->entries = entries;
-    book->capacity = capacity;
-    return ERR_OK;
+    return book_own(book, count);
 }
 
-/* Takes an entry out without releasing its constraint. */
-static struct book_entry book_take(struct book *book, struct book_entry *entry) {
-    struct book_entry taken = *entry;
-    size_t at = (size_t)(entry - book->entries);
-    memmove(entry, entry + 1, (book->count - at - 1) * sizeof *entry);
-    book->count--;
-    book->touched = true;
-    return taken;
+static size_t index_of(const struct book *book, const struct book_entry *entry) {
+    return (size_t)(entry - book->entries);
 }
 
+/* There is room. */
 static void book_insert(struct book *book, const struct book_entry *entry) {
-    size_t at = book->count;
-    while (at > 0 && arbiter_order(&entry->wish, &book->entries[at - 1].wish) < 0)
-        at--;
-    memmove(&book->entries[at + 1], &book->entries[at],
-            (book->count - at) * sizeof book->entries[0]);
-    book->entries[at] = *entry;
-    book->count++;
+    size_t low = 0;
+    for (size_t high = book->count; low < high;) {
+        size_t middle = (low + high) / 2;
+        if (entry_order(entry, &book->entries[middle]) < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    struct book_entry *at = &book->sheet->entries[low];
+    memmove(at + 1, at, (book->count - low) * sizeof *at);
+    *at = *entry;
+    book->sheet->count = ++book->count;
+}
+
+/* In place of what stands at `index`. */
+static void book_replace(struct book *book, size_t index, const struct book_entry *entry) {
+    bool stays = entry_order(&book->entries[index], entry) == 0;
+    if (!stays) {
+        book_take_out(book, index);
+        book_insert(book, entry);
+        return;
+    }
+    struct book_entry *at = book_entry_own(book, index);
+    if (book->storing_count)
+        forget_foretold(book, at);
+    book_drop(book, at->packed);
+    *at = *entry;
+}
+
+enum err book_ready(struct book *book, struct constraint *const *constraints, size_t count,
+                    struct book_entry *ready) {
+    enum err err = book_make_room(book, count);
+    for (size_t i = 0; i < count && err == ERR_OK; i++)
+        if (!entry_fill(&ready[i], constraints[i])) {
+            while (i-- > 0)
+                packed_free(ready[i].packed);
+            err = ERR_MEMORY;
+            break;
+        }
+    return err;
+}
+
+void book_put_ready(struct book *book, const struct book_entry *ready, struct now now) {
+    struct book_entry entry = *ready;
+    char id[ID_SIZE];
+    entry_id(&entry, id);
+    const struct book_entry *before = book_find(book, id);
+    if (before) {
+        entry.packed->rank = before->packed->rank;
+        entry.min_gate_closed = before->min_gate_closed && entry_has_min_soc(&entry);
+        entry.max_gate_closed = before->max_gate_closed && entry_has_max_soc(&entry);
+    }
+    if (book->started) {
+        /* A step that is first seen here concerns the others: the next advance turns to them. */
+        if (book_see_clock(book, now))
+            look_at_all(book);
+        if (before)
+            forget_due(book, before, now);
+        if (is_due(entry.packed, now))
+            entry_start(book, &entry, now, false);
+        entry_due(book, &entry, now);
+    }
+    if (before)
+        book_replace(book, index_of(book, before), &entry);
+    else
+        book_insert(book, &entry);
     book->touched = true;
 }
 
 enum err book_put(struct book *book, struct constraint *constraint, struct now now) {
-    struct book_entry entry = {.constraint = constraint};
-    struct book_entry *before = book_find(book, constraint->id);
-    if (!before) {
-        enum err err = book_make_room(book, 1);
-        if (err)
-            return err;
+    const struct book_entry *before = book_find(book, constraint->id);
+    if (before && constraint->wish.rank != before->packed->rank)
+        constraint->wish.rank = before->packed->rank;
+    struct book_entry entry;
+    enum err err = before ? ERR_OK : book_make_room(book, 1);
+    if (err == ERR_OK && !entry_fill(&entry, constraint))
+        err = ERR_MEMORY;
+    if (err == ERR_OK)
+        book_put_ready(book, &entry, now);
+    return err;
+}
+
+struct sorted { /* so that sorting touches no other memory */
+    int32_t priority;
+    uint32_t index;
+    uint64_t rank;
+};
+
+static int sorted_order(const void *a, const void *b) {
+    const struct sorted *one = a;
+    const struct sorted *other = b;
+    if (one->priority != other->priority)
+        return one->priority > other->priority ? -1 : 1;
+    if (one->rank != other->rank)
+        return one->rank > other->rank ? -1 : 1;
+    return one->index < other->index ? -1 : 1; /* of one rank the later goes behind */
+}
+
+static void sheet_sort(struct sheet *sheet, struct sorted *order, struct book_entry *copy) {
+    for (size_t i = 0; i < sheet->count; i++) {
+        const struct packed *packed = sheet->entries[i].packed;
+        order[i] = (struct sorted){packed->priority, (uint32_t)i, packed->rank};
     }
-    constraint_hold(constraint);
-    if (before) {
-        uint64_t rank = before->constraint->wish.rank;
-        if (constraint->wish.rank != rank)
-            constraint->wish.rank = rank;
-        entry.min_gate_closed = before->min_gate_closed && constraint->wish.has_min_soc;
-        entry.max_gate_closed = before->max_gate_closed && constraint->wish.has_max_soc;
-        constraint_release(book_take(book, before).constraint);
-    }
-    entry.wish = constraint->wish;
-    if (book->started) {
-        /* A step that is first seen here concerns the others: the next advance turns to them. */
-        (void)book_see_clock(book, now);
-        if (is_due(constraint, now))
-            entry_start(book, &entry, now, false);
-    }
-    book_insert(book, &entry);
-    return ERR_OK;
+    qsort(order, sheet->count, sizeof *order, sorted_order);
+    memcpy(copy, sheet->entries, sheet->count * sizeof *copy);
+    for (size_t i = 0; i < sheet->count; i++)
+        sheet->entries[i] = copy[order[i].index];
+}
+
+void book_load(struct book *book, struct sheet *sheet) {
+    struct sorted order[BOOK_MAXIMUM];
+    struct book_entry copy[BOOK_MAXIMUM];
+    sheet_sort(sheet, order, copy);
+    book->sheet = sheet;
+    book->entries = sheet->entries;
+    book->count = sheet->count;
+    book->touched = true;
 }
 
 enum err book_remove(struct book *book, const char *id) {
-    struct book_entry *entry = book_find(book, id);
+    const struct book_entry *entry = book_find(book, id);
     if (!entry)
         return ERR_NOT_FOUND;
-    constraint_release(book_take(book, entry).constraint);
+    look_at_all(book); /* what was to happen next may have been its */
+    book_take_out(book, index_of(book, entry));
+    book->touched = true;
     return ERR_OK;
 }
 
 void book_resume(struct book *book, const char *id, struct mono end) {
-    struct book_entry *entry = book_find(book, id);
-    if (!entry || book->started || !entry->constraint->valid_for_ms)
+    const struct book_entry *found = book_find(book, id);
+    if (!found || book->started || !found->packed->valid_for)
         return;
+    struct book_entry *entry = book_entry_own(book, index_of(book, found));
     entry->running = entry->by_mono = true;
-    entry->mono_end = end;
+    entry_set_clock(entry, end.ms);
+}
+
+bool book_restate(struct book *book, const char *id, const struct constraint *constraint) {
+    const struct book_entry *found = book_find(book, id);
+    struct book_entry made;
+    if (!found || !entry_fill(&made, constraint))
+        return false;
+    struct book_entry *entry = book_entry_own(book, index_of(book, found));
+    book_drop(book, entry->packed);
+    entry->packed = made.packed;
+    return true;
+}
+
+bool book_set_gates(struct book *book, size_t index, bool min_closed, bool max_closed) {
+    const struct book_entry *found = &book->entries[index];
+    if (found->min_gate_closed == min_closed && found->max_gate_closed == max_closed)
+        return false;
+    struct book_entry *entry = book_entry_own(book, index);
+    entry->min_gate_closed = min_closed;
+    entry->max_gate_closed = max_closed;
+    return true;
+}
+
+static struct storing *find_foretold(const struct book *book, const struct book_entry *entry) {
+    for (size_t i = 0; i < book->storing_count; i++)
+        if (memcmp(book->storing[i].id, entry->packed->id, sizeof book->storing[i].id) == 0)
+            return &book->storing[i];
+    return NULL;
+}
+
+bool book_foretell(struct book *book, const struct book_entry *entry, int64_t invalid_at_ms) {
+    struct storing *storing = find_foretold(book, entry);
+    if (storing && storing->invalid_at_ms[0] == invalid_at_ms)
+        return false;
+    if (!storing) {
+        struct storing *grown =
+            realloc(book->storing, (book->storing_count + 1) * sizeof *book->storing);
+        if (!grown)
+            return false;
+        book->storing = grown;
+        storing = &grown[book->storing_count++];
+        *storing = (struct storing){0};
+        memcpy(storing->id, entry->packed->id, sizeof storing->id);
+    }
+    storing->invalid_at_ms[1] = storing->invalid_at_ms[0];
+    storing->invalid_at_ms[0] = invalid_at_ms;
+    book->ends_moved = true;
+    return true;
+}
+
+void book_foretold(const struct book *book, const struct book_entry *entry,
+                   int64_t invalid_at_ms[2]) {
+    const struct storing *storing = find_foretold(book, entry);
+    invalid_at_ms[0] = storing ? storing->invalid_at_ms[0] : 0;
+    invalid_at_ms[1] = storing ? storing->invalid_at_ms[1] : 0;
 }
 
 static bool is_leaving(const struct book_admission *admission, const char *id) {
@@ -357,38 +601,41 @@ static bool is_replaced(const struct book_admission *admission, const char *id) 
     return false;
 }
 
-/* The lowest scheduled one of the same creator that may make way; NULL: none. */
-static const struct constraint *lowest_scheduled(const struct book *book,
-                                                 const struct book_admission *admission) {
+/* The lowest scheduled one of the same creator that may make way; false: none. */
+static bool lowest_scheduled(const struct book *book, const struct book_admission *admission,
+                             char id[ID_SIZE]) {
     for (size_t i = book->count; i-- > 0;) {
-        const struct constraint *other = book->entries[i].constraint;
-        if (!book->entries[i].running && !other->policy_key[0] && !other->by_host &&
-            strcmp(other->created_by, admission->created_by) == 0 &&
-            other->wish.priority <= admission->max_priority && !is_leaving(admission, other->id) &&
-            !is_replaced(admission, other->id))
-            return other;
+        const struct book_entry *other = &book->entries[i];
+        if (other->running || !entry_keeps(other) || !entry_is_of(other, admission->created_by) ||
+            other->packed->priority > admission->max_priority)
+            continue;
+        entry_id(other, id);
+        if (!is_leaving(admission, id) && !is_replaced(admission, id))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 enum err book_admit(const struct book *book, struct book_admission *admission) {
     size_t on_device = admission->coming;
     size_t of_creator = admission->coming_own;
+    char id[ID_SIZE];
     admission->makes_way_count = 0;
     for (size_t i = 0; i < book->count; i++) {
-        const struct constraint *other = book->entries[i].constraint;
-        if (other->policy_key[0] || other->by_host || is_leaving(admission, other->id))
+        const struct book_entry *other = &book->entries[i];
+        if (!entry_keeps(other))
+            continue;
+        entry_id(other, id);
+        if (is_leaving(admission, id))
             continue;
         on_device++;
-        of_creator += strcmp(other->created_by, admission->created_by) == 0;
+        of_creator += entry_is_of(other, admission->created_by);
     }
     for (size_t i = 0; i < admission->count; i++) {
         if (book_find(book, admission->items[i]->id))
             continue;
-        const struct constraint *way =
-            on_device >= CONSTRAINTS_PER_DEVICE ? lowest_scheduled(book, admission) : NULL;
-        if (way) {
-            memcpy(admission->makes_way[admission->makes_way_count++], way->id, ID_SIZE);
+        if (on_device >= CONSTRAINTS_PER_DEVICE && lowest_scheduled(book, admission, id)) {
+            memcpy(admission->makes_way[admission->makes_way_count++], id, ID_SIZE);
             continue; /* one comes, one goes */
         }
         if (of_creator >= CONSTRAINTS_PER_CREATOR)
@@ -404,12 +651,11 @@ enum err book_admit(const struct book *book, struct book_admission *admission) {
 bool book_drop_sets(struct book *book, const char *created_by) {
     bool changed = false;
     for (size_t i = 0; i < book->count; i++) {
-        struct book_entry *entry = &book->entries[i];
-        if (!entry->wish.has_set || entry->set_dropped ||
-            strcmp(entry->constraint->created_by, created_by) != 0)
+        const struct book_entry *entry = &book->entries[i];
+        if (entry->set == ENTRY_NO_POWER || entry->set_dropped || !entry_is_of(entry, created_by))
             continue;
-        entry->set_dropped = true;
         changed = changed || entry->running;
+        book_entry_own(book, i)->set_dropped = true;
     }
     return changed;
 }
@@ -418,22 +664,22 @@ size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index) 
     size_t count = 0;
     for (size_t i = 0; i < book->count; i++) {
         const struct book_entry *entry = &book->entries[i];
-        if (!entry->running || (entry->set_dropped && is_only_set(&entry->wish)))
+        if (!entry_in_force(entry))
             continue;
-        struct wish *wish = &wishes[count];
-        *wish = entry->wish;
-        wish->has_set = wish->has_set && !entry->set_dropped;
-        wish->min_gate_closed = entry->min_gate_closed;
-        wish->max_gate_closed = entry->max_gate_closed;
+        entry_wish(entry, &wishes[count]);
+        wishes[count].has_set = wishes[count].has_set && !entry->set_dropped;
         index[count++] = i;
     }
     return count;
 }
 
-void book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
+bool book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
                      size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        book->entries[index[i]].min_gate_closed = wishes[i].min_gate_closed;
-        book->entries[index[i]].max_gate_closed = wishes[i].max_gate_closed;
-    }
+    bool moved = false;
+    for (size_t i = 0; i < count; i++)
+        if (book->entries[index[i]].has_soc)
+            moved = book_set_gates(book, index[i], wishes[i].min_gate_closed,
+                                   wishes[i].max_gate_closed) ||
+                    moved;
+    return moved;
 }

@@ -25,30 +25,22 @@
 #define DERD_BOOK_H
 
 #include "constraint.h"
+#include "sheet.h"
 
 /* API constraints and proposals together; the rest is room for the fallback. */
 #define BOOK_MAXIMUM (ARBITER_WISHES - 1)
 
-struct book_entry {
-    struct constraint *constraint; /* one reference */
-    bool running;
-    bool set_dropped; /* its set point ended before its bounds (a step, or a stale measurement) */
-    bool min_gate_closed, max_gate_closed;
-    /* The book's: */
-    struct wish wish;      /* a copy: walking the book touches no other memory */
-    bool over;             /* to be removed in this advance */
-    bool by_mono;          /* ends at mono_end, else by the wall clock and the steps since start */
-    bool guessed;          /* started by a clock that was not trusted, which has not come back */
-    struct mono mono_end;  /* by_mono */
-    int64_t steps_ms;      /* the book's when it started */
-    int64_t storing_ms[2]; /* invalidAt that the store was to get for it last and before; 0: none */
-};
-
 struct book {
-    struct book_entry *entries; /* in the order of arbiter_order() */
-    size_t count, capacity;
+    const struct book_entry *entries; /* in the order of arbiter_order() */
+    size_t count;
+    /* Where they stand; the book's own while nobody else has it. `before`: the one that others have
+     * while it is. */
+    struct sheet *sheet, *before;
+    bool shared;
     bool started;      /* advanced once; what was put before came from the store */
     bool touched;      /* put or removed since the last advance */
+    bool any_held;     /* something goes on past its end */
+    bool unsettled;    /* something may not be in the store as it is in force */
     int64_t offset_ms; /* wall - mono when last seen */
     int64_t steps_ms;  /* sum of the wall clock's steps */
     bool trusted;
@@ -57,12 +49,15 @@ struct book {
     struct mono next_mono;
     bool ends_moved; /* an end on the monotonic clock began, of what is not a policy's: for whoever
                         keeps these, and clears it */
+    struct storing { /* of the few whose times the store is to get anew */
+        unsigned char id[16];
+        int64_t invalid_at_ms[2]; /* that it was to get last and before; 0: none */
+    } * storing;
+    size_t storing_count;
 };
 
 void book_init(struct book *book);
 void book_free(struct book *book);
-/* What outlives its book: neither a policy's nor the host's own, which make theirs anew. */
-bool book_keeps(const struct constraint *constraint);
 /* All that it keeps goes on in `to`, which is initialised and empty, as if nothing had
  * happened: started, gates and clocks too. `from` is empty afterwards. The next advance of `to`
  * returns true. */
@@ -70,18 +65,39 @@ void book_move(struct book *to, struct book *from);
 /* Puts a constraint in, or in place of the one with its id (which then gives its rank on: renewing
  * changes no winner; gates are given on too). The caller has set wish.rank for a new one. A rank
  * given on is written into `constraint`, which therefore must not be seen by other threads yet
- * unless it has that rank already. Takes a reference of its own. In force at once when it is due
- * (before the first advance: by that); the next advance returns true. ERR_FULL at BOOK_MAXIMUM. */
+ * unless it has that rank already. It is copied. In force at once when it is due (before the first
+ * advance: by that); the next advance returns true. ERR_FULL at BOOK_MAXIMUM. */
 must_check enum err book_put(struct book *book, struct constraint *constraint, struct now now);
+/* In two steps, so that the second cannot fail: room and memory for `count` of them, as entries
+ * that are each to be put. ERR_FULL, ERR_MEMORY: nothing has changed. */
+must_check enum err book_ready(struct book *book, struct constraint *const *constraints,
+                               size_t count, struct book_entry *ready);
+void book_put_ready(struct book *book, const struct book_entry *ready, struct now now);
+/* Many at once, each with an id of its own, in any order, into an empty book that was not advanced
+ * yet, BOOK_MAXIMUM at most. Takes the sheet. */
+void book_load(struct book *book, struct sheet *sheet);
 /* ERR_NOT_FOUND. The next advance returns true. */
 must_check enum err book_remove(struct book *book, const char *id);
 /* It ran when its end was kept: it goes on until then, whatever the wall clock says by now. Before
  * the first advance. */
 void book_resume(struct book *book, const char *id, struct mono end);
+/* The same constraint with other times or marks (it is stored now): all else goes on. False without
+ * memory: it stays as it was. */
+bool book_restate(struct book *book, const char *id, const struct constraint *constraint);
+/* Gates as they were before a restart. True when they moved. */
+bool book_set_gates(struct book *book, size_t index, bool min_closed, bool max_closed);
+/* The store is to get this invalidAt for it, whose end runs on the monotonic clock. False without
+ * memory, or when it was told so last. */
+bool book_foretell(struct book *book, const struct book_entry *entry, int64_t invalid_at_ms);
+/* What was foretold of it, last and before; zeros: nothing. */
+void book_foretold(const struct book *book, const struct book_entry *entry,
+                   int64_t invalid_at_ms[2]);
+/* What stands in it, for readers on other threads: one reference, NULL when it is empty. It does
+ * not change any more, but for want of memory. */
+struct sheet *book_share(struct book *book);
 /* Valid until the book changes. */
-struct book_entry *book_find(const struct book *book, const char *id);
-/* Memory and room for `count` more, so that as many book_put() cannot fail. ERR_FULL, ERR_MEMORY.
- */
+const struct book_entry *book_find(const struct book *book, const char *id);
+/* Room for `count` more. ERR_FULL, ERR_MEMORY. */
 must_check enum err book_make_room(struct book *book, size_t count);
 
 #define BOOK_LEAVING_MAXIMUM CONSTRAINTS_PER_DEVICE
@@ -122,8 +138,8 @@ bool book_drop_sets(struct book *book, const char *created_by);
 /* Wishes in force at the last advance into `wishes`, `index[i]` = entry. Both have room for
  * ARBITER_WISHES, so that the fallback always finds its place after them. */
 size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index);
-/* Gate states after decide() back into the entries. */
-void book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
+/* Gate states after decide() back into the entries. True when one moved. */
+bool book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
                      size_t count);
 
 #endif

@@ -289,9 +289,12 @@ static void store_gates(struct device *device) {
     json_t *gates = json_object();
     for (size_t i = 0; i < device->book.count; i++) {
         const struct book_entry *entry = &device->book.entries[i];
-        if (entry->min_gate_closed || entry->max_gate_closed)
-            json_object_set_new(gates, entry->constraint->id,
-                                json_integer(entry->min_gate_closed + 2 * entry->max_gate_closed));
+        char id[ID_SIZE];
+        if (!entry->min_gate_closed && !entry->max_gate_closed)
+            continue;
+        entry_id(entry, id);
+        json_object_set_new(gates, id,
+                            json_integer(entry->min_gate_closed + 2 * entry->max_gate_closed));
     }
     char *text = json_dumps(gates, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text || store_put_text(device->engine->store, "gates", device->id, text, NULL, NULL))
@@ -303,14 +306,7 @@ static void store_gates(struct device *device) {
 /* Gates as decided go back into the book, and to disk when one moved. */
 static void keep_gates(struct device *device, const struct wish *wishes, const size_t *index,
                        size_t count) {
-    bool moved = false;
-    for (size_t i = 0; i < count; i++) {
-        const struct book_entry *entry = &device->book.entries[index[i]];
-        moved = moved || entry->min_gate_closed != wishes[i].min_gate_closed ||
-                entry->max_gate_closed != wishes[i].max_gate_closed;
-    }
-    book_keep_gates(&device->book, wishes, index, count);
-    if (moved)
+    if (book_keep_gates(&device->book, wishes, index, count))
         store_gates(device);
 }
 
@@ -342,8 +338,8 @@ static int item_of(int wish, const size_t *index, size_t wish_count, size_t fall
 
 static void publish_decided(struct device *device, const size_t *index, size_t wish_count,
                             const struct verdict *verdicts, struct now now) {
-    const struct book *book = &device->book;
-    struct decided *decided = decided_new(book->count + 1);
+    struct book *book = &device->book;
+    struct decided *decided = book->count ? decided_new_bare(book->count + 1) : decided_new(1);
     if (!decided)
         return;
     const struct driver_part *part = device_part(device);
@@ -357,21 +353,13 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decided->type = device->type;
     decided->no_set_point = part ? part->control.no_set_point : NO_SET_OWN_CONTROL;
     decided->fallback = fallback_wish(device);
-    for (size_t i = 0; i < book->count; i++) {
-        const struct book_entry *entry = &book->entries[i];
-        decided->items[i].constraint = constraint_hold(entry->constraint);
-        decided->items[i].set_in_force =
-            entry->running && !entry->set_dropped && device->connection != CONNECTION_QUARANTINED;
-        decided->items[i].min_gate_closed = entry->min_gate_closed;
-        decided->items[i].max_gate_closed = entry->max_gate_closed;
-    }
-    decided->items[book->count].set_in_force = true; /* the fallback */
-    for (size_t i = 0; i < wish_count; i++) {
-        size_t item = i + 1 == wish_count ? book->count : index[i];
-        decided->items[item].in_force = true;
-        decided->items[item].verdict = verdicts[i];
-        decided->items[item].verdict.against =
-            item_of(verdicts[i].against, index, wish_count, book->count);
+    decided->without_sets = device->connection == CONNECTION_QUARANTINED;
+    decided->sheet = book_share(book);
+    if (decided->items) {
+        decided->items[0].set_in_force = true; /* the fallback */
+        decided->items[0].in_force = wish_count > 0;
+        if (wish_count)
+            decided->items[0].verdict = verdicts[0];
     }
     struct decision *decision = &decided->decision;
     decision->set_by = item_of(decision->set_by, index, wish_count, book->count);
@@ -379,7 +367,7 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decision->max_by = item_of(decision->max_by, index, wish_count, book->count);
     decision->walked_min_by = item_of(decision->walked_min_by, index, wish_count, book->count);
     decision->walked_max_by = item_of(decision->walked_max_by, index, wish_count, book->count);
-    struct decided *before = device_card_decided(device->card);
+    struct decided *before = device_card_snapshot(device->card);
     decided_hold(decided);
     device_card_decide(device->card, decided);
     announce_decided(device_subject(device), &device->announced.decision, before, decided);
@@ -482,8 +470,8 @@ static void walk_wishes(struct device *device, struct now now) {
         device->decision = device->wanted = undecided;
     if (device->has_decision) {
         size_t in_force = book_wishes(&device->book, wishes, index);
-        for (size_t i = 0; i < in_force; i++)
-            wishes[i].has_set = wishes[i].has_set && device->connection != CONNECTION_QUARANTINED;
+        for (size_t i = 0; device->connection == CONNECTION_QUARANTINED && i < in_force; i++)
+            wishes[i].has_set = false;
         wishes[in_force] = fallback_wish(device);
         bool fallback =
             wishes[in_force].has_set || wishes[in_force].has_min || wishes[in_force].has_max;
@@ -606,7 +594,7 @@ void device_renew_card(struct device *device) {
     figure_set(&card->polls, figure_get(&old->polls));
     figure_set(&card->polls_failed, figure_get(&old->polls_failed));
     fill_card(device);
-    device_card_decide(card, device_card_decided(old));
+    device_card_decide(card, device_card_snapshot(old));
     device_card_release(old);
     publish_texts(device);
     device_publish(device);
@@ -632,13 +620,13 @@ void device_renewed(struct device *device) {
 /* Constraints that were waiting for this device, and the gates as they were. */
 static void take_stash(struct device *device) {
     stash_take(device->engine, device->id, &device->book);
-    char *text = store_get_text(device->engine->store, "gates", device->id);
+    char *text = recall_text(device->engine, "gates", device->id);
     json_t *gates = text ? json_read_text(text, 0, NULL) : NULL;
-    for (size_t i = 0; i < device->book.count; i++) {
-        struct book_entry *entry = &device->book.entries[i];
-        json_int_t bits = json_integer_value(json_object_get(gates, entry->constraint->id));
-        entry->min_gate_closed = bits & 1;
-        entry->max_gate_closed = bits & 2;
+    for (size_t i = 0; gates && i < device->book.count; i++) {
+        char id[ID_SIZE];
+        entry_id(&device->book.entries[i], id);
+        json_int_t bits = json_integer_value(json_object_get(gates, id));
+        book_set_gates(&device->book, i, bits & 1, bits & 2);
     }
     json_decref(gates);
     free(text);
@@ -665,10 +653,10 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
         device->values[i] = NAN;
     device->soc = device->vehicle_phases = NAN;
     device_forget_told(device);
-    char *told = store_get_text(engine->store, "told", device->id);
+    char *told = recall_text(engine, "told", device->id);
     device->told_before = told != NULL;
     free(told);
-    char *seen = store_get_text(engine->store, "identity", device->id);
+    char *seen = recall_text(engine, "identity", device->id);
     device->identity_seen = seen ? json_read_text(seen, 0, NULL) : NULL;
     free(seen);
     if (json_object_size(device->identity_seen) == 0) {

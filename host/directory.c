@@ -9,6 +9,7 @@
 #include "directory_index.h"
 #include "operator/operator_view.h"
 #include "script/script_figures.h"
+#include "sheet.h"
 
 void directory_slot_init(struct directory_slot *slot) {
     pthread_mutex_init(&slot->lock, NULL);
@@ -106,10 +107,26 @@ void device_card_decide(struct device_card *card, struct decided *decided) {
     decided_release(before);
 }
 
-struct decided *device_card_decided(struct device_card *card) {
+struct decided *device_card_snapshot(struct device_card *card) {
     pthread_mutex_lock(&card->lock);
     struct decided *decided = decided_hold(card->decided);
     pthread_mutex_unlock(&card->lock);
+    return decided;
+}
+
+struct decided *device_card_decided(struct device_card *card) {
+    struct decided *published = device_card_snapshot(card);
+    struct decided *decided = decided_read(published);
+    decided_release(published);
+    return decided;
+}
+
+struct decided *decided_new_bare(size_t count) {
+    struct decided *decided = calloc(1, sizeof *decided);
+    if (!decided)
+        return NULL;
+    atomic_init(&decided->references, 1);
+    decided->count = count;
     return decided;
 }
 
@@ -135,8 +152,9 @@ struct decided *decided_hold(struct decided *decided) {
 void decided_release(struct decided *decided) {
     if (!decided || !drop_reference(&decided->references))
         return;
-    for (size_t i = 0; i < decided->count; i++)
+    for (size_t i = 0; decided->items && i < decided->count; i++)
         constraint_release(decided->items[i].constraint);
+    sheet_release(decided->sheet);
     if (decided->cluster)
         free(decided->cluster->shares);
     free(decided->cluster);

@@ -268,15 +268,8 @@ static struct wall known_past(struct engine *engine) {
     free(text);
     if (past_ms < CLOCK_OLDEST_MS)
         past_ms = CLOCK_OLDEST_MS;
-    for (const struct stashed *stashed = engine->stash; stashed; stashed = stashed->next)
-        for (size_t i = 0; i < stashed->book.count; i++) {
-            const struct constraint *constraint = stashed->book.entries[i].constraint;
-            int64_t made_ms = constraint->created_at.ms;
-            if (constraint->valid_at.ms < made_ms)
-                made_ms = constraint->valid_at.ms;
-            if (made_ms > past_ms)
-                past_ms = made_ms;
-        }
+    if (engine->stash.made_ms > past_ms)
+        past_ms = engine->stash.made_ms;
     return (struct wall){past_ms};
 }
 
@@ -284,7 +277,7 @@ static bool load_store(struct engine *engine, const struct engine_settings *sett
                        struct report *report) {
     if (store_open_damaged_too(&engine->store, engine->site->store_directory, report) != ERR_OK)
         return false;
-    if (store_load_constraints(engine->store, stash_row, engine) != ERR_OK) {
+    if (stash_load(engine) != ERR_OK) {
         report_add(report, engine->site->store_directory, "the constraints cannot be read");
         return false;
     }
@@ -394,7 +387,9 @@ struct engine *engine_open(const struct engine_settings *settings, struct report
     engine->site = NULL;
     if (ok) {
         engine_publish_directory(engine);
+        recall_begin(engine);
         ok = engine_apply(engine, site, report); /* takes the site in any case */
+        recall_end(engine);
     } else {
         site_free(site);
     }

@@ -21,9 +21,11 @@
 #include "events/announce.h"
 #include "inventory.h"
 #include "link/link.h"
+#include "recall.h"
 #include "script/guard.h"
 #include "script/library.h"
 #include "site.h"
+#include "stash.h"
 #include "store/store.h"
 #include "telemetry/telemetry.h"
 
@@ -44,7 +46,6 @@ struct device;
 struct instance;
 struct ask;
 struct cluster;
-struct stashed;
 
 #define WIRE_BUCKETS 1024
 
@@ -96,7 +97,8 @@ struct engine {
     struct cluster *clusters; /* in the site file's order */
     struct device *devices;   /* in the site file's order, cluster by cluster */
     struct instance *instances;
-    struct stashed *stash;
+    struct recall recall; /* while the site is first built */
+    struct stash stash;
     uint64_t last_rank;
     struct ask *asks; /* on their way to the disk */
     size_t ask_count; /* these, and those that wait behind them */

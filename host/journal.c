@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "telemetry/telemetry.h"
+#include "words.h"
 
 #define NEAR_SHARE 0.05 /* of a bound: amperes and steps rarely meet it to the watt */
 
@@ -93,22 +94,25 @@ static void fill_cause(struct ruling *ruling, enum ruled_field field, const stru
     }
     if (by < 0 || (size_t)by >= decided->count)
         return;
-    const struct constraint *constraint = decided->items[by].constraint;
-    if (!constraint) {
+    if (!decided->sheet || (size_t)by >= decided->sheet->count) {
         copy(cause->id, sizeof cause->id, "fallback");
         return;
     }
-    copy(cause->id, sizeof cause->id, constraint->id);
-    copy(cause->key, sizeof cause->key, constraint->policy_key);
-    copy(cause->created_by, sizeof cause->created_by, constraint->created_by);
-    copy(cause->reason, sizeof cause->reason, constraint->reason);
-    cause->priority = constraint->wish.priority;
+    const struct book_entry *entry = &decided->sheet->entries[by];
+    const struct words *words = entry->packed->words;
+    char id[ID_SIZE];
+    entry_id(entry, id);
+    copy(cause->id, sizeof cause->id, id);
+    copy(cause->key, sizeof cause->key, words_policy_key(words));
+    copy(cause->created_by, sizeof cause->created_by, words_created_by(words));
+    copy(cause->reason, sizeof cause->reason, words_reason(words));
+    cause->priority = entry->packed->priority;
 }
 
 void journal_ruling(struct device *device) {
     if (!device->engine->telemetry)
         return;
-    struct decided *decided = device_card_decided(device->card);
+    struct decided *decided = device_card_snapshot(device->card);
     const struct decision *decision = &decided->decision;
     bool has = decided->has_decision;
     struct ruling ruling = {.controllable = has,

@@ -69,7 +69,7 @@ struct ranges share_within(const struct device *device) {
 }
 
 void share_load_nameplate(struct device *device) {
-    char *text = store_get_text(device->engine->store, "nameplate", device->id);
+    char *text = recall_text(device->engine, "nameplate", device->id);
     device->has_nameplate = read_nameplate(text, &device->nameplate);
     free(text);
 }

@@ -9,36 +9,186 @@
 #include "base/json_read.h"
 #include "base/log.h"
 #include "engine.h"
+#include "recall.h"
 
-static struct stashed *stashed_of(struct engine *engine, const char *target_id) {
-    for (struct stashed *stashed = engine->stash; stashed; stashed = stashed->next)
-        if (strcmp(stashed->target_id, target_id) == 0)
-            return stashed;
+#define BUCKETS_FIRST 64
+
+static struct stashed **bucket_of(const struct stash *stash, const char *target_id) {
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    for (const char *c = target_id; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001B3);
+    return &stash->buckets[(hash ^ hash >> 32) & (stash->bucket_count - 1)];
+}
+
+/* Where it hangs; NULL: it is not there. */
+static struct stashed **stashed_find(const struct stash *stash, const char *target_id) {
+    if (!stash->count)
+        return NULL;
+    struct stashed **at = bucket_of(stash, target_id);
+    while (*at && strcmp((*at)->target_id, target_id) != 0)
+        at = &(*at)->next;
+    return *at ? at : NULL;
+}
+
+/* More buckets; without memory the lists become longer. */
+static bool stash_grow(struct stash *stash) {
+    struct stash grown = *stash;
+    grown.bucket_count = stash->bucket_count ? stash->bucket_count * 2 : BUCKETS_FIRST;
+    grown.buckets = calloc(grown.bucket_count, sizeof(struct stashed *));
+    if (!grown.buckets)
+        return stash->bucket_count > 0;
+    for (size_t i = 0; i < stash->bucket_count; i++)
+        for (struct stashed *stashed = stash->buckets[i], *next; stashed; stashed = next) {
+            struct stashed **bucket = bucket_of(&grown, stashed->target_id);
+            next = stashed->next;
+            stashed->next = *bucket;
+            *bucket = stashed;
+        }
+    free(stash->buckets);
+    *stash = grown;
+    return true;
+}
+
+static struct stashed *stashed_of(struct stash *stash, const char *target_id) {
+    struct stashed **found = stashed_find(stash, target_id);
+    if (found)
+        return *found;
+    if (stash->count >= stash->bucket_count && !stash_grow(stash))
+        return NULL;
     struct stashed *stashed = calloc(1, sizeof *stashed);
     if (!stashed)
         return NULL;
     snprintf(stashed->target_id, sizeof stashed->target_id, "%s", target_id);
     book_init(&stashed->book);
-    stashed->next = engine->stash;
-    engine->stash = stashed;
+    struct stashed **bucket = bucket_of(stash, target_id);
+    stashed->next = *bucket;
+    *bucket = stashed;
+    stash->count++;
     return stashed;
 }
 
-void stash_row(void *context, const char *target_id, const struct constraint *constraint) {
-    struct engine *engine = context;
-    struct stashed *stashed = stashed_of(engine, target_id);
-    struct constraint *copy = constraint_new(constraint);
-    if (!stashed || !copy || book_put(&stashed->book, copy, clock_now(&engine->clock)) != ERR_OK)
-        log_error("store", "no memory for constraint %s of %s: it is NOT in force", constraint->id,
-                  target_id);
-    constraint_release(copy);
+/* --- all at the start ----------------------------------------------------------------------------
+ * The rows of one device lie scattered among those of all. They are put down one behind the other,
+ * then dealt out to sheets that are as large as they need to be, and each is sorted once. */
+
+#define PAGE_ROWS 16384
+
+struct row {
+    struct stashed *stashed;
+    struct book_entry entry;
+};
+
+struct page {
+    struct page *next;
+    size_t count;
+    struct row rows[PAGE_ROWS];
+};
+
+struct intake {
+    struct engine *engine;
+    struct page *first, *last;
+};
+
+static struct row *row_new(struct intake *intake) {
+    struct page *page = intake->last;
+    if (!page || page->count == PAGE_ROWS) {
+        page = malloc(sizeof *page);
+        if (!page)
+            return NULL;
+        page->next = NULL;
+        page->count = 0;
+        if (intake->last)
+            intake->last->next = page;
+        else
+            intake->first = page;
+        intake->last = page;
+    }
+    return &page->rows[page->count];
 }
 
-static void stash_drop(struct stashed **at) {
+static void say_lost(const char *constraint_id, const char *target_id) {
+    log_error("store", "no memory for constraint %s of %s: it is NOT in force", constraint_id,
+              target_id);
+}
+
+static void see_made(struct stash *stash, const struct constraint *constraint) {
+    int64_t made_ms = constraint->created_at.ms;
+    if (constraint->valid_at.ms < made_ms)
+        made_ms = constraint->valid_at.ms;
+    if (made_ms > stash->made_ms)
+        stash->made_ms = made_ms;
+}
+
+static void take_row(void *context, const char *target_id, const struct constraint *constraint) {
+    struct intake *intake = context;
+    struct stash *stash = &intake->engine->stash;
+    struct stashed *stashed = stashed_of(stash, target_id);
+    struct row *row = row_new(intake);
+    see_made(stash, constraint);
+    if (!stashed || !row || stashed->coming == BOOK_MAXIMUM ||
+        !entry_fill(&row->entry, constraint)) {
+        say_lost(constraint->id, target_id);
+        return;
+    }
+    row->stashed = stashed;
+    stashed->coming++;
+    intake->last->count++;
+}
+
+static void deal_row(struct row *row) {
+    struct stashed *stashed = row->stashed;
+    struct book *book = &stashed->book;
+    if (!book->sheet)
+        book->sheet = sheet_new(stashed->coming);
+    if (book->sheet) {
+        book->sheet->entries[book->sheet->count++] = row->entry;
+        return;
+    }
+    char id[ID_SIZE];
+    entry_id(&row->entry, id);
+    say_lost(id, stashed->target_id);
+    packed_free(row->entry.packed);
+}
+
+enum err stash_load(struct engine *engine) {
+    struct intake intake = {.engine = engine};
+    struct stash *stash = &engine->stash;
+    enum err err = store_load_constraints(engine->store, take_row, &intake);
+    for (struct page *page = intake.first, *next; page; page = next) {
+        for (size_t i = 0; i < page->count; i++)
+            deal_row(&page->rows[i]);
+        next = page->next;
+        free(page);
+    }
+    for (size_t i = 0; i < stash->bucket_count; i++)
+        for (struct stashed *stashed = stash->buckets[i]; stashed; stashed = stashed->next)
+            if (stashed->book.sheet)
+                book_load(&stashed->book, stashed->book.sheet);
+    return err;
+}
+
+/* --- one by one ------------------------------------------------------------------------------- */
+
+void stash_row(void *context, const char *target_id, const struct constraint *constraint) {
+    struct engine *engine = context;
+    struct stashed *stashed = stashed_of(&engine->stash, target_id);
+    struct book_entry entry;
+    if (stashed && book_make_room(&stashed->book, 1) == ERR_OK && entry_fill(&entry, constraint))
+        book_put_ready(&stashed->book, &entry, clock_now(&engine->clock));
+    else
+        say_lost(constraint->id, target_id);
+}
+
+static void stash_drop(struct stash *stash, struct stashed **at) {
     struct stashed *stashed = *at;
     *at = stashed->next;
     book_free(&stashed->book);
     free(stashed);
+    if (--stash->count == 0) {
+        free(stash->buckets);
+        stash->buckets = NULL;
+        stash->bucket_count = 0;
+    }
 }
 
 /* {"boot": "...", "ends": {"<id>": [ms of the monotonic clock, invalidAt of what it is the end of,
@@ -50,12 +200,16 @@ void stash_keep_ends(struct engine *engine, const char *target_id, struct book *
     json_t *ends = json_object();
     for (size_t i = 0; i < book->count; i++) {
         const struct book_entry *entry = &book->entries[i];
-        if (entry->running && entry->by_mono && book_keeps(entry->constraint))
-            json_object_set_new(ends, entry->constraint->id,
-                                json_pack("[I, I, I, I]", (json_int_t)entry->mono_end.ms,
-                                          (json_int_t)entry->constraint->invalid_at.ms,
-                                          (json_int_t)entry->storing_ms[0],
-                                          (json_int_t)entry->storing_ms[1]));
+        if (!entry->running || !entry->by_mono || !entry_keeps(entry))
+            continue;
+        int64_t foretold_ms[2];
+        char id[ID_SIZE];
+        entry_id(entry, id);
+        book_foretold(book, entry, foretold_ms);
+        json_object_set_new(ends, id,
+                            json_pack("[I, I, I, I]", (json_int_t)entry_clock(entry),
+                                      (json_int_t)entry->packed->invalid_at.ms,
+                                      (json_int_t)foretold_ms[0], (json_int_t)foretold_ms[1]));
     }
     json_t *tree = json_pack("{s:s, s:o}", "boot", engine->clock.boot, "ends", ends);
     char *text = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
@@ -70,14 +224,13 @@ static void take_end(struct book *book, const char *id, const json_t *end) {
     const struct book_entry *entry = book_find(book, id);
     bool same = false;
     for (size_t i = 1; entry && i < json_array_size(end); i++)
-        same =
-            same || json_integer_value(json_array_get(end, i)) == entry->constraint->invalid_at.ms;
+        same = same || json_integer_value(json_array_get(end, i)) == entry->packed->invalid_at.ms;
     if (same)
         book_resume(book, id, (struct mono){json_integer_value(json_array_get(end, 0))});
 }
 
 static void take_ends(struct engine *engine, const char *target_id, struct book *book) {
-    char *text = book->count ? store_get_text(engine->store, "ends", target_id) : NULL;
+    char *text = book->count ? recall_text(engine, "ends", target_id) : NULL;
     json_t *tree = text ? json_read_text(text, 0, NULL) : NULL;
     const char *boot = json_string_value(json_object_get(tree, "boot"));
     const char *id;
@@ -89,54 +242,58 @@ static void take_ends(struct engine *engine, const char *target_id, struct book 
 }
 
 void stash_take(struct engine *engine, const char *target_id, struct book *book) {
-    for (struct stashed **at = &engine->stash; *at; at = &(*at)->next)
-        if (strcmp((*at)->target_id, target_id) == 0) {
-            book_move(book, &(*at)->book);
-            stash_drop(at);
-            break;
-        }
+    struct stashed **at = stashed_find(&engine->stash, target_id);
+    if (at) {
+        book_move(book, &(*at)->book);
+        stash_drop(&engine->stash, at);
+    }
     take_ends(engine, target_id, book);
 }
 
 void stash_keep(struct engine *engine, const char *target_id, struct book *book) {
-    struct stashed *stashed = book->count ? stashed_of(engine, target_id) : NULL;
+    struct stashed *stashed = book->count ? stashed_of(&engine->stash, target_id) : NULL;
     if (stashed)
         book_move(&stashed->book, book);
     else if (book->count)
         log_error("store", "no memory for the constraints of %s: they are NOT in force", target_id);
 }
 
-const struct constraint *stash_find(const struct engine *engine, const char *constraint_id) {
-    for (const struct stashed *stashed = engine->stash; stashed; stashed = stashed->next) {
-        const struct book_entry *entry = book_find(&stashed->book, constraint_id);
-        if (entry)
-            return entry->constraint;
-    }
+/* The one that holds this constraint; NULL: none does. */
+static struct stashed *stashed_holding(const struct stash *stash, const char *constraint_id) {
+    for (size_t i = 0; i < stash->bucket_count; i++)
+        for (struct stashed *stashed = stash->buckets[i]; stashed; stashed = stashed->next)
+            if (book_find(&stashed->book, constraint_id))
+                return stashed;
     return NULL;
 }
 
+bool stash_has(const struct engine *engine, const char *constraint_id) {
+    return stashed_holding(&engine->stash, constraint_id) != NULL;
+}
+
 void stash_remove(struct engine *engine, const char *constraint_id) {
-    for (struct stashed *stashed = engine->stash; stashed; stashed = stashed->next)
-        if (book_remove(&stashed->book, constraint_id) == ERR_OK)
-            return;
+    struct stashed *stashed = stashed_holding(&engine->stash, constraint_id);
+    if (stashed && book_remove(&stashed->book, constraint_id) != ERR_OK)
+        log_debug("store", "constraint %s is gone already", constraint_id);
 }
 
 void stash_forget(struct engine *engine, const char *target_id) {
-    for (struct stashed **at = &engine->stash; *at; at = &(*at)->next) {
-        if (strcmp((*at)->target_id, target_id) != 0)
-            continue;
-        const struct book *book = &(*at)->book;
-        for (size_t i = 0; i < book->count; i++)
-            if (store_remove_constraint(engine->store, book->entries[i].constraint->id, NULL,
-                                        NULL) != ERR_OK)
-                log_warning("store", "constraint %s of what was deleted stays for now",
-                            book->entries[i].constraint->id);
-        stash_drop(at);
+    struct stashed **at = stashed_find(&engine->stash, target_id);
+    if (!at)
         return;
+    const struct book *book = &(*at)->book;
+    for (size_t i = 0; i < book->count; i++) {
+        char id[ID_SIZE];
+        entry_id(&book->entries[i], id);
+        if (store_remove_constraint(engine->store, id, NULL, NULL) != ERR_OK)
+            log_warning("store", "constraint %s of what was deleted stays for now", id);
     }
+    stash_drop(&engine->stash, at);
 }
 
 void stash_free(struct engine *engine) {
-    while (engine->stash)
-        stash_drop(&engine->stash);
+    struct stash *stash = &engine->stash;
+    for (size_t i = 0; i < stash->bucket_count; i++)
+        while (stash->buckets && stash->buckets[i])
+            stash_drop(stash, &stash->buckets[i]);
 }

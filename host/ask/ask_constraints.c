@@ -176,7 +176,16 @@ static bool used_elsewhere(const struct ask *ask, const char *id) {
     for (struct cluster *cluster = ask->engine->clusters; cluster; cluster = cluster->next)
         if (strcmp(cluster->id, ask->target_id) != 0 && book_find(&cluster->book, id))
             return true;
-    return stash_find(ask->engine, id) != NULL;
+    return stash_has(ask->engine, id);
+}
+
+/* What stands in an entry, read into `room`; NULL: nothing. */
+static const struct constraint *read_there(const struct book_entry *entry,
+                                           struct constraint *room) {
+    if (!entry)
+        return NULL;
+    entry_read(entry, room);
+    return room;
 }
 
 static bool expected(struct ask *ask, const struct constraint *there) {
@@ -217,7 +226,8 @@ static bool pass_items(struct ask *ask, const struct target *target, struct now 
         struct constraint *constraint = ask->items[i];
         const struct book_entry *entry =
             constraint->id[0] ? book_find(target->book, constraint->id) : NULL;
-        const struct constraint *there = entry ? entry->constraint : NULL;
+        struct constraint room;
+        const struct constraint *there = read_there(entry, &room);
         ask->replaces[i] = there != NULL;
         constraint->created_at = there ? there->created_at : now.wall;
         constraint->wish.rank = there ? there->wish.rank : 0;
@@ -295,7 +305,8 @@ static void fill_answer(struct ask *ask) {
  * stored as the book has it. */
 static void unstore(struct ask *ask, const struct book *book) {
     char removals[ASK_ITEMS_MAXIMUM][ID_SIZE];
-    struct constraint *puts[ASK_ITEMS_MAXIMUM]; /* those that make way are no more than are new */
+    /* Those that make way are no more than are new. */
+    struct constraint before[ASK_ITEMS_MAXIMUM], *puts[ASK_ITEMS_MAXIMUM];
     struct store_change back = {.target_id = ask->target_id,
                                 .puts = puts,
                                 .removals = (const char(*)[ID_SIZE])removals,
@@ -303,20 +314,22 @@ static void unstore(struct ask *ask, const struct book *book) {
     bool told = true;
     for (size_t i = 0; i < ask->count; i++) {
         const struct book_entry *entry = book ? book_find(book, ask->items[i]->id) : NULL;
-        if (entry)
-            puts[back.put_count++] = entry->constraint;
+        struct constraint *there = entry ? &before[back.put_count] : NULL;
+        (void)read_there(entry, there);
+        if (there)
+            puts[back.put_count++] = there;
         else if (!ask->replaces[i])
             memcpy(removals[back.removal_count++], ask->items[i]->id, ID_SIZE);
-        told =
-            ask_audit_change(ask, ask->items[i], entry ? entry->constraint : NULL, &back.records) &&
-            told;
+        told = ask_audit_change(ask, ask->items[i], there, &back.records) && told;
     }
     for (size_t i = 0; book && i < ask->makes_way_count; i++) {
         const struct book_entry *entry = book_find(book, ask->makes_way[i]);
         if (!entry || back.put_count == ASK_ITEMS_MAXIMUM)
             continue;
-        puts[back.put_count++] = entry->constraint;
-        told = ask_audit_change(ask, NULL, entry->constraint, &back.records) && told;
+        struct constraint *there = &before[back.put_count];
+        entry_read(entry, there);
+        puts[back.put_count++] = there;
+        told = ask_audit_change(ask, NULL, there, &back.records) && told;
     }
     if (!told)
         log_error("store", "the audit log lacks that a change of %s was taken back",
@@ -377,13 +390,15 @@ static bool all_bounds(const struct ask *ask) {
 /* Out of the book. False: it is not there any more. */
 static bool take_out(const struct target *target, const char *id) {
     const struct book_entry *entry = book_find(target->book, id);
-    struct constraint *constraint = entry ? constraint_hold(entry->constraint) : NULL;
-    bool was = constraint && book_remove(target->book, id) == ERR_OK;
+    struct constraint constraint;
+    if (!entry)
+        return false;
+    entry_read(entry, &constraint);
+    bool was = book_remove(target->book, id) == ERR_OK;
     if (was && target->device)
-        announce_gone(device_subject(target->device), "removed", constraint);
+        announce_gone(device_subject(target->device), "removed", &constraint);
     else if (was)
-        announce_gone(cluster_subject(target->cluster), "removed", constraint);
-    constraint_release(constraint);
+        announce_gone(cluster_subject(target->cluster), "removed", &constraint);
     return was;
 }
 
@@ -396,21 +411,17 @@ static void make_way(struct ask *ask, const struct target *target) {
     }
 }
 
-/* Into the book, whole: there is room for all of them, so no put fails. */
-static void apply(struct ask *ask, const struct target *target, bool durable) {
+/* Into the book, whole: there is room and memory for all of them. */
+static void apply(struct ask *ask, const struct target *target, const struct book_entry *ready) {
     const struct now now = clock_now(&ask->engine->clock);
     make_way(ask, target);
     for (size_t i = 0; i < ask->count; i++) {
-        struct constraint *constraint = ask->items[i];
-        constraint->durable = durable;
-        if (!durable)
+        if (!ask->items[i]->durable)
             log_error(target->path,
                       "constraint %s is applied but NOT stored: a restart before the store can "
                       "write again loses it",
-                      constraint->id);
-        if (book_put(target->book, constraint, now) != ERR_OK)
-            log_error(target->path, "constraint %s found no room in the book: it is NOT in force",
-                      constraint->id);
+                      ask->items[i]->id);
+        book_put_ready(target->book, &ready[i], now);
     }
     target_decide(target);
 }
@@ -440,7 +451,10 @@ static void put_stored(struct ask *ask, enum err result) {
     }
     if (result == ERR_OK && store_again(ask, &target))
         return;
-    if (book_make_room(target.book, ask->count) != ERR_OK) {
+    struct book_entry ready[ASK_ITEMS_MAXIMUM];
+    for (size_t i = 0; i < ask->count; i++)
+        ask->items[i]->durable = result == ERR_OK;
+    if (book_ready(target.book, ask->items, ask->count, ready) != ERR_OK) {
         if (stored)
             unstore(ask, target.book);
         ask_finish(ask, ASK_STORE_FAILED, "no memory: it is not applied");
@@ -453,7 +467,7 @@ static void put_stored(struct ask *ask, enum err result) {
         audit_records_not_durable(records);
         store_put_audit(ask->engine->store, records);
     }
-    apply(ask, &target, result == ERR_OK);
+    apply(ask, &target, ready);
     fill_answer(ask);
     ask_finish(ask, result == ERR_OK ? result_of_put(ask) : ASK_NOT_DURABLE, "");
 }
@@ -522,13 +536,15 @@ void ask_remove_run(struct inbox_item *item) {
         return;
     const struct book_entry *entry =
         target.book ? book_find(target.book, ask->constraint_id) : NULL;
-    if (!expected(ask, entry ? entry->constraint : NULL))
+    struct constraint room;
+    const struct constraint *there = read_there(entry, &room);
+    if (!expected(ask, there))
         return;
     if (!entry) {
         ask_finish(ask, ASK_NOT_FOUND, "there is no such constraint here");
         return;
     }
-    if (!may_touch(ask, 0, entry->constraint))
+    if (!may_touch(ask, 0, there))
         return;
     if (ask->terms.dry_run) {
         ask_finish(ask, ASK_REMOVED, "");

@@ -21,24 +21,26 @@
 #define CLOCK_OFF_MS  2000 /* less is the drift of clocks */
 
 /* The one that is still as it was when this was asked for; NULL: it is not. */
-static struct book_entry *find_same(const struct ask *ask, const struct target *target) {
+static const struct book_entry *find_same(const struct ask *ask, const struct target *target) {
     char version[CONSTRAINT_VERSION_SIZE];
-    struct book_entry *entry = target->book ? book_find(target->book, ask->items[0]->id) : NULL;
+    const struct book_entry *entry =
+        target->book ? book_find(target->book, ask->items[0]->id) : NULL;
     if (!entry)
         return NULL;
-    constraint_version(entry->constraint, version);
+    struct constraint constraint;
+    entry_read(entry, &constraint);
+    constraint_version(&constraint, version);
     return strcmp(version, ask->terms.version) == 0 ? entry : NULL;
 }
 
 void ask_kept(struct ask *ask) {
     const struct target target = ask_target(ask);
-    struct book_entry *entry =
+    const struct book_entry *entry =
         ask->stored == ERR_OK && !ask->engine->stopping ? find_same(ask, &target) : NULL;
-    if (entry) {
+    bool by_mono = entry && entry->by_mono;
+    if (entry && book_restate(target.book, ask->items[0]->id, ask->items[0])) {
         log_info(target.path, "constraint %s is stored now", ask->items[0]->id);
-        constraint_release(entry->constraint);
-        entry->constraint = constraint_hold(ask->items[0]);
-        target.book->ends_moved = target.book->ends_moved || entry->by_mono;
+        target.book->ends_moved = target.book->ends_moved || by_mono;
         target_decide(&target);
     }
     ask_finish(ask, ask->stored == ERR_OK ? ASK_REPLACED : ASK_STORE_FAILED, "");
@@ -65,8 +67,8 @@ static bool differ(int64_t a_ms, int64_t b_ms) {
 
 /* True when the store has others. */
 static bool times_off(const struct book_entry *entry, struct now now, struct times *times) {
-    int64_t left_ms = entry->mono_end.ms - now.mono.ms;
-    *times = (struct times){entry->constraint->valid_at.ms, entry->constraint->invalid_at.ms};
+    int64_t left_ms = entry_clock(entry) - now.mono.ms;
+    *times = (struct times){entry->packed->valid_at.ms, entry->packed->invalid_at.ms};
     if (!entry->running || !now.trusted)
         return false;
     if (entry->by_mono && left_ms > 0 && differ(now.wall.ms + left_ms, times->invalid_at_ms)) {
@@ -104,14 +106,10 @@ static void keep(struct engine *engine, const char *target_id, struct constraint
 /* Before the times themselves: whenever the host ends, the store has the end on the monotonic clock
  * of what it has. */
 static void foretell(struct engine *engine, const char *target_id, struct book *book,
-                     struct book_entry *entry, const struct times *times) {
-    if (!entry->by_mono || times->invalid_at_ms == entry->storing_ms[0] ||
-        times->invalid_at_ms == entry->constraint->invalid_at.ms)
-        return;
-    entry->storing_ms[1] = entry->storing_ms[0];
-    entry->storing_ms[0] = times->invalid_at_ms;
-    book->ends_moved = true;
-    stash_keep_ends(engine, target_id, book);
+                     const struct book_entry *entry, const struct times *times) {
+    if (entry->by_mono && times->invalid_at_ms != entry->packed->invalid_at.ms &&
+        book_foretell(book, entry, times->invalid_at_ms))
+        stash_keep_ends(engine, target_id, book);
 }
 
 static size_t keep_in(struct engine *engine, const char *target_id, struct book *book, size_t room,
@@ -119,13 +117,18 @@ static size_t keep_in(struct engine *engine, const char *target_id, struct book 
     struct constraint *found[KEEP_TOGETHER]; /* the book may change on the way */
     struct times times[KEEP_TOGETHER];
     size_t count = 0;
+    if (!book->unsettled && !book->steps_ms)
+        return 0;
     for (size_t i = 0; i < book->count && count < room; i++) {
-        struct book_entry *entry = &book->entries[i];
+        const struct book_entry *entry = &book->entries[i];
         bool off = times_off(entry, now, &times[count]);
-        if ((!off && entry->constraint->durable) || !book_keeps(entry->constraint))
+        if ((!off && entry->packed->durable) || !entry_keeps(entry))
             continue;
+        found[count] = entry_constraint(entry);
+        if (!found[count])
+            break; /* the next time */
         foretell(engine, target_id, book, entry, &times[count]);
-        found[count++] = constraint_hold(entry->constraint);
+        count++;
     }
     for (size_t i = 0; i < count; i++) {
         keep(engine, target_id, found[i], &times[i]);

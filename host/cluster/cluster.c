@@ -39,8 +39,11 @@ struct subject cluster_subject(const struct cluster *cluster) {
 static void walk_limits(struct cluster *cluster, struct walk *walk) {
     const struct book *book = &cluster->book;
     size_t count = book_wishes(book, walk->wishes, walk->index);
-    for (size_t i = 0; i < count; i++)
-        walk->limits[i] = limit_wish_of(&walk->wishes[i], book->entries[walk->index[i]].constraint);
+    for (size_t i = 0; i < count; i++) {
+        struct constraint constraint;
+        entry_read(&book->entries[walk->index[i]], &constraint);
+        walk->limits[i] = limit_wish_of(&walk->wishes[i], &constraint);
+    }
     limits_walk(walk->limits, count, &cluster->permanent, cluster->limits, walk->verdicts,
                 &walk->room);
     for (int scope = 0; scope < SCOPE_COUNT; scope++) {
@@ -59,7 +62,7 @@ static void walk_limits(struct cluster *cluster, struct walk *walk) {
 }
 
 void cluster_publish(struct cluster *cluster, struct now now) {
-    const struct book *book = &cluster->book;
+    struct book *book = &cluster->book;
     struct decided *decided = decided_new_cluster(book->count, cluster_share_count(cluster));
     if (!decided) {
         log_error(cluster->key, "no memory: readers see it as it was");
@@ -71,10 +74,17 @@ void cluster_publish(struct cluster *cluster, struct now now) {
     memcpy(decided->cluster->limits, cluster->limits, sizeof cluster->limits);
     for (size_t i = 0; i < book->count; i++) {
         struct decided_item *item = &decided->items[i];
-        item->constraint = constraint_hold(book->entries[i].constraint);
+        item->constraint = entry_constraint(&book->entries[i]);
+        if (!item->constraint) {
+            log_error(cluster->key, "no memory: readers see it as it was");
+            decided_release(decided);
+            return;
+        }
+        item->origin = book->entries[i].packed;
         item->in_force = cluster->in_force[i];
         item->verdict = cluster->verdicts[i];
     }
+    decided->sheet = book_share(book); /* so that each origin stays what it is */
     cluster_fill_split(cluster, decided);
     struct decided *before = decided_slot_get(cluster->slot);
     decided_hold(decided);

@@ -339,7 +339,9 @@ static void say_limit(const struct cluster *cluster, int side, int scope, int qu
     buf_format(text, " of cluster %s", cluster->key);
     if (by >= 0 && (size_t)by < cluster->book.count) {
         char label[CONSTRAINT_LABEL_SIZE];
-        constraint_label(cluster->book.entries[by].constraint, label);
+        struct constraint constraint;
+        entry_read(&cluster->book.entries[by], &constraint);
+        constraint_label(&constraint, label);
         buf_format(text, " (%s)", label);
     } else {
         buf_text(text, " (site file)");

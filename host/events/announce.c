@@ -157,7 +157,8 @@ static const char *change_of(const struct decided *before, const struct decided_
     const struct decided_item *was = item_before(before, item->constraint->id);
     if (!was)
         return "created";
-    if (was->constraint != item->constraint)
+    bool same = item->origin ? was->origin == item->origin : was->constraint == item->constraint;
+    if (!same)
         return "replaced";
     return item->in_force && !was->in_force ? "started" : NULL;
 }
@@ -253,12 +254,8 @@ static void announce_unkept(struct subject subject, const struct decided *before
                    alarm_data("limits", is, is ? after->cluster->alarm : ""));
 }
 
-void announce_decided(struct subject subject, struct announced_decision *told,
-                      const struct decided *before, const struct decided *after) {
-    bool begun = told->begun;
-    told->begun = true;
-    if (!events_wanted(subject.engine->events))
-        return;
+static void announce_read(struct subject subject, struct announced_decision *told, bool begun,
+                          const struct decided *before, const struct decided *after) {
     if (begun)
         announce_constraints(subject, before, after);
     char *mark = after->cluster ? cluster_mark(after) : decision_data(subject, after);
@@ -272,6 +269,19 @@ void announce_decided(struct subject subject, struct announced_decision *told,
     }
     free(mark);
     announce_unkept(subject, before, after);
+}
+
+void announce_decided(struct subject subject, struct announced_decision *told,
+                      struct decided *before, struct decided *after) {
+    bool begun = told->begun;
+    told->begun = true;
+    if (!events_wanted(subject.engine->events))
+        return;
+    struct decided *read_before = decided_read(before);
+    struct decided *read_after = decided_read(after);
+    announce_read(subject, told, begun, read_before, read_after);
+    decided_release(read_before);
+    decided_release(read_after);
 }
 
 void announce_command(struct device *device) {

@@ -356,15 +356,17 @@ static bool same_constraint(const struct constraint *a, const struct constraint 
 static bool enter_book(struct operator_box *box, struct now now) {
     struct book *book = &box->cluster->book;
     const struct book_entry *entry = book_find(book, box->id);
-    struct constraint wanted;
+    struct constraint there, wanted;
+    if (entry)
+        entry_read(entry, &there);
     fill(box, now, &wanted);
     if (!wanted.wish.has_min && !wanted.wish.has_max) {
         if (!entry)
             return false;
-        announce_gone(cluster_subject(box->cluster), "removed", entry->constraint);
+        announce_gone(cluster_subject(box->cluster), "removed", &there);
         return book_remove(book, box->id) == ERR_OK;
     }
-    if (entry && same_constraint(entry->constraint, &wanted))
+    if (entry && same_constraint(&there, &wanted))
         return false;
     struct constraint *constraint = constraint_new(&wanted);
     if (!constraint || book_put(book, constraint, now) != ERR_OK)
@@ -545,8 +547,11 @@ void box_close(struct cluster *cluster) {
 static void remove_box(struct cluster *cluster) {
     log_info(cluster->key, "has no grid operator's box any more");
     const struct book_entry *entry = book_find(&cluster->book, cluster->box->id);
-    if (entry)
-        announce_gone(cluster_subject(cluster), "removed", entry->constraint);
+    struct constraint constraint;
+    if (entry) {
+        entry_read(entry, &constraint);
+        announce_gone(cluster_subject(cluster), "removed", &constraint);
+    }
     if (book_remove(&cluster->book, cluster->box->id) != ERR_OK)
         log_debug(cluster->key, "its box had no limit in force");
     if (store_put_text(cluster->engine->store, STORE_KIND, cluster->id, NULL, NULL, NULL) != ERR_OK)

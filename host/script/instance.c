@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "device.h"
 #include "script/trial.h"
+#include "words.h"
 
 #define EARLY_MS 200 /* a fresh sample this much before its time is the one to use */
 
@@ -59,21 +60,21 @@ static bool leads(const struct device *device, const struct instance *instance) 
 /* --- proposals -----------------------------------------------------------------------------------
  */
 
-static struct book_entry *find_proposal(const struct device *device,
-                                        const struct instance *instance, const char *key) {
+static const struct book_entry *find_proposal(const struct device *device,
+                                              const struct instance *instance, const char *key) {
     for (size_t i = 0; i < device->book.count; i++) {
-        struct book_entry *entry = &device->book.entries[i];
-        if (strcmp(entry->constraint->created_by, instance->created_by) == 0 &&
-            strcmp(entry->constraint->policy_key, key) == 0)
+        const struct book_entry *entry = &device->book.entries[i];
+        if (entry_is_of(entry, instance->created_by) &&
+            strcmp(words_policy_key(entry->packed->words), key) == 0)
             return entry;
     }
     return NULL;
 }
 
-static bool proposed(const struct policy_result *result, const struct constraint *constraint,
+static bool proposed(const struct policy_result *result, const char *policy_key,
                      const struct device *device) {
     for (size_t i = 0; result && i < result->count; i++)
-        if (strcmp(result->proposals[i].key, constraint->policy_key) == 0 &&
+        if (strcmp(result->proposals[i].key, policy_key) == 0 &&
             strcmp(result->proposals[i].device, device->site.key) == 0)
             return true;
     return false;
@@ -84,11 +85,11 @@ static bool withdraw(struct instance *instance, struct device *device,
                      const struct policy_result *result) {
     bool changed = false;
     for (size_t i = 0; i < device->book.count;) {
-        const struct constraint *constraint = device->book.entries[i].constraint;
-        if (strcmp(constraint->created_by, instance->created_by) == 0 &&
-            !proposed(result, constraint, device)) {
+        const struct book_entry *entry = &device->book.entries[i];
+        if (entry_is_of(entry, instance->created_by) &&
+            !proposed(result, words_policy_key(entry->packed->words), device)) {
             char id[ID_SIZE];
-            snprintf(id, sizeof id, "%s", constraint->id);
+            entry_id(entry, id);
             changed = book_remove(&device->book, id) == ERR_OK || changed;
         } else {
             i++;
@@ -110,8 +111,8 @@ static void put_proposal(struct instance *instance, struct device *device,
     snprintf(draft.reason, sizeof draft.reason, "%s", proposal->reason);
     const struct book_entry *before = find_proposal(device, instance, proposal->key);
     if (before) {
-        snprintf(draft.id, sizeof draft.id, "%s", before->constraint->id);
-        draft.created_at = before->constraint->created_at;
+        entry_id(before, draft.id);
+        draft.created_at = before->packed->created_at;
     } else {
         uuid_make(draft.id);
         draft.wish.rank = ++instance->engine->last_rank;

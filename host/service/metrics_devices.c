@@ -9,6 +9,7 @@
 #include "operator/operator_view.h"
 #include "service/metrics.h"
 #include "service/metrics_text.h"
+#include "sheet.h"
 
 #define SERIES_OF_DEVICE 24 /* at most; see the families below */
 #define BYTES_OF_SERIES  96 /* of the name and the value; labels come on top */
@@ -46,7 +47,14 @@ static bool clashes(const struct directory *directory, const struct cluster_card
 static void count_constraints(const struct decided *decided, struct wall now, uint64_t *in_force,
                               uint64_t *scheduled) {
     *in_force = *scheduled = 0;
-    for (size_t i = 0; i < decided->count; i++) {
+    for (size_t i = 0; !decided->items && decided->sheet && i < decided->sheet->count; i++) {
+        const struct book_entry *entry = &decided->sheet->entries[i];
+        if (decided->has_decision && entry_in_force(entry))
+            ++*in_force;
+        else if (entry->packed->valid_at.ms > now.ms)
+            ++*scheduled;
+    }
+    for (size_t i = 0; decided->items && i < decided->count; i++) {
         const struct decided_item *item = &decided->items[i];
         if (item->constraint && item->in_force)
             ++*in_force;
@@ -58,7 +66,7 @@ static void count_constraints(const struct decided *decided, struct wall now, ui
 /* --- rows ------------------------------------------------------------------------------------ */
 
 static void fill_row(struct row *row, struct device_card *card, struct wall now) {
-    struct decided *decided = device_card_decided(card);
+    struct decided *decided = device_card_snapshot(card);
     row->card = card;
     row->polls = figure_get(&card->polls);
     row->polls_failed = figure_get(&card->polls_failed);

@@ -102,14 +102,18 @@ must_check enum err store_prune_constraints(struct store *store, struct now now,
 must_check enum err store_put_text(struct store *store, const char *kind, const char *key,
                                    const char *value, store_done *done, void *context);
 
-/* Calls `row` for each, ended ones too, by rank, on the store's thread while the caller waits. The
- * constraint is lent for the call (constraint_new() copies it); `durable` is set. */
+/* Calls `row` for each, ended ones too, as they come, on the store's thread while the caller waits.
+ * The constraint is lent for the call (constraint_new() copies it); `durable` is set. */
 typedef void store_constraint_row(void *context, const char *target_id,
                                   const struct constraint *constraint);
 must_check enum err store_load_constraints(struct store *store, store_constraint_row *row,
                                            void *context);
 /* The value, to be freed; NULL when there is none. */
 char *store_get_text(struct store *store, const char *kind, const char *key);
+/* All of one kind, lent for the call, on the store's thread while the caller waits. */
+typedef void store_text_row(void *context, const char *key, const char *value);
+must_check enum err store_load_texts(struct store *store, const char *kind, store_text_row *row,
+                                     void *context);
 /* The UUID that belongs to a cluster or device of the site file, by its path ("home",
  * "home/wallbox"): found, or made and kept. Blocking; at start and at site changes. */
 must_check enum err store_id(struct store *store, const char *kind, const char *path,

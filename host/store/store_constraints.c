@@ -354,7 +354,7 @@ static enum err load_run(struct store *store, struct store_job *job) {
         " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
         " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason, scope, max_current_l1,"
         " max_current_l2, max_current_l3"
-        " FROM constraints WHERE device_id IS NOT NULL OR scope IS NOT NULL ORDER BY rank, id");
+        " FROM constraints WHERE device_id IS NOT NULL OR scope IS NOT NULL");
     if (!statement)
         return ERR_IO;
     int code;

@@ -99,3 +99,40 @@ char *store_get_text(struct store *store, const char *kind, const char *key) {
     struct get_job get = {.job = {.type = &type, .bytes = sizeof get}, .kind = kind, .key = key};
     return store_run(store, &get.job) == ERR_OK ? get.value : NULL;
 }
+
+struct texts_job {
+    struct store_job job;
+    const char *kind; /* the waiting caller's */
+    store_text_row *row;
+    void *context;
+};
+
+static enum err texts_run(struct store *store, struct store_job *job) {
+    const struct texts_job *texts = (const struct texts_job *)job;
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_TEXT_LOAD, "SELECT key, value FROM texts WHERE kind = ?1");
+    if (!statement)
+        return ERR_IO;
+    int code = sqlite3_bind_text(statement, 1, texts->kind, -1, SQLITE_STATIC) == SQLITE_OK
+                   ? sqlite3_step(statement)
+                   : SQLITE_ERROR;
+    for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+        const char *key = (const char *)sqlite3_column_text(statement, 0);
+        const char *value = (const char *)sqlite3_column_text(statement, 1);
+        if (key && value)
+            texts->row(texts->context, key, value);
+    }
+    enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
+    sqlite3_reset(statement);
+    return result;
+}
+
+enum err store_load_texts(struct store *store, const char *kind, store_text_row *row,
+                          void *context) {
+    static const struct store_job_type type = {.run = texts_run, .reads = true};
+    struct texts_job texts = {.job = {.type = &type, .bytes = sizeof texts},
+                              .kind = kind,
+                              .row = row,
+                              .context = context};
+    return store_run(store, &texts.job);
+}

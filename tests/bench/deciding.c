@@ -65,26 +65,15 @@ static uint32_t next_random(uint32_t *state) {
 /* --- a site and its store ------------------------------------------------------------------------
  */
 
-static void write_site(const char *folder, int devices) {
+static void write_site(const char *folder) {
     char path[600];
     snprintf(path, sizeof path, "%s/site.lua", folder);
     FILE *file = fopen(path, "we");
-    if (!file)
-        fail("the site file cannot be written");
-    fprintf(file,
-            "return { http = { listen = \"127.0.0.1:0\" }, store = { directory = \"state\" },\n"
-            "  clusters = {\n");
-    for (int i = 0; i < devices; i++) {
-        if (i % PER_CLUSTER == 0)
-            fprintf(file, "%s{ key = \"c%d\", devices = {\n", i ? "}},\n" : "", i / PER_CLUSTER);
-        fprintf(file,
-                "{ key = \"b%d\", driver = \"sungrow_hybrid\", as = \"battery\", unit = %d,\n"
-                "  link = \"tcp://127.0.0.1:%d\", parameters = { maxChargePower = 5000,\n"
-                "  maxDischargePower = 5000 } },\n",
-                i, i % PER_LINK + 1, 1 + i / PER_LINK);
-    }
-    fprintf(file, "}} } }\n");
-    if (fclose(file))
+    if (!file ||
+        fputs("return { http = { listen = \"127.0.0.1:0\" }, store = { directory = \"state\" }, "
+              "clusters = {} }\n",
+              file) < 0 ||
+        fclose(file))
         fail("the site file cannot be written");
 }
 
@@ -106,12 +95,30 @@ static void run(sqlite3 *db, sqlite3_stmt *statement) {
     sqlite3_reset(statement);
 }
 
-static void give_id(sqlite3 *db, sqlite3_stmt *statement, const char *kind, const char *path,
-                    char id[ID_SIZE]) {
+static void put_cluster(sqlite3 *db, sqlite3_stmt *statement, int number, char id[ID_SIZE]) {
+    char key[40];
     uuid_make(id);
-    sqlite3_bind_text(statement, 1, kind, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 2, path, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 3, id, -1, SQLITE_STATIC);
+    snprintf(key, sizeof key, "c%d", number);
+    sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
+    run(db, statement);
+}
+
+static void put_device(sqlite3 *db, sqlite3_stmt *statement, int number, const char *cluster_id,
+                       char id[ID_SIZE]) {
+    char key[40];
+    char entry[300];
+    uuid_make(id);
+    snprintf(key, sizeof key, "b%d", number);
+    snprintf(entry, sizeof entry,
+             "{\"driver\":\"sungrow_hybrid\",\"as\":\"battery\",\"unit\":%d,"
+             "\"link\":\"tcp://127.0.0.1:%d\",\"parameters\":{\"maxChargePower\":5000,"
+             "\"maxDischargePower\":5000}}",
+             number % PER_LINK + 1, 1 + number / PER_LINK);
+    sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, cluster_id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 4, entry, -1, SQLITE_STATIC);
     run(db, statement);
 }
 
@@ -168,7 +175,12 @@ static void fill_store(const char *folder, int devices, int each, bool distinct)
     clock_gettime(CLOCK_REALTIME, &at);
     int64_t now_ms = (int64_t)at.tv_sec * 1000;
     sql(db, "PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN");
-    sqlite3_stmt *ids = prepared(db, "INSERT INTO ids (kind, path, id) VALUES (?1, ?2, ?3)");
+    sqlite3_stmt *clusters =
+        prepared(db, "INSERT INTO clusters (id, key, account, parent_id, entry, revision,"
+                     " created_at_ms) VALUES (?1, ?2, 'owner', '', '{}', 1, 0)");
+    sqlite3_stmt *things =
+        prepared(db, "INSERT INTO devices (id, key, cluster_id, entry, revision, created_at_ms)"
+                     " VALUES (?1, ?2, ?3, ?4, 1, 0)");
     sqlite3_stmt *statement = prepared(
         db,
         "INSERT INTO constraints (id, device_id, priority, rank, active_power, min_active_power,"
@@ -178,13 +190,11 @@ static void fill_store(const char *folder, int devices, int each, bool distinct)
     char(*device_ids)[ID_SIZE] = calloc((size_t)devices, sizeof *device_ids);
     if (!device_ids)
         fail("no memory");
+    char cluster_id[ID_SIZE] = "";
     for (int i = 0; i < devices; i++) {
-        char id[ID_SIZE];
-        snprintf(path, sizeof path, "c%d", i / PER_CLUSTER);
         if (i % PER_CLUSTER == 0)
-            give_id(db, ids, "cluster", path, id);
-        snprintf(path, sizeof path, "c%d/b%d", i / PER_CLUSTER, i);
-        give_id(db, ids, "device", path, device_ids[i]);
+            put_cluster(db, clusters, i / PER_CLUSTER, cluster_id);
+        put_device(db, things, i, cluster_id, device_ids[i]);
     }
     int64_t rank = 0;
     uint32_t random = 1;
@@ -193,7 +203,8 @@ static void fill_store(const char *folder, int devices, int each, bool distinct)
             put_constraint(db, statement, device_ids[i], number, ++rank, now_ms, distinct, &random);
     sql(db, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
     free(device_ids);
-    sqlite3_finalize(ids);
+    sqlite3_finalize(clusters);
+    sqlite3_finalize(things);
     sqlite3_finalize(statement);
     sqlite3_close(db);
     struct stat there;
@@ -308,7 +319,7 @@ static void open_engine(struct world *world, const char *folder) {
         fail("the engine did not start");
     for (struct device *device = world->engine->devices; device; device = device->next)
         world->count++;
-    world->devices = calloc(world->count, sizeof *world->devices);
+    world->devices = calloc(world->count + 1, sizeof(struct device *));
     if (!world->devices)
         fail("no memory");
     size_t at = 0;
@@ -318,7 +329,7 @@ static void open_engine(struct world *world, const char *folder) {
 
 /* One constraint like that at `index`, with another value. */
 static struct constraint *changed(const struct device *device, size_t index, int32_t by_w) {
-    struct constraint *constraint = constraint_new(device->book.entries[index].constraint);
+    struct constraint *constraint = entry_constraint(&device->book.entries[index]);
     if (!constraint)
         fail("no memory");
     constraint->wish.max += by_w;
@@ -335,8 +346,8 @@ static void put(struct device *device, struct constraint *constraint) {
 /* CPU seconds of one change: put into the book, decided, published. Devices and constraints by
  * chance, so that on many devices nothing of them is in the processor's caches. */
 static double change_s(struct world *world, size_t count) {
-    struct constraint **constraints = calloc(count, sizeof *constraints);
-    struct device **devices = calloc(count, sizeof *devices);
+    struct constraint **constraints = calloc(count, sizeof(struct constraint *));
+    struct device **devices = calloc(count, sizeof(struct device *));
     uint32_t random = 7;
     if (!constraints || !devices)
         fail("no memory");
@@ -424,8 +435,8 @@ static long rss_kib(void) {
     long kib = 0;
     FILE *file = fopen("/proc/self/status", "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmRSS: %ld", &kib) == 1)
-            break;
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
     if (file)
         fclose(file);
     return kib;
@@ -464,7 +475,7 @@ int main(int argc, char **argv) {
     const char *what = argc > 2 ? argv[1] : "";
     log_set_level(LOG_LEVEL_ERROR);
     if (strcmp(what, "fill") == 0 && argc >= 5) {
-        write_site(argv[2], number_of(argv[3]));
+        write_site(argv[2]);
         fill_store(argv[2], number_of(argv[3]), number_of(argv[4]), argc > 5);
     } else if (strcmp(what, "host") == 0) {
         measure(argv[2], argc > 3 ? (size_t)number_of(argv[3]) : 0);

@@ -569,9 +569,9 @@ static int say(struct world *world, int being, const char *what, int32_t power,
         for (size_t i = 0; i < device->book.count; i++) {
             const struct book_entry *entry = &device->book.entries[i];
             printf("  host: %d %s%s mono %+" PRId64 " wall %+" PRId64 " by_mono %d\n",
-                   entry->wish.priority, entry->running ? "runs" : "waits",
-                   entry->set_dropped ? " without set" : "", entry->mono_end.ms - mono_ms(),
-                   entry->constraint->invalid_at.ms - wall_ms(), entry->by_mono);
+                   entry->packed->priority, entry->running ? "runs" : "waits",
+                   entry->set_dropped ? " without set" : "", entry_clock(entry) - mono_ms(),
+                   entry->packed->invalid_at.ms - wall_ms(), entry->by_mono);
         }
     }
     say_promises(promises_of(world, being));

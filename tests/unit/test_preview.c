@@ -47,7 +47,7 @@ static const struct wish fallback = {
     .priority = PRIORITY_FALLBACK, .on_conflict = ON_CONFLICT_CLAMP, .has_set = true, .set = 150};
 
 /* What the book decides now; `by`: ids of the winners, "" for none of the book's. */
-static void decide_by_book(struct desk *desk, struct decision *decision, const char *by[3]) {
+static void decide_by_book(struct desk *desk, struct decision *decision, char by[3][ID_SIZE]) {
     struct wish wishes[ARBITER_WISHES];
     struct verdict verdicts[ARBITER_WISHES];
     size_t index[ARBITER_WISHES];
@@ -62,9 +62,10 @@ static void decide_by_book(struct desk *desk, struct decision *decision, const c
     book_keep_gates(&desk->book, wishes, index, count);
     const int winners[3] = {decision->set_by, decision->min_by, decision->max_by};
     for (int i = 0; i < 3; i++)
-        by[i] = winners[i] >= 0 && (size_t)winners[i] < count
-                    ? desk->book.entries[index[winners[i]]].constraint->id
-                    : "";
+        if (winners[i] >= 0 && (size_t)winners[i] < count)
+            entry_id(&desk->book.entries[index[winners[i]]], by[i]);
+        else
+            by[i][0] = '\0';
 }
 
 static struct decided *published(const struct desk *desk) {
@@ -77,7 +78,7 @@ static struct decided *published(const struct desk *desk) {
     decided->fallback = fallback;
     for (size_t i = 0; i < desk->book.count; i++) {
         const struct book_entry *entry = &desk->book.entries[i];
-        decided->items[i] = (struct decided_item){.constraint = constraint_hold(entry->constraint),
+        decided->items[i] = (struct decided_item){.constraint = entry_constraint(entry),
                                                   .in_force = entry->running,
                                                   .set_in_force = entry->running,
                                                   .min_gate_closed = entry->min_gate_closed,
@@ -97,7 +98,7 @@ static bool same_as_book(void *context, struct wall from, struct wall until,
                          const struct decided *then) {
     struct desk *desk = context;
     struct decision decision;
-    const char *by[3];
+    char by[3][ID_SIZE];
     assert_true(from.ms < until.ms);
     int64_t wait_ms = from.ms - desk->now.wall.ms;
     assert_true(wait_ms >= 0);
@@ -124,7 +125,7 @@ static void a_preview_is_what_the_book_then_does(void **state) {
         struct constraint *added[8];
         char left_out[2][ID_SIZE];
         struct decision decision;
-        const char *by[3];
+        char by[3][ID_SIZE];
         desk_open(&desk);
         int count = 1 + any(8);
         for (int i = 0; i < count; i++) {
@@ -143,7 +144,7 @@ static void a_preview_is_what_the_book_then_does(void **state) {
             added[i] = made(&desk, number);
             const struct book_entry *there = book_find(&desk.book, added[i]->id);
             if (there)
-                added[i]->wish.rank = there->constraint->wish.rank;
+                added[i]->wish.rank = there->packed->rank;
         }
         for (int i = 0; i < 2; i++)
             snprintf(left_out[i], ID_SIZE, "00000000-0000-4000-8000-%012d", any(count + 2));
