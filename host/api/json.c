@@ -5,70 +5,85 @@
 
 #include "base/decimal.h"
 
-#define KEY_MARKS   4              /* comma, quotes, colon */
+#define KEY_MARKS   3              /* quotes, colon */
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for bytes that are not UTF-8 */
 
 void json_start(struct json *json, struct buf *out) {
     *json = (struct json){.out = out};
 }
 
-static void separate(struct json *json) {
-    if (json->comma)
-        buf_char(json->out, ',');
+/* Room in the buffer, mostly what is there already; NULL: it has failed. */
+static char *room(struct buf *out, size_t length) {
+    bool there = !out->failed && out->capacity - out->length > length &&
+                 out->maximum - out->length >= length;
+    return there ? out->data + out->length : buf_room(out, length);
+}
+
+static void wrote(struct buf *out, char *end) {
+    *end = '\0';
+    out->length = (size_t)(end - out->data);
+}
+
+/* A value that is text already. */
+static void put(struct json *json, const char *text, size_t length) {
+    char *to = room(json->out, length + json->comma);
+    if (to) {
+        if (json->comma)
+            *to++ = ',';
+        memcpy(to, text, length);
+        wrote(json->out, to + length);
+    }
     json->comma = true;
 }
 
-static void open_with(struct json *json, char bracket) {
-    separate(json);
-    buf_char(json->out, bracket);
+static void open_with(struct json *json, const char *bracket) {
+    put(json, bracket, 1);
     json->comma = false;
 }
 
-static void close_with(struct json *json, char bracket) {
-    buf_char(json->out, bracket);
-    json->comma = true;
+static void close_with(struct json *json, const char *bracket) {
+    json->comma = false;
+    put(json, bracket, 1);
 }
 
 void json_object_open(struct json *json) {
-    open_with(json, '{');
+    open_with(json, "{");
 }
 
 void json_object_close(struct json *json) {
-    close_with(json, '}');
+    close_with(json, "}");
 }
 
 void json_array_open(struct json *json) {
-    open_with(json, '[');
+    open_with(json, "[");
 }
 
 void json_array_close(struct json *json) {
-    close_with(json, ']');
+    close_with(json, "]");
 }
 
 void json_key(struct json *json, const char *key) {
     size_t length = strlen(key);
-    char *to = buf_room(json->out, length + KEY_MARKS + json->comma);
-    char *at = to;
+    char *to = room(json->out, length + KEY_MARKS + json->comma);
     if (to) {
         if (json->comma)
-            *at++ = ',';
-        *at++ = '"';
-        memcpy(at, key, length + 1); /* its NUL makes way for the quote */
-        at += length;
-        *at++ = '"';
-        *at++ = ':';
-        buf_wrote(json->out, (size_t)(at - to));
+            *to++ = ',';
+        *to++ = '"';
+        memcpy(to, key, length + 1); /* its NUL makes way for the quote */
+        to += length;
+        *to++ = '"';
+        *to++ = ':';
+        wrote(json->out, to);
     }
     json->comma = false;
 }
 
 void json_write_raw(struct json *json, const char *value) {
-    separate(json);
-    buf_text(json->out, value);
+    put(json, value, strlen(value));
 }
 
 void json_write_null(struct json *json) {
-    json_write_raw(json, "null");
+    put(json, "null", 4);
 }
 
 void json_write_boolean(struct json *json, bool value) {
@@ -77,18 +92,16 @@ void json_write_boolean(struct json *json, bool value) {
 
 void json_write_integer(struct json *json, int64_t value) {
     char text[DECIMAL_SIZE];
-    separate(json);
-    buf_append(json->out, text, decimal_integer(value, text));
+    put(json, text, decimal_integer(value, text));
 }
 
 void json_write_double(struct json *json, double value) {
+    char text[DECIMAL_SIZE];
     if (!isfinite(value)) {
         json_write_null(json);
         return;
     }
-    char text[DECIMAL_SIZE];
-    separate(json);
-    buf_append(json->out, text, decimal_double(value, text));
+    put(json, text, decimal_double(value, text));
 }
 
 /* Length of the UTF-8 sequence at `at` (1..4), 0 when it is none. Overlong forms, surrogates and
@@ -127,14 +140,30 @@ static bool is_plain(unsigned char c) {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void write_quoted(struct buf *out, const char *text, size_t length) {
-    char *to = buf_room(out, length + 2);
-    if (!to)
-        return;
-    to[0] = '"';
-    memcpy(to + 1, text, length);
-    to[length + 1] = '"';
-    buf_wrote(out, length + 2);
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte)) /* in each byte of a word */
+#define HIGH       EACH(0x80)
+
+/* Whether all eight bytes are plain. One that is not may borrow from the next and make that look so
+ * too, but never the other way round. */
+static bool all_plain(const char *text) {
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    uint64_t quote = word ^ EACH('"');
+    uint64_t backslash = word ^ EACH('\\');
+    uint64_t delete = word ^ EACH(0x7f);
+    uint64_t other =
+        word | (word - EACH(0x20)) | (quote - EACH(1)) | (backslash - EACH(1)) | (delete - EACH(1));
+    return (other & HIGH) == 0;
+}
+
+/* How many bytes from the first on are plain. */
+static size_t plain_length(const char *text, size_t length) {
+    size_t plain = 0;
+    while (length - plain >= sizeof(uint64_t) && all_plain(text + plain))
+        plain += sizeof(uint64_t);
+    while (plain < length && is_plain((unsigned char)text[plain]))
+        plain++;
+    return plain;
 }
 
 void json_write_string(struct json *json, const char *text) {
@@ -142,18 +171,26 @@ void json_write_string(struct json *json, const char *text) {
         json_write_null(json);
         return;
     }
-    const unsigned char *at = (const unsigned char *)text;
+    size_t length = plain_length(text, strlen(text));
+    const unsigned char *at = (const unsigned char *)text + length;
     const unsigned char *plain = at; /* start of what can be copied as it is */
-    while (is_plain(*at))
-        at++;
-    separate(json);
+    char *to = room(json->out, length + 2 + json->comma);
+    if (!to)
+        return;
+    if (json->comma)
+        *to++ = ',';
+    json->comma = true;
+    *to++ = '"';
+    memcpy(to, text, length + 1);
+    to += length;
     if (!*at) {
-        write_quoted(json->out, text, (size_t)(at - plain));
+        *to++ = '"';
+        wrote(json->out, to);
         return;
     }
-    buf_char(json->out, '"');
+    wrote(json->out, to);
     while (*at) {
-        size_t length = sequence_length(at);
+        length = sequence_length(at);
         bool as_is = length > 0 && *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f;
         if (as_is) {
             at += length;
@@ -177,8 +214,7 @@ void json_write_time(struct json *json, struct wall time) {
         wall_format(time, json->time_text + 1);
         memcpy(json->time_text + strlen(json->time_text), "\"", 2);
     }
-    separate(json);
-    buf_text(json->out, json->time_text);
+    json_write_raw(json, json->time_text);
 }
 
 void json_put_null(struct json *json, const char *key) {

@@ -95,21 +95,25 @@ static int decimal_exponent(double magnitude) {
     return exponent;
 }
 
-/* m x 2^-e with `decimals` decimals, times 10^decimals. False: it does not read back. */
-static bool round_to(uint64_t m, int e, int decimals, uint64_t *rounded) {
-    wide ten = power_of_ten(decimals);
-    wide product = m * ten;
-    wide one = (wide)1 << e;
-    wide rest = product & (one - 1);
-    wide half = one >> 1;
-    uint64_t whole = (uint64_t)(product >> e);
-    bool up = rest > half || (rest == half && (whole & 1));
-    wide off = up ? one - rest : rest;
-    *rounded = whole + up;
-    /* Below a power of two the next double is only half as far away. */
-    bool narrow = m == (uint64_t)1 << MANTISSA_BITS && !up;
-    wide scaled = narrow ? 4 * off : 2 * off;
-    return scaled < ten || (scaled == ten && (m & 1) == 0);
+struct scaled { /* m x 2^-e times 10^d, for 17 digits: (whole + rest / 2^e), exactly */
+    uint64_t whole;
+    wide rest, ten; /* 10^d */
+    int e;
+    bool even, least; /* m; it is the least of its power of two */
+};
+
+/* Rounds `step` more digits away (100, 10, 1). False: what is left does not read back. Below a
+ * power of two the next double is only half as far away. */
+static inline bool round_by(const struct scaled *scaled, uint64_t step, uint64_t *rounded) {
+    uint64_t left = scaled->whole / step;
+    wide part = ((wide)(scaled->whole % step) << scaled->e) + scaled->rest;
+    wide unit = (wide)step << scaled->e;
+    wide half = unit >> 1;
+    bool up = part > half || (part == half && (left & 1));
+    wide off = 2 * (up ? unit - part : part);
+    wide most = scaled->least && !up ? scaled->ten >> 1 : scaled->ten;
+    *rounded = left + up;
+    return off < most || (off == most && scaled->even);
 }
 
 /* `whole` / 10^decimals, without trailing zeros. */
@@ -146,15 +150,20 @@ static size_t write_exact(double magnitude, char *text) {
     memcpy(&bits, &magnitude, sizeof bits);
     const uint64_t hidden = (uint64_t)1 << MANTISSA_BITS;
     uint64_t m = (bits & (hidden - 1)) | hidden;
-    int e = EXPONENT_BIAS - (int)(bits >> MANTISSA_BITS);
-    int exponent = decimal_exponent(magnitude);
-    uint64_t whole = 0;
-    int decimals = 0;
-    for (int digits = DIGITS_LEAST; digits <= DIGITS_MOST; digits++) {
-        decimals = digits - 1 - exponent;
-        if (round_to(m, e, decimals, &whole))
-            break;
-    }
+    int decimals = DIGITS_MOST - 1 - decimal_exponent(magnitude);
+    struct scaled scaled = {.ten = power_of_ten(decimals),
+                            .e = EXPONENT_BIAS - (int)(bits >> MANTISSA_BITS),
+                            .even = (m & 1) == 0,
+                            .least = m == hidden};
+    wide product = m * scaled.ten;
+    scaled.whole = (uint64_t)(product >> scaled.e);
+    scaled.rest = product & (((wide)1 << scaled.e) - 1);
+    uint64_t whole;
+    if (round_by(&scaled, 100, &whole))
+        return write_fixed(whole, decimals - 2, text);
+    if (round_by(&scaled, 10, &whole))
+        return write_fixed(whole, decimals - 1, text);
+    (void)round_by(&scaled, 1, &whole);
     return write_fixed(whole, decimals, text);
 }
 #endif
@@ -191,7 +200,7 @@ static size_t print_double(double value, char text[DECIMAL_SIZE]) {
 
 size_t decimal_double(double value, char text[DECIMAL_SIZE]) {
     double magnitude = fabs(value);
-    if (magnitude < FIXED_BELOW && value == floor(value))
+    if (magnitude < FIXED_BELOW && (double)(int64_t)value == value)
         return decimal_integer((int64_t)value, text);
 #ifdef __SIZEOF_INT128__
     if (magnitude >= EXACT_LEAST && magnitude < FIXED_BELOW) {

@@ -119,7 +119,8 @@ static void powers_and_their_neighbours_are_as_the_library_prints_them(void **st
     for (int exponent = -40; exponent <= 60; exponent++)
         for (int side = -1; side <= 1; side++) {
             double two = ldexp(1, exponent);
-            double ten = pow(10, exponent / 4);
+            const int tens = exponent / 4;
+            double ten = pow(10, tens);
             assert_as_printed(side ? nextafter(two, side * DBL_MAX) : two);
             assert_as_printed(side ? nextafter(ten, side * DBL_MAX) : ten);
             assert_as_printed(side ? nextafter(3 * ten, side * DBL_MAX) : 3 * ten);

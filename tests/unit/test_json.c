@@ -107,6 +107,31 @@ static void unknown_numbers_are_null(void **state) {
     expect_number(-INFINITY, "null");
 }
 
+/* A byte of each value at each place among plain ones, which are looked at eight at a time. */
+static void a_byte_is_escaped_wherever_it_stands(void **state) {
+    (void)state;
+    for (int byte = 1; byte < 256; byte++)
+        for (size_t at = 0; at < 20; at++) {
+            char text[32] = "abcdefghijklmnopqrst";
+            char expected[80];
+            char middle[16];
+            const char *named = strchr("b\bf\fn\nr\rt\t", byte);
+            text[at] = (char)byte;
+            if (byte >= 0x80)
+                snprintf(middle, sizeof middle, "\xef\xbf\xbd");
+            else if (byte < 0x20 && named)
+                snprintf(middle, sizeof middle, "\\%c", named[-1]);
+            else if (byte < 0x20 || byte == 0x7f)
+                snprintf(middle, sizeof middle, "\\u%04x", (unsigned)byte);
+            else
+                snprintf(middle, sizeof middle, "%s%c", byte == '"' || byte == '\\' ? "\\" : "",
+                         byte);
+            snprintf(expected, sizeof expected, "\"%.*s%s%s\"", (int)at, text, middle,
+                     text + at + 1);
+            expect_text(text, expected);
+        }
+}
+
 static void strings_are_escaped(void **state) {
     (void)state;
     expect_text("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
@@ -164,6 +189,7 @@ int main(void) {
         cmocka_unit_test(everyday_numbers_have_no_exponent),
         cmocka_unit_test(every_number_reads_back_as_it_was),
         cmocka_unit_test(unknown_numbers_are_null),
+        cmocka_unit_test(a_byte_is_escaped_wherever_it_stands),
         cmocka_unit_test(strings_are_escaped),
         cmocka_unit_test(bytes_that_are_no_utf_8_are_replaced_one_by_one),
         cmocka_unit_test(times_are_utc_with_milliseconds_and_unknown_ones_null),
