@@ -90,11 +90,15 @@ double device_phases(const struct device *device) {
  * on what it needs, and not on what another one might. A make that does not tell when a vehicle
  * leaves, and one that switches phases itself, gives nothing to remember. */
 static void watch_vehicle(struct device *device) {
+    if (device->type != DEVICE_CHARGING_STATION) {
+        device->vehicle_phases = NAN;
+        return;
+    }
     const struct driver_part *part = device_part(device);
     struct mono now = clock_mono();
     double state = quantity_at(device, POINT_STATE, now);
-    if (device->type != DEVICE_CHARGING_STATION || isnan(state) || state == STATE_UNKNOWN ||
-        state == STATE_UNPLUGGED || part->control.phase_switching) {
+    if (isnan(state) || state == STATE_UNKNOWN || state == STATE_UNPLUGGED ||
+        part->control.phase_switching) {
         device->vehicle_phases = NAN;
         return;
     }
@@ -190,10 +194,10 @@ static void see_guard(struct device *device, enum watchdog_state watchdog) {
     announce_unguarded(device, unguarded, text);
 }
 
-void device_publish(struct device *device) {
+static void publish(struct device *device, struct flexibility *flexibility) {
     enum watchdog_state watchdog = device_watchdog(device);
     see_guard(device, watchdog);
-    struct flexibility flexibility = {
+    *flexibility = (struct flexibility){
         .connection = device->connection,
         .allowed = device->allowed,
         .command = device->command.state,
@@ -207,27 +211,32 @@ void device_publish(struct device *device) {
         .set_point = device->decision.set,
     };
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
-        flexibility.values[i] = device->values[i];
-        flexibility.updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
-        flexibility.invalid_ms[i] = device->value_valid_ms[i] == INT64_MAX
-                                        ? INT64_MAX
-                                        : flexibility.updated_ms[i] + device->value_valid_ms[i];
+        flexibility->values[i] = device->values[i];
+        flexibility->updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
+        flexibility->invalid_ms[i] = device->value_valid_ms[i] == INT64_MAX
+                                         ? INT64_MAX
+                                         : flexibility->updated_ms[i] + device->value_valid_ms[i];
     }
     double power_w = device->values[POINT_ACTIVE_POWER];
     if (device->value_at[POINT_STATE].mono.ms == 0 && !isnan(power_w)) {
-        flexibility.values[POINT_STATE] = state_of_power(device, power_w);
-        flexibility.updated_ms[POINT_STATE] = flexibility.updated_ms[POINT_ACTIVE_POWER];
-        flexibility.invalid_ms[POINT_STATE] = flexibility.invalid_ms[POINT_ACTIVE_POWER];
+        flexibility->values[POINT_STATE] = state_of_power(device, power_w);
+        flexibility->updated_ms[POINT_STATE] = flexibility->updated_ms[POINT_ACTIVE_POWER];
+        flexibility->invalid_ms[POINT_STATE] = flexibility->invalid_ms[POINT_ACTIVE_POWER];
     }
     enum point_id lead = lead_point(device);
     if (device->value_at[lead].mono.ms) {
-        flexibility.updated_at = device->value_at[lead].wall;
-        flexibility.invalid_at = flexibility.updated_at;
+        flexibility->updated_at = device->value_at[lead].wall;
+        flexibility->invalid_at = flexibility->updated_at;
         if (device->value_valid_ms[lead] != INT64_MAX)
-            flexibility.invalid_at.ms += device->value_valid_ms[lead];
+            flexibility->invalid_at.ms += device->value_valid_ms[lead];
     }
-    live_publish(&device->card->live, &flexibility);
-    announce_flexibility(device, &flexibility);
+    live_publish(&device->card->live, flexibility);
+    announce_flexibility(device, flexibility);
+}
+
+void device_publish(struct device *device) {
+    struct flexibility published;
+    publish(device, &published);
 }
 
 /* What is read once per connection has no age that would tell that it is of an earlier one. */
@@ -546,8 +555,9 @@ void device_sampled(struct device *device) {
     watch_vehicle(device);
     device_decide(device);
     device_watch(device);
-    device_publish(device);
-    journal_sample(device);
+    struct flexibility published;
+    publish(device, &published);
+    journal_sample(device, &published);
     instance_sampled(device);
     box_sampled(device);
 }

@@ -42,22 +42,20 @@ static int64_t counter_age_ms(const struct device *device, enum point_id id, int
     return age_ms > 0 && age_ms < UINT32_MAX ? age_ms : 0;
 }
 
-void journal_sample(struct device *device) {
-    struct flexibility flexibility;
-    struct now now = clock_now(&device->engine->clock);
+void journal_sample(struct device *device, const struct flexibility *published) {
     if (!device->engine->telemetry)
         return;
-    live_read(&device->card->live, &flexibility);
-    int64_t at_ms = flexibility.updated_at.ms;
+    int64_t at_ms = published->updated_at.ms;
     if (at_ms <= 0 || at_ms == device->recorded_ms)
         return;
+    struct now now = clock_now(&device->engine->clock);
     device->recorded_ms = at_ms;
-    struct sample sample = {.at_ms = at_ms, .hold_ms = flexibility.invalid_at.ms - at_ms};
+    struct sample sample = {.at_ms = at_ms, .hold_ms = published->invalid_at.ms - at_ms};
     for (int id = 0; id < POINT_NUMBER_COUNT; id++)
         sample.values[id] =
             device_fresh(device, (enum point_id)id, now.mono) ? device->values[id] : NAN;
-    if (flexibility.updated_ms[POINT_STATE] == flexibility.updated_ms[POINT_ACTIVE_POWER])
-        sample.values[POINT_STATE] = flexibility.values[POINT_STATE]; /* may be made of the power */
+    if (published->updated_ms[POINT_STATE] == published->updated_ms[POINT_ACTIVE_POWER])
+        sample.values[POINT_STATE] = published->values[POINT_STATE]; /* may be made of the power */
     sample.age_ms[ENERGY_IMPORT] = counter_age_ms(device, POINT_ENERGY_IMPORT, at_ms);
     sample.age_ms[ENERGY_EXPORT] = counter_age_ms(device, POINT_ENERGY_EXPORT, at_ms);
     sample.reach = reach_of(device, sample.values[POINT_ACTIVE_POWER]);

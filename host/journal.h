@@ -6,7 +6,7 @@
 #include "device.h"
 
 /* After its flexibility was published: a sample, when its leading value is a new one. */
-void journal_sample(struct device *device);
+void journal_sample(struct device *device, const struct flexibility *published);
 /* After its decision was published: a ruling, when it is not the one before. */
 void journal_ruling(struct device *device);
 /* How far it has been told has changed, or a ruling has begun. */

@@ -5,10 +5,12 @@
  * pointer, and what arrives afterwards is nobody's. What comes in is read into one room for all
  * connections of a thread: whole frames leave it at once, and the beginning of one, which is all
  * that ever stays, is kept beside its socket until the rest is there. */
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "io/url.h"
 #include "link/link_wire.h"
@@ -372,14 +374,21 @@ static void tcp_send(struct wire *wire, uint16_t id, const struct modbus_request
     size_t length = 0;
     if (mbap_encode(id, request, frame, &length) != ERR_OK)
         return; /* link_submit() lets none in */
-    uv_buf_t bytes = uv_buf_init((char *)frame, (unsigned)length);
-    int written = uv_try_write((uv_stream_t *)&wire->socket->handle, &bytes, 1);
-    if (written == UV_EAGAIN)
-        written = 0;
+    ssize_t written = 0;
+    uv_os_fd_t fd;
+    /* Straight to the socket, if nothing waits before it. */
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&wire->socket->handle) == 0 &&
+        uv_fileno((uv_handle_t *)&wire->socket->handle, &fd) == 0) {
+        written = send(fd, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (written < 0)
+            written = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR
+                          ? 0
+                          : uv_translate_sys_error(errno);
+    }
     if (written >= 0 && (size_t)written < length)
         written = write_later(wire->socket, frame + written, length - (size_t)written);
     if (written < 0)
-        wire_fail(wire, "the connection is lost", written);
+        wire_fail(wire, "the connection is lost", (int)written);
 }
 
 const struct wire_kind wire_tcp = {

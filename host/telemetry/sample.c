@@ -9,31 +9,49 @@
 #define FORMAT 1
 
 /* On disk: never reuse a number, never change one. Ratings (what the device is) have none. */
+#define QUANTITIES(X)                                                                              \
+    X(1, POINT_ACTIVE_POWER)                                                                       \
+    X(2, POINT_ACTIVE_POWER_L1)                                                                    \
+    X(3, POINT_ACTIVE_POWER_L2)                                                                    \
+    X(4, POINT_ACTIVE_POWER_L3)                                                                    \
+    X(5, POINT_REACTIVE_POWER)                                                                     \
+    X(6, POINT_APPARENT_POWER)                                                                     \
+    X(7, POINT_VOLTAGE_L1)                                                                         \
+    X(8, POINT_VOLTAGE_L2)                                                                         \
+    X(9, POINT_VOLTAGE_L3)                                                                         \
+    X(10, POINT_CURRENT_L1)                                                                        \
+    X(11, POINT_CURRENT_L2)                                                                        \
+    X(12, POINT_CURRENT_L3)                                                                        \
+    X(13, POINT_FREQUENCY)                                                                         \
+    X(14, POINT_POWER_FACTOR)                                                                      \
+    X(15, POINT_ENERGY_IMPORT)                                                                     \
+    X(16, POINT_ENERGY_EXPORT)                                                                     \
+    X(17, POINT_STATE_OF_CHARGE)                                                                   \
+    X(18, POINT_STATE_OF_HEALTH)                                                                   \
+    X(19, POINT_TEMPERATURE)                                                                       \
+    X(20, POINT_DC_POWER)                                                                          \
+    X(21, POINT_DC_VOLTAGE)                                                                        \
+    X(22, POINT_STATE)                                                                             \
+    X(23, POINT_ACTIVE_PHASES)                                                                     \
+    X(24, POINT_MAX_CHARGE_POWER)                                                                  \
+    X(25, POINT_MAX_DISCHARGE_POWER)                                                               \
+    X(26, POINT_CURRENT_LIMIT)
+
 static const unsigned char numbers[POINT_NUMBER_COUNT] = {
-    [POINT_ACTIVE_POWER] = 1,         [POINT_ACTIVE_POWER_L1] = 2,
-    [POINT_ACTIVE_POWER_L2] = 3,      [POINT_ACTIVE_POWER_L3] = 4,
-    [POINT_REACTIVE_POWER] = 5,       [POINT_APPARENT_POWER] = 6,
-    [POINT_VOLTAGE_L1] = 7,           [POINT_VOLTAGE_L2] = 8,
-    [POINT_VOLTAGE_L3] = 9,           [POINT_CURRENT_L1] = 10,
-    [POINT_CURRENT_L2] = 11,          [POINT_CURRENT_L3] = 12,
-    [POINT_FREQUENCY] = 13,           [POINT_POWER_FACTOR] = 14,
-    [POINT_ENERGY_IMPORT] = 15,       [POINT_ENERGY_EXPORT] = 16,
-    [POINT_STATE_OF_CHARGE] = 17,     [POINT_STATE_OF_HEALTH] = 18,
-    [POINT_TEMPERATURE] = 19,         [POINT_DC_POWER] = 20,
-    [POINT_DC_VOLTAGE] = 21,          [POINT_STATE] = 22,
-    [POINT_ACTIVE_PHASES] = 23,       [POINT_MAX_CHARGE_POWER] = 24,
-    [POINT_MAX_DISCHARGE_POWER] = 25, [POINT_CURRENT_LIMIT] = 26,
-};
+#define NUMBER_OF(number, id) [id] = (number),
+    QUANTITIES(NUMBER_OF)};
+
+static const unsigned char ids[] = {
+#define ID_OF(number, id) [number] = (id),
+    QUANTITIES(ID_OF)};
 
 int quantity_number(enum point_id id) {
     return id < POINT_NUMBER_COUNT ? numbers[id] : 0;
 }
 
 enum point_id quantity_id(int number) {
-    for (int id = 0; id < POINT_NUMBER_COUNT && number > 0; id++)
-        if (numbers[id] == number)
-            return (enum point_id)id;
-    return POINT_COUNT;
+    bool known = number > 0 && (size_t)number < sizeof ids && numbers[ids[number]] == number;
+    return known ? (enum point_id)ids[number] : POINT_COUNT;
 }
 
 enum point_id energy_point(enum energy energy) {
