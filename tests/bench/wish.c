@@ -388,6 +388,7 @@ static void wishes(struct bench *bench, size_t count, int64_t gap_ms) {
         (void)http_send(bench, "DELETE", bench->location, "");
         await_reply(bench, 204);
         (void)await_write(bench, 0);
+        rest(bench, gap_ms * MS + (int64_t)(random() % 1000) * gap_ms * MS / 1000);
         floor_ns[i] = sync_floor_once(&bench->sync);
         if (floor_ns[i] < 0)
             fail("the floor's file cannot be written");
