@@ -1,8 +1,10 @@
 #include "engine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ask/ask.h"
 #include "ask/ask_inventory.h"
@@ -347,6 +349,10 @@ static bool open_library(struct engine *engine, const struct engine_settings *se
     const char *folders[FOLDER_COUNT] = {[FOLDER_SITE] = engine->site->folder,
                                          [FOLDER_UPLOADS] = uploads,
                                          [FOLDER_SHARED] = settings->shared_folder};
+    /* A folder that is not there is waited for by watching the one above it: that is where the
+     * store writes, and each page of each commit would wake the loop. */
+    if (mkdir(uploads, 0700) != 0 && errno != EEXIST)
+        log_debug("library", "%s cannot be made: %s", uploads, strerror(errno));
     guard_open(engine, &settings->rehearsal);
     engine->scripts_taken = (struct library_memory){recall_script, keep_script, engine};
     engine->library =

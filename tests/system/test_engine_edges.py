@@ -247,3 +247,16 @@ def test_a_hook_that_fails_is_told_once(start_host, peer):
     until(lambda: "hooks.values" in dut.host.log_text(), "the mistake is told")
     until_reads(peer, 0, 10)
     assert dut.host.log_text().count("hooks.values of") == 1
+
+
+# --- what wakes the loop -------------------------------------------------------------------------
+
+def test_what_the_store_writes_wakes_nobody(start_host, peer):
+    """The kernel tells a watched folder of each page that is written into a file of it."""
+    host = start_host(one(peer))
+    descriptors = pathlib.Path(f"/proc/{host.pid_of_child()}/fdinfo")
+    watched = [int(line.split()[2].removeprefix("ino:"), 16)
+               for file in descriptors.iterdir() for line in file.read_text().splitlines()
+               if line.startswith("inotify ")]
+    assert (host.folder / "state" / "scripts").stat().st_ino in watched
+    assert (host.folder / "state").stat().st_ino not in watched
