@@ -497,7 +497,6 @@ static void walk_wishes(struct device *device, struct now now) {
 static void decide_device(struct device *device, bool changed) {
     struct now now = clock_now(&device->engine->clock);
     changed = book_advance(&device->book, now, say_ended, device) || changed;
-    stash_keep_ends(device->engine, device->id, &device->book);
     bool moved = take_inputs(device);
     bool anew = changed || moved || !device->decided_once;
     if (anew) {
@@ -507,6 +506,7 @@ static void decide_device(struct device *device, bool changed) {
     device->decided_once = true;
     cluster_arrive(device);
     device_tell(device);
+    stash_keep_ends(device->engine, device->id, &device->book); /* the device first */
     if (anew)
         journal_told(device);
     schedule_wake(device, now);
