@@ -217,8 +217,7 @@ static struct request_head head_of(const struct mg_request_info *info,
                                  .header_count = (size_t)info->num_headers};
 }
 
-static void give_way(struct api *api, const struct mg_connection *connection, bool reads) {
-    struct courteous *self = mg_get_thread_pointer(connection);
+static void give_way(struct api *api, struct courteous *self, bool reads) {
     if (self)
         courtesy_take(self, courtesy_count(&api->courtesy, self, reads, clock_mono_us()));
 }
@@ -233,6 +232,7 @@ static int on_request(struct mg_connection *connection) {
         mg_disable_connection_keep_alive(connection);
         return 500;
     }
+    x->courteous = mg_get_thread_pointer(connection);
     struct seat *seat = seat_begin(api->crowd, info->remote_addr, info->remote_port);
     struct body_reader reader = {connection, x, seat};
     bool whole = gate_pass(x, &head, read_body, &reader);
@@ -250,9 +250,10 @@ static int on_request(struct mg_connection *connection) {
         drain(connection, seat);
     log_set_request(NULL);
     bool reads = x->request.method == METHOD_GET || x->request.method == METHOD_HEAD;
+    struct courteous *self = x->courteous;
     exchange_free(x);
     seat_end(api->crowd, seat);
-    give_way(api, connection, reads);
+    give_way(api, self, reads);
     return status;
 }
 

@@ -38,17 +38,18 @@ int courtesy_count(struct courtesy *all, struct courteous *self, bool reads, int
 }
 
 static void set_nice(struct courteous *self, int nice) {
-    self->nice = nice;
-    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice) != 0)
-        log_debug("api", "a thread stays at its priority");
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice) == 0)
+        self->nice = nice;
 }
 
 void courtesy_begin(struct courteous *self) {
     *self = (struct courteous){0};
     set_nice(self, COURTESY_QUIET);
+    if (self->nice != COURTESY_QUIET)
+        log_debug("api", "a thread stays at the priority of the host");
 }
 
 void courtesy_take(struct courteous *self, int nice) {
-    if (nice != self->nice)
+    if (self && nice != self->nice)
         set_nice(self, nice);
 }

@@ -5,8 +5,11 @@
  * COURTESY_BUSY, and come forward again when they read less, or the API has time. Requests that
  * change something are not counted: what they are allowed is rates.h's.
  *
- * To come forward again takes RLIMIT_NICE (the service's unit has it) or root; without it a thread
- * that has stepped back stays there. Time is given by the caller. */
+ * Who sets a limit is let to the front (COURTESY_FRONT) once his token is known to be good for that
+ * and within its rate: with a tenth of the weight of the 64 he would get a tenth of the processor.
+ *
+ * To come forward takes RLIMIT_NICE (the service's unit has it) or root; without it a thread that
+ * has stepped back stays there. Time is given by the caller. */
 #ifndef DERD_API_COURTESY_H
 #define DERD_API_COURTESY_H
 
@@ -14,7 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define COURTESY_QUIET     10 /* nice */
+#define COURTESY_FRONT     0 /* nice, that of the engine */
+#define COURTESY_QUIET     10
 #define COURTESY_BUSY      19
 #define COURTESY_WINDOW_MS 100
 #define COURTESY_READS     100 /* of all in a window: from here on the API is busy */
@@ -37,6 +41,6 @@ int courtesy_count(struct courtesy *all, struct courteous *self, bool reads, int
 
 /* The thread that calls begins, at COURTESY_QUIET; and goes on at `nice`. */
 void courtesy_begin(struct courteous *self);
-void courtesy_take(struct courteous *self, int nice);
+void courtesy_take(struct courteous *self, int nice); /* NULL is fine */
 
 #endif

@@ -32,8 +32,9 @@ struct route;
 
 struct exchange {
     const struct api_settings *settings;
-    struct porter *porter; /* porter.h */
-    struct keys *keys;     /* idempotency.h */
+    struct porter *porter;       /* porter.h */
+    struct keys *keys;           /* idempotency.h */
+    struct courteous *courteous; /* courtesy.h: the thread that answers; NULL: of no server */
     const struct page *page;
     const unsigned char *tag_key; /* of ETags: random, EXCHANGE_TAG_KEY bytes */
     struct request request;

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "api/body.h"
+#include "api/courtesy.h"
 #include "api/handlers.h"
 #include "api/porter.h"
 #include "api/precondition.h"
@@ -241,6 +242,8 @@ bool gate_pass(struct exchange *x, const struct request_head *head, gate_read *r
     const struct route *route = find_route(x);
     if (!route)
         return whole;
+    if (!route->open && route->scope == TOKEN_CONTROL)
+        courtesy_take(x->courteous, COURTESY_FRONT);
     bool takes_body = route->method == METHOD_POST || route->method == METHOD_PUT ||
                       route->method == METHOD_PATCH;
     if (takes_body && !read_body(x, route, read, context, &whole))

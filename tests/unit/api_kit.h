@@ -16,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -48,6 +50,7 @@ struct engine { /* the fake one: one controllable device, decided as the real on
     struct ask_terms terms; /* of the last change */
     struct receipt receipt; /* and its receipt, without the body */
     int asked;
+    int nice;                   /* of the thread that asked for the last change of constraints */
     struct inventory_desk desk; /* clusters and devices */
     struct script_answer script;
     char script_text[200];
@@ -208,6 +211,7 @@ void ask_put_constraints(struct engine *engine, const char *target_id,
                          struct ask_answer *answer) {
     (void)patience_ms;
     bool not_durable = engine->force && engine->forced == ASK_NOT_DURABLE;
+    engine->nice = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
     engine->terms = *terms;
     if (terms->receipt) {
         engine->receipt = *terms->receipt;

@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
+
 #include "api_kit.h"
 
+#include "api/courtesy.h"
 #include "base/log.h"
 
 #define DEVICES     "/v1/clusters/home/devices"
@@ -85,6 +88,39 @@ static void a_posted_constraint_is_answered_with_what_it_decided(void **state) {
     assert_string_equal(text_at(again, "id"), text_at(tree, "id"));
     json_decref(again);
     json_decref(tree);
+}
+
+static void *come_forward(void *context) {
+    id_t self = (id_t)syscall(SYS_gettid);
+    *(bool *)context = setpriority(PRIO_PROCESS, self, COURTESY_QUIET) == 0 &&
+                       setpriority(PRIO_PROCESS, self, COURTESY_FRONT) == 0;
+    return NULL;
+}
+
+/* How many threads of this program have it. */
+static int threads_with(int nice) {
+    int count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    assert_non_null(folder);
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            count += getpriority(PRIO_PROCESS, (id_t)strtol(entry->d_name, NULL, 10)) == nice;
+    closedir(folder);
+    return count;
+}
+
+/* Only for a token that may set limits. Where no thread may come forward, it stays where it is. */
+static void who_sets_a_limit_is_let_to_the_front_and_steps_back(void **state) {
+    (void)state;
+    pthread_t thread;
+    bool may;
+    assert_int_equal(pthread_create(&thread, NULL, come_forward, &may), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    json_decref(put("POST", CONSTRAINTS,
+                    "{\"priority\":10,\"maxActivePower\":3000,\"validFor\":600}", 201));
+    assert_int_equal(kit.engine.nice, may ? COURTESY_FRONT : COURTESY_QUIET);
+    while (threads_with(COURTESY_QUIET) < 4) /* behind its answer */
+        sched_yield();
 }
 
 static void put_creates_then_replaces(void **state) {
@@ -644,6 +680,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
         T(a_posted_constraint_is_answered_with_what_it_decided),
+        T(who_sets_a_limit_is_let_to_the_front_and_steps_back),
         T(put_creates_then_replaces),
         T(an_id_that_is_no_uuid_is_refused),
         T(a_deleted_constraint_is_gone),
