@@ -85,7 +85,7 @@ bool engine_driver_fits(struct machine *machine, struct generation *generation,
     for (int i = 0; i < DRIVER_MAX_PARTS; i++) {
         const struct device *device = machine->parts[i];
         if (device &&
-            !device_fits(&device->site, generation->driver, &places[i], parameters[i], report))
+            !device_fits(device->site, generation->driver, &places[i], parameters[i], report))
             return false;
     }
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
@@ -102,20 +102,20 @@ bool engine_device_fits(struct engine *engine, const struct site_device *site,
     struct site_device nameless = *site;
     double parameters[DRIVER_MAX_PARAMETERS];
     int part;
-    nameless.where[0] = '\0';
+    nameless.where = "";
     bool fits = device_fits(&nameless, generation->driver, &part, parameters, report);
     generation_release(generation);
     for (const struct device *device = engine->devices; device && fits; device = device->next) {
-        if (strcmp(device->id, site->id) == 0 || strcmp(device->site.link, site->link) != 0 ||
-            device->site.unit != site->unit)
+        if (strcmp(device->id, site->id) == 0 || strcmp(device->site->link, site->link) != 0 ||
+            device->site->unit != site->unit)
             continue;
         fits = false;
-        if (strcmp(device->site.driver, site->driver) != 0)
+        if (strcmp(device->site->driver, site->driver) != 0)
             report_add(report, ".driver",
                        "unit %d of this link is already spoken to by the driver %s: one machine "
                        "has one driver",
-                       site->unit, device->site.driver);
-        else if (strcmp(device->site.as, site->as) == 0)
+                       site->unit, device->site->driver);
+        else if (strcmp(device->site->as, site->as) == 0)
             report_add(report, site->as[0] ? ".as" : ".unit",
                        "this is already a device of another cluster");
         else
@@ -128,9 +128,9 @@ static void not_configured(struct device *device, struct report *report, const c
     char why[160];
     snprintf(why, sizeof why, "%.150s", report->count ? report->items[0].text : text);
     for (size_t i = 0; i < report->count; i++)
-        log_error(device->site.path, "%s: %s", report->items[i].where, report->items[i].text);
+        log_error(device->site->path, "%s: %s", report->items[i].where, report->items[i].text);
     if (!report->count)
-        log_error(device->site.path, "%s", text);
+        log_error(device->site->path, "%s", text);
     report_free(report);
     device_connect(device, CONNECTION_NOT_CONFIGURED, why);
 }
@@ -138,7 +138,7 @@ static void not_configured(struct device *device, struct report *report, const c
 /* Gives a device its machine, if its driver is there and fits. */
 static void take_up(struct device *device) {
     struct engine *engine = device->engine;
-    const struct site_device *site = &device->site;
+    const struct site_device *site = device->site;
     struct report report;
     report_init(&report);
     struct machine *machine = machine_find(engine, site->link, site->unit);
@@ -163,7 +163,7 @@ static void take_up(struct device *device) {
                    site->link, site->unit, machine->generation->name);
     else if (machine && machine->parts[device->part])
         report_add(&report, site->where, "%s unit %d is already the device %s", site->link,
-                   site->unit, machine->parts[device->part]->site.path);
+                   site->unit, machine->parts[device->part]->site->path);
     if (report.count)
         machine = NULL;
     else if (!machine)
@@ -210,8 +210,9 @@ void engine_take_policies(struct engine *engine) {
  */
 
 static bool same_device(const struct device *device, const struct site_device *site) {
-    return strcmp(device->site.path, site->path) == 0 && json_equal(device->entry, site->entry) &&
-           device->site.observe == site->observe && strcmp(device->site.secret, site->secret) == 0;
+    return strcmp(device->site->path, site->path) == 0 &&
+           json_equal(device->site->entry, site->entry) && device->site->observe == site->observe &&
+           strcmp(site_device_access(device->site)->secret, site_device_access(site)->secret) == 0;
 }
 
 static const struct site_policy *find_site_policy(const struct site *site,
@@ -240,17 +241,16 @@ static void drop_policies(struct engine *engine, const struct site *site) {
 
 /* An unchanged entry may have moved within the file: its place and the tree it borrows from did. */
 static void keep_device(struct device *device, const struct site_device *site) {
-    json_incref((json_t *)site->entry);
-    json_decref(device->entry);
-    device->entry = (json_t *)site->entry;
-    device->site = *site;
+    struct site_device *before = device->site;
+    device->site = site_device_hold(site);
+    site_device_release(before);
 }
 
 /* What the file declares is known by its path, what the API made by its id. */
 static bool is_of_entry(const struct device *device, const struct site_device *entry) {
-    if (entry->id[0] || device->site.id[0])
-        return strcmp(device->site.id, entry->id) == 0;
-    return strcmp(device->site.path, entry->path) == 0;
+    if (entry->id[0] || device->site->id[0])
+        return strcmp(device->site->id, entry->id) == 0;
+    return strcmp(device->site->path, entry->path) == 0;
 }
 
 /* Takes the device of that entry out of the list; NULL when there is none. While the order stays as
@@ -361,7 +361,7 @@ static void change_devices(struct engine *engine, const struct site *site, struc
     for (size_t i = 0; i < site->cluster_count; i++) {
         struct site_cluster *cluster = &site->clusters[i];
         for (size_t j = 0; j < cluster->device_count; j++) {
-            const struct site_device *entry = &cluster->devices[j];
+            const struct site_device *entry = cluster->devices[j];
             struct device *before = take_device(engine, entry);
             struct device *device = make_device(engine, cluster, entry, before, report);
             if (!device)
@@ -374,7 +374,7 @@ static void change_devices(struct engine *engine, const struct site *site, struc
     while (engine->devices) {
         struct device *device = engine->devices;
         engine->devices = device->next;
-        log_info(device->site.path, "left the site");
+        log_info(device->site->path, "left the site");
         announce_device(device, "removed");
         device_close(device);
     }

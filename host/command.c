@@ -122,7 +122,7 @@ static void differs(struct machine *machine, const struct plan_write *write,
     char text[160];
     say_difference(machine, write, words, text, sizeof text);
     if (device->command.verify && !device_awaits(device)) {
-        log_warning(device->site.path, "%s: it is sent again", text);
+        log_warning(device->site->path, "%s: it is sent again", text);
         device->command.verify = device->command.has_sent = false;
         machine->runner.step = 0;
         machine->runner.reading_back = false;

@@ -57,8 +57,8 @@ bool device_fresh(const struct device *device, enum point_id id, struct mono now
 static double quantity_at(const struct device *device, enum point_id id, struct mono now) {
     if (device_fresh(device, id, now))
         return device->values[id];
-    if (id == POINT_PHASES && device->site.phases)
-        return device->site.phases;
+    if (id == POINT_PHASES && device->site->phases)
+        return device->site->phases;
     const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
     for (int i = 0; driver && i < driver->parameter_count; i++)
         if (driver->parameters[i].id == (int)id)
@@ -181,16 +181,16 @@ static void see_guard(struct device *device, enum watchdog_state watchdog) {
     bool away =
         device->connection == CONNECTION_OFFLINE || device->connection == CONNECTION_WRONG_DEVICE;
     bool unguarded = away && watchdog == WATCHDOG_NONE && device->told_before &&
-                     device->anything_in_force && !device->only_fallback && !device->site.observe;
+                     device->anything_in_force && !device->only_fallback && !device->site->observe;
     if (unguarded == device->unguarded)
         return;
     device->unguarded = unguarded;
     static const char text[] = "it does not answer, has no watchdog of its own, and a bound is in "
                                "force: it goes on with what it was told last";
     if (unguarded)
-        log_error(device->site.path, "%s", text);
+        log_error(device->site->path, "%s", text);
     else
-        log_info(device->site.path, "it is no longer out of reach with a bound in force");
+        log_info(device->site->path, "it is no longer out of reach with a bound in force");
     announce_unguarded(device, unguarded, text);
 }
 
@@ -307,7 +307,7 @@ static void store_gates(struct device *device) {
     }
     char *text = json_dumps(gates, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text || store_put_text(device->engine->store, "gates", device->id, text, NULL, NULL))
-        log_warning(device->site.path, "the state of its charge gates could not be stored");
+        log_warning(device->site->path, "the state of its charge gates could not be stored");
     free(text);
     json_decref(gates);
 }
@@ -323,8 +323,8 @@ static struct wish fallback_wish(const struct device *device) {
     struct wish wish = {.priority = PRIORITY_FALLBACK, .on_conflict = ON_CONFLICT_CLAMP};
     const struct driver_part *part = device_part(device);
     const struct wish_fallback *fallback = NULL;
-    if (device->site.has_fallback)
-        fallback = &device->site.fallback;
+    if (device->site->has_fallback)
+        fallback = &device->site->fallback;
     else if (part && part->has_fallback)
         fallback = &part->fallback;
     if (fallback) {
@@ -388,10 +388,10 @@ static void say_ended(void *context, const struct constraint *constraint) {
     struct device *device = context;
     announce_gone(device_subject(device), "ended", constraint);
     if (!constraint->policy_key[0]) {
-        log_info(device->site.path, "constraint %s by %s has ended", constraint->id,
+        log_info(device->site->path, "constraint %s by %s has ended", constraint->id,
                  constraint->created_by);
         if (store_remove_constraint(device->engine->store, constraint->id, NULL, NULL))
-            log_warning(device->site.path, "an ended constraint stays in the store for now");
+            log_warning(device->site->path, "an ended constraint stays in the store for now");
     }
 }
 
@@ -436,7 +436,7 @@ static bool take_inputs(struct device *device) {
             .quantities = quantities,
         };
         device->physical = control_allowed(&context);
-        context.site = &device->site.limits;
+        context.site = &device->site->limits;
         device->own = control_allowed(&context);
         share_see_nameplate(device);
     }
@@ -538,7 +538,7 @@ static void wake_due(struct wheel_timer *timer) {
     if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
         !device_fresh(device, POINT_ACTIVE_POWER, now)) {
         device->stale = true;
-        log_warning(device->site.path, "its measurement is stale");
+        log_warning(device->site->path, "its measurement is stale");
         instance_stale(device);
     }
     device_decide(device);
@@ -567,7 +567,7 @@ void device_sampled(struct device *device) {
 
 static void fill_card(struct device *device) {
     struct device_card *card = device->card;
-    const struct site_device *site = &device->site;
+    const struct site_device *site = device->site;
     snprintf(card->id, sizeof card->id, "%s", device->id);
     snprintf(card->key, sizeof card->key, "%s", site->key);
     snprintf(card->name, sizeof card->name, "%s", site->name);
@@ -583,7 +583,7 @@ static void fill_card(struct device *device) {
     card->has_soc = device_has_soc(device);
     card->revision = site->revision;
     card->created_at = site->created_at;
-    card->entry = json_dumps(device->entry, JSON_COMPACT | JSON_SORT_KEYS);
+    card->entry = json_dumps(site->entry, JSON_COMPACT | JSON_SORT_KEYS);
     if (device->machine)
         snprintf(card->maker, sizeof card->maker, "%s",
                  machine_driver(device->machine)->manufacturer);
@@ -596,7 +596,7 @@ void device_renew_card(struct device *device) {
     device->decided_once = false; /* type and fallback are the driver's */
     struct device_card *card = device_card_new();
     if (!card) {
-        log_error(device->site.path, "no memory: readers see it as it was");
+        log_error(device->site->path, "no memory: readers see it as it was");
         return;
     }
     struct device_card *old = device->card;
@@ -654,8 +654,7 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
         return NULL;
     }
     device->engine = engine;
-    device->site = *site;
-    device->entry = json_incref((json_t *)site->entry);
+    device->site = site_device_hold(site);
     snprintf(device->id, sizeof device->id, "%s", device_id);
     snprintf(device->cluster_id, sizeof device->cluster_id, "%s", cluster_id);
     snprintf(device->cluster_key, sizeof device->cluster_key, "%s", cluster->key);
@@ -686,7 +685,7 @@ static void device_closed(struct wheel_timer *timer) {
     wheel_release(device->wheel);
     book_free(&device->book);
     device_card_release(device->card);
-    json_decref(device->entry);
+    site_device_release(device->site);
     json_decref(device->hook_state);
     carry_forget(device);
     json_decref(device->identity_seen);

@@ -54,9 +54,8 @@ struct command {
 struct device {
     struct device *next;
     struct engine *engine;
-    struct machine *machine; /* NULL while its driver is missing or does not fit */
-    struct site_device site;
-    json_t *entry; /* one reference: `site` borrows from it */
+    struct machine *machine;  /* NULL while its driver is missing or does not fit */
+    struct site_device *site; /* its entry, one reference */
     char id[ID_SIZE];
     char cluster_key[KEY_SIZE];
     char cluster_id[ID_SIZE];

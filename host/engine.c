@@ -86,7 +86,7 @@ void engine_wire_release(struct engine *engine, struct wire *wire) {
 
 struct device *engine_device(struct engine *engine, const char *cluster_key, const char *key) {
     for (struct device *device = engine->devices; device; device = device->next)
-        if (strcmp(device->site.key, key) == 0 && strcmp(device->cluster_key, cluster_key) == 0)
+        if (strcmp(device->site->key, key) == 0 && strcmp(device->cluster_key, cluster_key) == 0)
             return device;
     return NULL;
 }
@@ -189,7 +189,7 @@ static void driver_changed(struct engine *engine, struct generation *generation)
     bool begun = false;
     for (struct device *device = engine->devices; device; device = device->next)
         missing =
-            missing || (!device->machine && strcmp(device->site.driver, generation->name) == 0);
+            missing || (!device->machine && strcmp(device->site->driver, generation->name) == 0);
     for (struct machine *machine = engine->machines; machine; machine = machine->next) {
         if (strcmp(machine->generation->name, generation->name) != 0 ||
             machine->generation == generation)

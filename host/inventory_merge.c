@@ -135,7 +135,7 @@ static bool file_has_device(const struct merge *merge, size_t cluster, const cha
         return false;
     const struct site_cluster *declared = &merge->file->clusters[cluster];
     for (size_t i = 0; i < declared->device_count; i++)
-        if (strcmp(declared->devices[i].key, key) == 0)
+        if (strcmp(declared->devices[i]->key, key) == 0)
             return true;
     return false;
 }
@@ -242,6 +242,16 @@ static void take_out_all(struct merge *merge, bool *out) {
         }
 }
 
+/* Devices that the file declares are the same in both sites. */
+static void share_devices(const struct site *file, struct site *site) {
+    for (size_t i = 0; i < file->cluster_count; i++)
+        for (size_t j = 0; j < file->clusters[i].device_count; j++) {
+            struct site_device **device = &site->clusters[i].devices[j];
+            site_device_release(*device);
+            *device = site_device_hold(file->clusters[i].devices[j]);
+        }
+}
+
 /* Ids, and what else the file does not know. */
 static void fill_ids(const struct merge *merge, struct site *site) {
     for (size_t i = 0; i < merge->file->cluster_count; i++)
@@ -255,11 +265,11 @@ static void fill_ids(const struct merge *merge, struct site *site) {
             cluster->created_at = place->made->created_at;
             snprintf(cluster->clash, sizeof cluster->clash, "%s", place->made->clash);
         } else {
-            struct site_device *device = &cluster->devices[place->device];
+            struct site_device *device = cluster->devices[place->device];
             memcpy(device->id, place->made->id, ID_SIZE);
             device->revision = place->made->revision;
             device->created_at = place->made->created_at;
-            snprintf(device->where, sizeof device->where, "device");
+            device->where = "device";
         }
     }
 }
@@ -290,8 +300,10 @@ struct site *inventory_merge(struct inventory *inventory, const struct site *fil
             take_out_all(&merge, out);
         report_free(&report);
     }
-    if (site)
+    if (site) {
         fill_ids(&merge, site);
+        share_devices(file, site);
+    }
     free(out);
     free(merge.places);
     return site;

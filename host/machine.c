@@ -32,7 +32,7 @@ bool modbus_unit_absent(uint8_t exception) {
 static const char *machine_name(const struct machine *machine) {
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
-            return machine->parts[i]->site.path;
+            return machine->parts[i]->site->path;
     return machine->wire->url;
 }
 
@@ -243,7 +243,7 @@ static void identity_keep(struct device *device) {
     }
     char *text = json_dumps(seen, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text || store_put_text(device->engine->store, "identity", device->id, text, NULL, NULL))
-        log_warning(device->site.path, "its identity could not be stored");
+        log_warning(device->site->path, "its identity could not be stored");
     free(text);
     json_decref(device->identity_seen);
     device->identity_seen = seen;
@@ -252,7 +252,7 @@ static void identity_keep(struct device *device) {
 /* True when the device is the one seen first (or the first); else `why` says what differs. */
 static bool identity_right(struct device *device, char *why, size_t why_size) {
     const char *serial = device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST];
-    const char *due = device->site.serial_number;
+    const char *due = device->site->serial_number;
     if (due[0] && strcmp(due, serial) != 0) {
         snprintf(why, why_size, "serialNumber is \"%.60s\", the site file expects \"%.60s\"",
                  serial, due);

@@ -117,7 +117,7 @@ static void take(struct machine *machine, struct device *device) {
     }
     machine_fault(machine, reading->impossible ? FAULT_IMPOSSIBLE : FAULT_HOOK, reading->problem);
     if (strcmp(device->read_problem, reading->problem) != 0)
-        log_warning(device->site.path, "%s", reading->problem);
+        log_warning(device->site->path, "%s", reading->problem);
     snprintf(device->read_problem, sizeof device->read_problem, "%s", reading->problem);
 }
 
@@ -157,7 +157,7 @@ static void round_failed(struct machine *machine, const char *why) {
 static void round_spoiled(struct machine *machine, struct device *device, const char *error) {
     struct poll_group *group = machine->round.group;
     if (strncmp(device->read_problem, error, sizeof device->read_problem - 1) != 0)
-        log_warning(device->site.path, "hooks.read of %s: %s", machine->generation->name, error);
+        log_warning(device->site->path, "hooks.read of %s: %s", machine->generation->name, error);
     snprintf(device->read_problem, sizeof device->read_problem, "%s", error);
     machine_fault(machine, FAULT_HOOK, error);
     if (machine->round.arriving && poll_hook_dispensable(machine)) {

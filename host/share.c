@@ -10,7 +10,7 @@ static void store_nameplate(struct device *device) {
     char text[40];
     snprintf(text, sizeof text, "%d %d", device->nameplate.lo, device->nameplate.hi);
     if (store_put_text(device->engine->store, "nameplate", device->id, text, NULL, NULL))
-        log_warning(device->site.path, "what it can do could not be stored");
+        log_warning(device->site->path, "what it can do could not be stored");
 }
 
 /* "lo hi", as stored; NULL: never. */

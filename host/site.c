@@ -356,23 +356,56 @@ static void read_fallback(const json_t *entry, struct site_device *device, struc
     }
 }
 
+/* An entry with its names; NULL without memory. */
+static struct site_device *device_of(json_t *entry, const struct site_cluster *cluster,
+                                     const char *where) {
+    struct site_device *device = calloc(1, sizeof *device);
+    const char *key = tree_string(entry, "key", "");
+    size_t length = strlen(cluster->key) + 1 + strlen(key) + 1;
+    char *path = device ? malloc(length + strlen(where) + 1) : NULL;
+    if (!path) {
+        free(device);
+        return NULL;
+    }
+    atomic_init(&device->references, 1);
+    device->entry = json_incref(entry);
+    device->key = key;
+    device->name = tree_string(entry, "name", key);
+    device->path = path;
+    device->where = path + length;
+    snprintf(path, length, "%s/%s", cluster->key, key);
+    memcpy(path + length, where, strlen(where) + 1);
+    return device;
+}
+
+struct site_device *site_device_hold(const struct site_device *device) {
+    struct site_device *held = (struct site_device *)device;
+    atomic_fetch_add_explicit(&held->references, 1, memory_order_relaxed);
+    return held;
+}
+
+void site_device_release(struct site_device *device) {
+    if (!device || atomic_fetch_sub_explicit(&device->references, 1, memory_order_release) != 1)
+        return;
+    atomic_thread_fence(memory_order_acquire);
+    site_access_free(device->access);
+    json_decref(device->entry);
+    free(device->path);
+    free(device);
+}
+
 static void read_device(const json_t *entry, const struct site_cluster *cluster,
                         struct site_device *device, struct report *report) {
-    copy_text(device->key, sizeof device->key, tree_string(entry, "key", ""));
-    snprintf(device->path, sizeof device->path, "%s/%s", cluster->key, device->key);
-    copy_text(device->name, sizeof device->name, tree_string(entry, "name", device->key));
-    copy_text(device->driver, sizeof device->driver, tree_string(entry, "driver", ""));
-    copy_text(device->link, sizeof device->link, tree_string(entry, "link", ""));
-    copy_text(device->as, sizeof device->as, tree_string(entry, "as", ""));
-    copy_text(device->role, sizeof device->role, tree_string(entry, "role", ""));
-    copy_text(device->serial_number, sizeof device->serial_number,
-              tree_string(entry, "serialNumber", ""));
+    device->driver = tree_string(entry, "driver", "");
+    device->link = tree_string(entry, "link", "");
+    device->as = tree_string(entry, "as", "");
+    device->role = tree_string(entry, "role", "");
+    device->serial_number = tree_string(entry, "serialNumber", "");
     device->unit = (int)tree_integer(entry, "unit", 1);
     device->phases = (int)tree_integer(entry, "phases", 0);
     device->observe =
         cluster->observe || strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
     device->parameters = json_object_get(entry, "parameters");
-    device->entry = entry;
     check_key(device->key, device->where, report);
     char why[320], place[96];
     if (device->link[0] && !wire_url_valid(device->link, why, sizeof why)) {
@@ -452,15 +485,15 @@ static void check_pair(const struct site_device *a, const struct site_device *b,
 
 /* Two parts of one machine, or two devices of one name, in one cluster. */
 static void check_twins(const struct site_cluster *cluster, struct report *report) {
-    const struct site_device *devices = cluster->devices;
+    struct site_device *const *devices = cluster->devices;
     struct likeness *like = calloc(cluster->device_count + 1, sizeof *like);
     for (size_t i = 0; like && i < cluster->device_count; i++)
-        like[i] = (struct likeness){.key = likeness_of(devices[i].key, '\0'),
-                                    .port = likeness_of(devices[i].link, '?')};
+        like[i] = (struct likeness){.key = likeness_of(devices[i]->key, '\0'),
+                                    .port = likeness_of(devices[i]->link, '?')};
     for (size_t i = 0; i < cluster->device_count; i++)
         for (size_t j = 0; j < i; j++)
             if (!like || like[i].key == like[j].key || like[i].port == like[j].port)
-                check_pair(&devices[j], &devices[i], report);
+                check_pair(devices[j], devices[i], report);
     free(like);
     for (size_t i = 0; i < cluster->policy_count; i++)
         for (size_t j = 0; j < i; j++)
@@ -486,8 +519,8 @@ bool site_sees_grid(const struct site_cluster *cluster) {
 
 const struct site_device *site_grid_meter(const struct site_cluster *cluster) {
     for (size_t i = 0; i < cluster->device_count; i++)
-        if (strcmp(cluster->devices[i].role, GRID_ROLE) == 0)
-            return &cluster->devices[i];
+        if (strcmp(cluster->devices[i]->role, GRID_ROLE) == 0)
+            return cluster->devices[i];
     return NULL;
 }
 
@@ -505,8 +538,8 @@ static void check_permanent(const struct site_cluster *cluster, const char *wher
                    "with scope = \"controllable\"");
     const struct site_device *first = site_grid_meter(cluster);
     for (size_t i = 0; i < cluster->device_count; i++)
-        if (strcmp(cluster->devices[i].role, GRID_ROLE) == 0 && &cluster->devices[i] != first)
-            report_add(report, cluster->devices[i].where,
+        if (strcmp(cluster->devices[i]->role, GRID_ROLE) == 0 && cluster->devices[i] != first)
+            report_add(report, cluster->devices[i]->where,
                        "role = \"grid\" is taken by %s: a cluster has one grid meter",
                        first->where);
 }
@@ -525,7 +558,7 @@ static void check_grid_operator(const struct site_cluster *cluster, const char *
                    "the cluster maxUncontrolledPower, or take scope = \"controllable\"");
     bool found = box->device[0] == '\0';
     for (size_t i = 0; i < cluster->device_count; i++)
-        found = found || strcmp(cluster->devices[i].key, box->device) == 0;
+        found = found || strcmp(cluster->devices[i]->key, box->device) == 0;
     snprintf(place, sizeof place, "%s.gridOperator.source.device", where);
     if (!found)
         report_add(report, place, "there is no device with the key \"%s\" in this cluster",
@@ -555,10 +588,16 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     cluster->device_count = json_array_size(devices);
     cluster->policy_count = json_array_size(policies);
     for (size_t i = 0; i < cluster->device_count; i++) {
-        snprintf(cluster->devices[i].where, sizeof cluster->devices[i].where, "%s.devices[%zu]",
-                 where, i + 1);
-        read_device(json_array_get(devices, i), cluster, &cluster->devices[i], report);
-        site_read_access(json_array_get(devices, i), folder, &cluster->devices[i], report);
+        json_t *device = json_array_get(devices, i);
+        snprintf(place, sizeof place, "%s.devices[%zu]", where, i + 1);
+        cluster->devices[i] = device_of(device, cluster, place);
+        if (!cluster->devices[i]) {
+            report_add(report, place, NO_MEMORY);
+            cluster->device_count = i;
+            break;
+        }
+        read_device(device, cluster, cluster->devices[i], report);
+        site_read_access(device, folder, cluster->devices[i], report);
     }
     for (size_t i = 0; i < cluster->policy_count; i++) {
         snprintf(cluster->policies[i].where, sizeof cluster->policies[i].where, "%s.policies[%zu]",
@@ -738,6 +777,8 @@ void site_free(struct site *site) {
     if (!site)
         return;
     for (size_t i = 0; i < site->cluster_count; i++) {
+        for (size_t j = 0; j < site->clusters[i].device_count; j++)
+            site_device_release(site->clusters[i].devices[j]);
         free(site->clusters[i].devices);
         free(site->clusters[i].policies);
     }

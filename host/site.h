@@ -7,6 +7,7 @@
 #define DERD_SITE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,20 +24,36 @@
 #define SITE_SECRET_SIZE  512
 #define SITE_MAX_REACH    8
 
+/* How a device is got at: what few devices have. */
+struct site_access {
+    char username[64];
+    char password_file[512];           /* whole path, "": none */
+    char secret[SITE_SECRET_SIZE];     /* what stands in it; never shown */
+    char secret_problem[160];          /* why it could not be read, "": it was */
+    char ca_file[512], pinned_key[60]; /* of TLS, "": none */
+    const char *reach[SITE_MAX_REACH]; /* what its hooks may talk to beside it; borrowed */
+    size_t reach_count;
+};
+
+/* One entry. Immutable once its site is made, and counted by reference: a device in force holds its
+ * own, and sites that hold the same entry share it. Any thread may hold and release one. */
 struct site_device {
-    char key[KEY_SIZE];
-    char path[SITE_PATH_SIZE]; /* "home/wallbox" */
-    char where[64];            /* "clusters[1].devices[4]", for mistakes */
+    atomic_uint references;
+    json_t
+        *entry; /* the whole entry, to see whether it changed; held: texts are borrowed from it */
+    const char *key; /* "" where the entry does not say; the same for all texts */
+    const char *name;
+    const char *driver;
+    const char *link;
+    const char *as;
+    const char *role;
+    const char *serial_number; /* "": whichever is seen first */
+    char *path;                /* "home/wallbox" */
+    const char *where;         /* "clusters[1].devices[4]", for mistakes; behind `path` */
     char id[ID_SIZE];          /* "" in the file: it belongs to the path */
     int64_t revision;          /* of what the API made; 0: the file declares it */
     struct wall created_at;    /* ms 0: not known */
-    char name[KEY_SIZE];
-    char driver[DRIVER_NAME_SIZE];
-    char link[160];
     int unit;
-    char as[POINT_NAME_SIZE];
-    char role[KEY_SIZE];
-    char serial_number[IDENTITY_SIZE]; /* "": whichever is seen first */
     bool observe;
     int phases; /* 0: what the device or its parameters say */
     struct site_limits limits;
@@ -46,16 +63,14 @@ struct site_device {
     int phases_of_site[3]; /* its L1, L2, L3 hang on these of the site: 0, 1, 2 */
     bool has_fallback;
     struct wish_fallback fallback;
-    char username[64];
-    char password_file[512];           /* whole path, "": none */
-    char secret[SITE_SECRET_SIZE];     /* what stands in it; never shown */
-    char secret_problem[160];          /* why it could not be read, "": it was */
-    char ca_file[512], pinned_key[60]; /* of TLS, "": none */
-    const char *reach[SITE_MAX_REACH]; /* what its hooks may talk to beside it; borrowed */
-    size_t reach_count;
-    const json_t *parameters; /* borrowed from the tree, or NULL */
-    const json_t *entry;      /* the whole entry, to see whether it changed */
+    struct site_access *access; /* owned; NULL: nothing of it is said */
+    const json_t *parameters;   /* borrowed from the entry, or NULL */
 };
+
+struct site_device *site_device_hold(const struct site_device *device);
+void site_device_release(struct site_device *device); /* NULL is fine */
+/* How it is got at; never NULL. */
+const struct site_access *site_device_access(const struct site_device *device);
 
 struct site_policy {
     char key[KEY_SIZE];
@@ -79,7 +94,7 @@ struct site_cluster {
     struct permanent permanent; /* limits, over all devices of it and of those below */
     struct operator_site grid_operator;
     bool observe;
-    struct site_device *devices;
+    struct site_device **devices; /* one reference each */
     size_t device_count;
     struct site_policy *policies;
     size_t policy_count;

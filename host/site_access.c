@@ -23,8 +23,8 @@ static void whole_path(char *path, size_t size, const char *folder, const char *
 
 /* A secret stands in a file of its own, which only the host's user can read; never in the site
  * file, which is shown around. */
-static void read_secret(const json_t *entry, const char *folder, struct site_device *device,
-                        struct report *report) {
+static void read_secret(const json_t *entry, const char *folder, const struct site_device *device,
+                        struct site_access *access, struct report *report) {
     static const struct schema fields[] = {
         {.key = "file",
          .kind = SCHEMA_STRING,
@@ -47,15 +47,15 @@ static void read_secret(const json_t *entry, const char *folder, struct site_dev
     }
     if (!given || !schema_check(&shape, given, where, PATH_LUA, report))
         return;
-    whole_path(device->password_file, sizeof device->password_file, folder,
+    whole_path(access->password_file, sizeof access->password_file, folder,
                tree_string(given, "file", ""));
     /* What cannot be read is the site file's mistake (site_load()), not that of a change elsewhere.
      */
     struct report problems;
     report_init(&problems);
-    char *text = file_read(device->password_file, SITE_SECRET_SIZE - 1, &length, &problems);
+    char *text = file_read(access->password_file, SITE_SECRET_SIZE - 1, &length, &problems);
     if (!text)
-        copy_text(device->secret_problem, sizeof device->secret_problem,
+        copy_text(access->secret_problem, sizeof access->secret_problem,
                   problems.count ? problems.items[0].text : "this file cannot be read");
     report_free(&problems);
     if (!text)
@@ -63,24 +63,50 @@ static void read_secret(const json_t *entry, const char *folder, struct site_dev
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         text[--length] = '\0';
     if (length == 0 || strlen(text) != length || strpbrk(text, "\r\n"))
-        copy_text(device->secret_problem, sizeof device->secret_problem,
+        copy_text(access->secret_problem, sizeof access->secret_problem,
                   "it must hold the password in one line");
     else
-        copy_text(device->secret, sizeof device->secret, text);
+        copy_text(access->secret, sizeof access->secret, text);
     sodium_memzero(text, length);
     free(text);
+}
+
+static bool says_anything(const json_t *entry) {
+    static const char *const keys[] = {"username", "password", "caFile", "pinnedKey", "reach"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_object_get(entry, keys[i]))
+            return true;
+    return false;
+}
+
+void site_access_free(struct site_access *access) {
+    if (access)
+        sodium_memzero(access->secret, sizeof access->secret);
+    free(access);
+}
+
+const struct site_access *site_device_access(const struct site_device *device) {
+    static const struct site_access nothing;
+    return device->access ? device->access : &nothing;
 }
 
 void site_read_access(const json_t *entry, const char *folder, struct site_device *device,
                       struct report *report) {
     char where[96], why[320];
+    if (!says_anything(entry))
+        return;
+    struct site_access *access = device->access = calloc(1, sizeof *access);
+    if (!access) {
+        report_add(report, device->where, "there is no memory for it");
+        return;
+    }
     const char *ca_file = tree_string(entry, "caFile", NULL);
-    copy_text(device->username, sizeof device->username, tree_string(entry, "username", ""));
-    read_secret(entry, folder, device, report);
+    copy_text(access->username, sizeof access->username, tree_string(entry, "username", ""));
+    read_secret(entry, folder, device, access, report);
     if (ca_file)
-        whole_path(device->ca_file, sizeof device->ca_file, folder, ca_file);
-    copy_text(device->pinned_key, sizeof device->pinned_key, tree_string(entry, "pinnedKey", ""));
-    if (device->pinned_key[0] && !tls_pin_valid(device->pinned_key)) {
+        whole_path(access->ca_file, sizeof access->ca_file, folder, ca_file);
+    copy_text(access->pinned_key, sizeof access->pinned_key, tree_string(entry, "pinnedKey", ""));
+    if (access->pinned_key[0] && !tls_pin_valid(access->pinned_key)) {
         snprintf(where, sizeof where, "%s.pinnedKey", device->where);
         report_add(report, where, "expected sha256// and 44 characters of base64");
     }
@@ -90,7 +116,7 @@ void site_read_access(const json_t *entry, const char *folder, struct site_devic
         snprintf(where, sizeof where, "%s.reach[%zu]", device->where, i + 1);
         if (!reach_entry_valid(item, why, sizeof why))
             report_add(report, where, "%s", why);
-        device->reach[device->reach_count++] = item;
+        access->reach[access->reach_count++] = item;
     }
 }
 
@@ -98,12 +124,13 @@ bool site_secrets_right(const struct site *site, struct report *report) {
     bool right = true;
     for (size_t i = 0; i < site->cluster_count; i++)
         for (size_t j = 0; j < site->clusters[i].device_count; j++) {
-            const struct site_device *device = &site->clusters[i].devices[j];
+            const struct site_device *device = site->clusters[i].devices[j];
+            const struct site_access *access = site_device_access(device);
             char where[96];
-            if (!device->secret_problem[0])
+            if (!access->secret_problem[0])
                 continue;
             snprintf(where, sizeof where, "%s.password", device->where);
-            report_add(report, where, "%s: %s", device->password_file, device->secret_problem);
+            report_add(report, where, "%s: %s", access->password_file, access->secret_problem);
             right = false;
         }
     return right;
@@ -113,15 +140,16 @@ bool site_secrets_changed(const struct site *site) {
     bool changed = false;
     for (size_t i = 0; i < site->cluster_count; i++)
         for (size_t j = 0; j < site->clusters[i].device_count && !changed; j++) {
-            const struct site_device *device = &site->clusters[i].devices[j];
+            const struct site_device *device = site->clusters[i].devices[j];
+            const struct site_access *access = site_device_access(device);
             struct report report;
             size_t length;
-            if (!device->password_file[0])
+            if (!access->password_file[0])
                 continue;
             report_init(&report);
-            char *text = file_read(device->password_file, SITE_SECRET_SIZE - 1, &length, &report);
-            changed = text && (strncmp(text, device->secret, strlen(device->secret)) != 0 ||
-                               strcspn(text, "\r\n") != strlen(device->secret));
+            char *text = file_read(access->password_file, SITE_SECRET_SIZE - 1, &length, &report);
+            changed = text && (strncmp(text, access->secret, strlen(access->secret)) != 0 ||
+                               strcspn(text, "\r\n") != strlen(access->secret));
             if (text)
                 sodium_memzero(text, length);
             free(text);

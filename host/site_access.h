@@ -5,9 +5,11 @@
 
 #include "site.h"
 
-/* Reads them from its entry; names of files count from `folder` on. */
+/* Reads them from its entry; names of files count from `folder` on. An entry that says nothing of
+ * it has none. */
 void site_read_access(const json_t *entry, const char *folder, struct site_device *device,
                       struct report *report);
+void site_access_free(struct site_access *access); /* NULL is fine */
 /* Whether all of them could be read; else a mistake for each that could not. */
 bool site_secrets_right(const struct site *site, struct report *report);
 /* Whether a file with a secret has changed since it was read. */

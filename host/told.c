@@ -25,9 +25,9 @@ void device_told(struct device *device, enum command_state state, const char *te
     bool bad =
         state == COMMAND_REJECTED || state == COMMAND_UNSUPPORTED || state == COMMAND_DIVERGING;
     if (bad)
-        log_warning(device->site.path, "command %s: %s", command_state_name(state), text);
+        log_warning(device->site->path, "command %s: %s", command_state_name(state), text);
     else
-        log_debug(device->site.path, "command %s", command_state_name(state));
+        log_debug(device->site->path, "command %s", command_state_name(state));
     command->state = state;
     command->since = clock_now(&device->engine->clock).wall;
     snprintf(command->text, sizeof command->text, "%s", text);
@@ -56,7 +56,7 @@ enum watchdog_state device_watchdog(const struct device *device) {
         return WATCHDOG_UNKNOWN;
     const struct control *control = &part->control;
     if (!control->has_watchdog ||
-        (control->revert_parameter != POINT_NONE && site_limits_any(&device->site.limits)))
+        (control->revert_parameter != POINT_NONE && site_limits_any(&device->site->limits)))
         return WATCHDOG_NONE;
     return device->command.armed ? WATCHDOG_ARMED : WATCHDOG_UNARMED;
 }
@@ -97,7 +97,7 @@ static void make_plan(struct device *device, const struct decision *decision, st
         .quantities = quantities,
         .allowed = &device->allowed,
         .own = &device->physical,
-        .site = &device->site.limits,
+        .site = &device->site->limits,
         .anything_in_force = device->anything_in_force,
     };
     control_plan(&context, decision, plan);
@@ -297,7 +297,7 @@ void device_tell(struct device *device) {
     command->raise_at = never;
     if (too_early(device, now))
         return;
-    if (device->site.observe) {
+    if (device->site->observe) {
         device_told(device, COMMAND_OBSERVED, "mode is observe: decided, never sent");
         return;
     }
@@ -335,7 +335,7 @@ static void remember_told(struct device *device) {
         return;
     device->told_before = true;
     if (store_put_text(device->engine->store, "told", device->id, "1", NULL, NULL))
-        log_warning(device->site.path, "that it was told something could not be stored");
+        log_warning(device->site->path, "that it was told something could not be stored");
 }
 
 void device_written(struct device *device, bool confirmed) {

@@ -79,7 +79,7 @@ static void fill_place(struct engine *engine, const char *target_id, char name[N
     const struct cluster *cluster = device ? NULL : engine_cluster_by_id(engine, target_id);
     target->name = name;
     target->owner = ACCOUNT_ROOT;
-    snprintf(name, NAME_SIZE, "%s", device ? device->site.path : cluster ? cluster->key : "");
+    snprintf(name, NAME_SIZE, "%s", device ? device->site->path : cluster ? cluster->key : "");
     if (device) {
         target->device_id = device->id;
         target->cluster_id = device->cluster_id;

@@ -22,7 +22,7 @@ struct target ask_target(const struct ask *ask) {
     struct target target = {.device = engine_device_by_id(ask->engine, ask->target_id)};
     if (target.device) {
         target.book = &target.device->book;
-        target.path = target.device->site.path;
+        target.path = target.device->site->path;
         return target;
     }
     target.cluster = engine_cluster_by_id(ask->engine, ask->target_id);

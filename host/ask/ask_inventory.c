@@ -182,7 +182,7 @@ static void machine_is_free(const struct inventory_change *change, const struct 
                             struct report *report) {
     for (size_t i = 0; i < site->cluster_count; i++)
         for (size_t j = 0; j < site->clusters[i].device_count; j++) {
-            const struct site_device *other = &site->clusters[i].devices[j];
+            const struct site_device *other = site->clusters[i].devices[j];
             bool own = strcmp(site->clusters[i].account, account) == 0 &&
                        is_for(change, site, &site->clusters[i]);
             if (!own && other->unit == device->unit && strcmp(other->link, device->link) == 0) {
@@ -198,7 +198,7 @@ static bool fits(struct inventory_ask *ask, const struct site *site) {
     report_init(&report);
     for (size_t i = 0; i < site->cluster_count; i++)
         for (size_t j = 0; j < site->clusters[i].device_count; j++) {
-            const struct site_device *device = &site->clusters[i].devices[j];
+            const struct site_device *device = site->clusters[i].devices[j];
             if (strcmp(device->id, ask->change.id) != 0)
                 continue;
             machine_is_free(&ask->change, site, site->clusters[i].account, device, &report);

@@ -28,7 +28,7 @@ static bool is_in_tree(const struct cluster *root, struct cluster *cluster) {
 /* A device that is only watched, in a cluster that is controlled, is a load like any other. One
  * that was told something and has no machine any more still does it, whatever it is. */
 static bool takes_part(const struct cluster *cluster, const struct device *device) {
-    if (device->site.observe && !cluster->observe)
+    if (device->site->observe && !cluster->observe)
         return false;
     return device_controllable(device) ||
            (device->told_before && (!device->machine || !device_type_only_tells(device->type)));
@@ -40,7 +40,7 @@ static bool takes_part(const struct cluster *cluster, const struct device *devic
 static enum split_reach reach_of(const struct device *device) {
     if (!device->machine || !device_reachable(device))
         return SPLIT_SILENT;
-    if (device->site.observe)
+    if (device->site->observe)
         return SPLIT_REACHED;
     if (device->command.diverged) /* also while it is told once more */
         return SPLIT_STUBBORN;
@@ -98,7 +98,7 @@ static void weights_of(const struct device *device, const double *quantities,
         bool idle = fewer && isfinite(current) && fabs(current) < 1;
         if (fewer && !isfinite(current))
             idle = i >= (int)used;
-        split->weight[device->site.phases_of_site[i]] = idle ? 0 : 1.0 / all;
+        split->weight[device->site->phases_of_site[i]] = idle ? 0 : 1.0 / all;
     }
 }
 
@@ -108,7 +108,7 @@ static void phases_of(const struct device *device, const double *quantities, dou
         double power = quantities[POINT_ACTIVE_POWER_L1 + i];
         double current = quantities[POINT_CURRENT_L1 + i];
         double sign = (isfinite(power) ? power : quantities[POINT_ACTIVE_POWER]) < 0 ? -1 : 1;
-        phases[device->site.phases_of_site[i]] =
+        phases[device->site->phases_of_site[i]] =
             isfinite(current) ? sign * fabs(current) * SPLIT_VOLTAGE : power;
     }
 }
@@ -130,7 +130,7 @@ static void least_of(const struct device *device, const double *quantities,
                                             .part = device->part,
                                             .parameters = device->parameters,
                                             .quantities = quantities,
-                                            .site = &device->site.limits};
+                                            .site = &device->site->limits};
     split->least = control_least(&context);
     for (size_t i = 0; i < device->own.count; i++)
         if (device->own.items[i].lo > 0 && ranges_contain(&device->own, 0)) {
@@ -143,7 +143,7 @@ static void least_of(const struct device *device, const double *quantities,
 static void held_of(const struct device *device, struct split_device *split) {
     split->has_held = device->command.has_held;
     split->held = device->command.held;
-    if (!device->site.observe)
+    if (!device->site->observe)
         return;
     /* Never told: as if it did what is decided. */
     split->has_held = true;
@@ -166,7 +166,7 @@ static void describe(const struct device *device, struct split_device *split) {
     memset(split, 0, sizeof *split); /* it is compared as a whole */
     split->id = device->id;
     split->type = type_of(device);
-    split->rank = device->site.share_rank;
+    split->rank = device->site->share_rank;
     split->reach = reach_of(device);
     split->untold = device->command.state == COMMAND_UNSUPPORTED;
     split->own = device->own;
@@ -178,15 +178,15 @@ static void describe(const struct device *device, struct split_device *split) {
     split->nameplate = nameplate_of(device);
     held_of(device, split);
     /* What it was told by an earlier host, or under an earlier entry, it may still hold. */
-    split->has_failsafe = device->site.has_failsafe && (split->has_held || !device->told_before);
-    split->failsafe = device->site.failsafe;
+    split->has_failsafe = device->site->has_failsafe && (split->has_held || !device->told_before);
+    split->failsafe = device->site->failsafe;
 }
 
 /* --- the grid meter -----------------------------------------------------------------------------
  */
 
 static bool is_meter_of(const struct cluster *cluster, const struct device *device) {
-    return strcmp(device->site.role, GRID_ROLE) == 0 &&
+    return strcmp(device->site->role, GRID_ROLE) == 0 &&
            strcmp(device->cluster_id, cluster->id) == 0;
 }
 
@@ -431,10 +431,10 @@ static void say_culprits(const struct tree *tree, int level, int side, int scope
                           : split->reach == SPLIT_STUBBORN ? "does not do as told"
                                                            : "cannot be lower";
         if (isinf(counts))
-            buf_format(text, "; %s %s, and nothing is known of it", tree->devices[i]->site.key,
+            buf_format(text, "; %s %s, and nothing is known of it", tree->devices[i]->site->key,
                        why);
         else
-            buf_format(text, "; %s %s: %.0f W", tree->devices[i]->site.key, why, counts);
+            buf_format(text, "; %s %s: %.0f W", tree->devices[i]->site->key, why, counts);
     }
 }
 
@@ -483,7 +483,7 @@ static struct cluster_share share_of(const struct tree *tree, size_t index) {
     struct cluster_share share = {
         .limited = split->limited, .min = split->share.lo, .max = split->share.hi};
     memcpy(share.device_id, tree->devices[index]->id, sizeof share.device_id);
-    memcpy(share.key, tree->devices[index]->site.key, sizeof share.key);
+    snprintf(share.key, sizeof share.key, "%s", tree->devices[index]->site->key);
     if (share.limited)
         say_share(tree, split, &share);
     return share;
@@ -648,7 +648,7 @@ void cluster_fill_split(struct cluster *cluster, struct decided *decided) {
     shown->share_count = count;
     shown->measure.controllable = controllable;
     if (meter)
-        snprintf(shown->measure.meter, sizeof shown->measure.meter, "%s", meter->site.key);
+        snprintf(shown->measure.meter, sizeof shown->measure.meter, "%s", meter->site->key);
     snprintf(shown->alarm, sizeof shown->alarm, "%s", cluster->alarm);
     shown->alarm_since = cluster->alarm_since;
     struct split_level now = {.meter = SPLIT_NO_METER};

@@ -139,7 +139,7 @@ void conform_look(struct conform *conform, struct bench *bench) {
             double value = seen.values[i];
             if (!isnan(value) && !(value >= word->minimum && value <= word->maximum))
                 conform_problem(conform, "%s: %s is published as %g, possible is %g..%g %s",
-                                device->site.key, word->name, value, word->minimum, word->maximum,
+                                device->site->key, word->name, value, word->minimum, word->maximum,
                                 word->unit);
         }
     }

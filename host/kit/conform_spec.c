@@ -11,7 +11,7 @@
 
 static struct device *device_of(const struct bench *bench, const char *part) {
     for (struct device *device = bench->engine->devices; device; device = device->next)
-        if (strcmp(device->site.as, part) == 0)
+        if (strcmp(device->site->as, part) == 0)
             return device;
     return NULL;
 }
@@ -121,8 +121,8 @@ static void check_value(struct conform *conform, struct bench *bench, const stru
         return;
     say_raw(bench, item, raw, sizeof raw);
     say_expected(expected, due, sizeof due);
-    conform_problem(conform, "%s%s%s (%s): expected %s, got %s", device->site.as,
-                    device->site.as[0] ? "." : "", name, raw, due, got);
+    conform_problem(conform, "%s%s%s (%s): expected %s, got %s", device->site->as,
+                    device->site->as[0] ? "." : "", name, raw, due, got);
 }
 
 static void check_part(struct conform *conform, struct bench *bench, const char *part,

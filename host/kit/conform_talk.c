@@ -94,10 +94,10 @@ static void run_controls(struct conform *conform, struct bench *bench) {
     for (struct device *device = bench->engine->devices; device; device = device->next) {
         if (!device_controllable(device))
             continue;
-        conform_begin(conform, "%s: a limit is taken", device->site.key);
+        conform_begin(conform, "%s: a limit is taken", device->site->key);
         run_control(conform, bench, device, 3);
         conform_end(conform);
-        conform_begin(conform, "%s: a limit of 0 W is taken", device->site.key);
+        conform_begin(conform, "%s: a limit of 0 W is taken", device->site->key);
         run_control(conform, bench, device, 0);
         conform_end(conform);
     }

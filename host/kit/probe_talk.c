@@ -146,8 +146,8 @@ static int tell(const struct probing *probing, const char *url, FILE *out) {
     int fits = 0;
     for (const struct device *at = probing->engine->devices; at; at = at->next) {
         bool fit = at->connection == CONNECTION_ONLINE;
-        fprintf(out, "%s%s%s%s: %s\n", fit ? "\n" : "", at->site.driver, at->site.as[0] ? "." : "",
-                at->site.as,
+        fprintf(out, "%s%s%s%s: %s\n", fit ? "\n" : "", at->site->driver,
+                at->site->as[0] ? "." : "", at->site->as,
                 fit                      ? "fits"
                 : at->connection_text[0] ? at->connection_text
                                          : "silent");
@@ -162,9 +162,10 @@ static int tell(const struct probing *probing, const char *url, FILE *out) {
         if (at->connection != CONNECTION_ONLINE)
             continue;
         fprintf(out, "  { key = \"%s%d\", driver = \"%s\"",
-                at->site.as[0] ? at->site.as : device_type_name(at->type), fits, at->site.driver);
-        if (at->site.as[0])
-            fprintf(out, ", as = \"%s\"", at->site.as);
+                at->site->as[0] ? at->site->as : device_type_name(at->type), fits,
+                at->site->driver);
+        if (at->site->as[0])
+            fprintf(out, ", as = \"%s\"", at->site->as);
         fprintf(out, ", link = \"%s\" },\n", url);
     }
     if (!fits)

@@ -495,7 +495,7 @@ void box_sampled(struct device *device) {
         return;
     struct cluster *cluster = engine_cluster_by_id(device->engine, device->cluster_id);
     struct operator_box *box = cluster ? cluster->box : NULL;
-    if (!box || strcmp(box->site.device, device->site.key) != 0)
+    if (!box || strcmp(box->site.device, device->site->key) != 0)
         return;
     struct now now = now_of(box);
     struct operator_input input = {.heartbeat_before = box->heartbeat};
@@ -513,7 +513,7 @@ void box_sampled(struct device *device) {
     if (!isnan(input.values[POINT_HEARTBEAT]))
         box->heartbeat = input.values[POINT_HEARTBEAT];
     struct operator_statement statement = {.limit = reading.limit};
-    snprintf(statement.by, sizeof statement.by, "device:%.70s", device->site.key);
+    snprintf(statement.by, sizeof statement.by, "device:%.70s", device->site->key);
     memcpy(statement.reason, reading.text, sizeof reading.text);
     enum err err;
     (void)hear(box, reading.heard, &statement, NULL, NULL, &err);
@@ -522,7 +522,7 @@ void box_sampled(struct device *device) {
 void box_connected(struct device *device) {
     struct cluster *cluster = engine_cluster_by_id(device->engine, device->cluster_id);
     struct operator_box *box = cluster ? cluster->box : NULL;
-    if (box && strcmp(box->site.device, device->site.key) == 0)
+    if (box && strcmp(box->site.device, device->site->key) == 0)
         publish(box, now_of(box));
 }
 

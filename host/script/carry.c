@@ -38,16 +38,16 @@ static json_t *migrate(struct device *device, struct generation *generation) {
     struct caller caller = {0};
     char error[SCRIPT_ERROR_SIZE] = "";
     if (!guard_enter(device->engine, generation, &caller, "hooks.migrate", error)) {
-        log_warning(device->site.path, "its state starts empty: %s", error);
+        log_warning(device->site->path, "its state starts empty: %s", error);
         return NULL;
     }
-    script_set_subject(generation->script, device->site.path, device);
+    script_set_subject(generation->script, device->site->path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.migrate", push_state, take_state, &migration, error);
     guard_leave(device->engine, generation, &caller, outcome, error);
     if (outcome == SCRIPT_OK)
         return migration.made;
-    log_warning(device->site.path, "its state starts empty: %s", error);
+    log_warning(device->site->path, "its state starts empty: %s", error);
     json_decref(migration.made);
     return NULL;
 }
@@ -71,7 +71,7 @@ void carry_over(struct device *device, struct generation *generation) {
     } else if (generation->driver->hook_migrate) {
         state = migrate(device, generation);
     } else {
-        log_warning(device->site.path,
+        log_warning(device->site->path,
                     "its state starts empty: %s has stateVersion %d, it was %d, and there is no "
                     "hooks.migrate",
                     generation->name, version, carried->version);

@@ -12,10 +12,10 @@
 #include "machine.h"
 
 /* The parts of a machine share one link: the secrets are those of the first. */
-static const struct site_device *site_of(const struct machine *machine) {
+static const struct site_access *site_of(const struct machine *machine) {
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
-            return &machine->parts[i]->site;
+            return site_device_access(machine->parts[i]->site);
     return NULL;
 }
 
@@ -28,7 +28,7 @@ static struct clients *clients_of(struct machine *machine, char *why, size_t why
     return machine->clients;
 }
 
-static struct tls_settings tls_of(const struct site_device *site) {
+static struct tls_settings tls_of(const struct site_access *site) {
     return (struct tls_settings){.ca_file = site->ca_file[0] ? site->ca_file : NULL,
                                  .pin = site->pinned_key[0] ? site->pinned_key : NULL};
 }
@@ -43,7 +43,7 @@ static struct http_client *open_http(struct machine *machine, const char *url, b
                                            [LINK_AUTH_DIGEST] = HTTP_AUTH_DIGEST,
                                            [LINK_AUTH_BEARER] = HTTP_AUTH_BEARER};
     const struct driver *driver = machine_driver(machine);
-    const struct site_device *site = site_of(machine);
+    const struct site_access *site = site_of(machine);
     struct http_settings settings = {.connect_timeout_ms = driver->timeout_ms};
     if (site)
         settings.tls = tls_of(site);
@@ -58,7 +58,7 @@ static struct http_client *open_http(struct machine *machine, const char *url, b
 
 static struct http_client *other_http(struct machine *machine, const char *url, const char **path,
                                       char *why, size_t why_size) {
-    const struct site_device *site = site_of(machine);
+    const struct site_access *site = site_of(machine);
     struct clients *clients = machine->clients;
     char base[320];
     struct url parsed;
@@ -148,7 +148,7 @@ struct line_client *clients_line(struct machine *machine, char *why, size_t why_
  */
 
 struct mqtt_client *clients_mqtt(struct machine *machine, char *why, size_t why_size) {
-    const struct site_device *site = site_of(machine);
+    const struct site_access *site = site_of(machine);
     struct mqtt_settings settings = {.keepalive_s = 0};
     char url[260];
     if (!is_kind(machine, LINK_MQTT, "mqtt", why, why_size))

@@ -34,7 +34,7 @@ void hooks_push_dev(lua_State *L, struct device *device, const struct script *sc
         device->state_holder = script;
     lua_createtable(L, 0, 12);
     script_device_push(L);
-    lua_pushstring(L, device->site.key);
+    lua_pushstring(L, device->site->key);
     lua_setfield(L, -2, "key");
     lua_pushstring(L, driver->parts[device->part].name);
     lua_setfield(L, -2, "part");
@@ -199,13 +199,13 @@ void hooks_values(struct device *device) {
         return;
     }
     oldest_input(&call);
-    script_set_subject(generation->script, device->site.path, device);
+    script_set_subject(generation->script, device->site->path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);
     const char *problem = outcome == SCRIPT_OK ? call.problem : error;
     if (problem[0] && strncmp(device->hook_problem, problem, sizeof device->hook_problem - 1) != 0)
-        log_warning(device->site.path, "hooks.values of %s: %s", generation->name, problem);
+        log_warning(device->site->path, "hooks.values of %s: %s", generation->name, problem);
     snprintf(device->hook_problem, sizeof device->hook_problem, "%s", problem);
     if (problem[0])
         machine_fault(device->machine, FAULT_HOOK, problem);
@@ -325,7 +325,7 @@ void hooks_command(struct device *device, struct plan *plan) {
         machine_fault(device->machine, FAULT_HOOK, error);
         return;
     }
-    script_set_subject(generation->script, device->site.path, device);
+    script_set_subject(generation->script, device->site->path, device);
     enum script_outcome outcome =
         script_call(generation->script, "hooks.command", push_command, take_command, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);
@@ -333,6 +333,6 @@ void hooks_command(struct device *device, struct plan *plan) {
     if (!problem[0])
         return;
     machine_fault(device->machine, FAULT_HOOK, problem);
-    log_warning(device->site.path, "hooks.command of %s: %s; it is told by the driver's controls",
+    log_warning(device->site->path, "hooks.command of %s: %s; it is told by the driver's controls",
                 generation->name, problem);
 }

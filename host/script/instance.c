@@ -54,7 +54,7 @@ static bool leads(const struct device *device, const struct instance *instance) 
     if (!instance->generation || strcmp(instance->cluster_key, device->cluster_key) != 0)
         return false;
     const char *key = leader_key(instance);
-    return key && strcmp(key, device->site.key) == 0;
+    return key && strcmp(key, device->site->key) == 0;
 }
 
 /* --- proposals -----------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ static bool proposed(const struct policy_result *result, const char *policy_key,
                      const struct device *device) {
     for (size_t i = 0; result && i < result->count; i++)
         if (strcmp(result->proposals[i].key, policy_key) == 0 &&
-            strcmp(result->proposals[i].device, device->site.key) == 0)
+            strcmp(result->proposals[i].device, device->site->key) == 0)
             return true;
     return false;
 }
@@ -120,7 +120,7 @@ static void put_proposal(struct instance *instance, struct device *device,
     struct constraint *constraint = constraint_new(&draft);
     if (!constraint || book_put(&device->book, constraint, now) != ERR_OK)
         log_error(instance->site.path, "no room for its proposal \"%s\" on %s", proposal->key,
-                  device->site.path);
+                  device->site->path);
     constraint_release(constraint);
 }
 
@@ -131,7 +131,7 @@ static void apply_result(struct instance *instance, const struct policy_result *
             continue;
         bool changed = withdraw(instance, device, result);
         for (size_t i = 0; result && i < result->count; i++)
-            if (strcmp(result->proposals[i].device, device->site.key) == 0) {
+            if (strcmp(result->proposals[i].device, device->site->key) == 0) {
                 put_proposal(instance, device, &result->proposals[i], now);
                 changed = true;
             }
@@ -153,10 +153,10 @@ static void snap_device(struct device *device, void *context) {
     if (snapshot->count >= POLICY_MAX_PROPOSALS)
         return;
     for (size_t i = 0; i < snapshot->count; i++)
-        if (strcmp(snapshot->devices[i].key, device->site.key) == 0)
+        if (strcmp(snapshot->devices[i].key, device->site->key) == 0)
             return;
     struct policy_device *seen = &snapshot->devices[snapshot->count++];
-    snprintf(seen->key, sizeof seen->key, "%s", device->site.key);
+    snprintf(seen->key, sizeof seen->key, "%s", device->site->key);
     seen->type = device->type;
     device_publish(device);
     live_read(&device->card->live, &seen->flexibility);
@@ -257,7 +257,7 @@ void instance_stale(struct device *device) {
         for (struct device *other = device->engine->devices; other; other = other->next)
             if (book_drop_sets(&other->book, instance->created_by)) {
                 log_warning(instance->site.path, "%s is stale: its set point on %s is dropped",
-                            device->site.path, other->site.path);
+                            device->site->path, other->site->path);
                 device_decide_changed(other);
             }
     }

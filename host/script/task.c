@@ -165,7 +165,7 @@ void task_start(struct task *task, struct device *device, const char *path, scri
     }
     uv_update_time(&engine->loop);
     task->end_ms = (int64_t)uv_now(&engine->loop) + task_wall_ms(generation->driver);
-    script_set_subject(generation->script, device->site.path, device);
+    script_set_subject(generation->script, device->site->path, device);
     enum script_outcome outcome =
         script_task_start(generation->script, path, push, take, task, &task->call, error);
     burst_over(task, outcome, error);

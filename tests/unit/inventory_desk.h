@@ -96,7 +96,7 @@ static inline void desk_publish(struct inventory_desk *desk, const struct site *
         for (size_t j = 0; j < cluster->device_count; j++)
             after->devices[after->device_count++] = i == 0 && j < 3
                                                         ? device_card_hold(before->devices[j])
-                                                        : desk_card(&cluster->devices[j], cluster);
+                                                        : desk_card(cluster->devices[j], cluster);
         card->device_count = cluster->device_count;
     }
     directory_release(before);

@@ -127,7 +127,7 @@ static void with_nothing_made_the_site_is_the_file(void **state) {
     assert_true(json_equal(site->tree, file->tree));
     assert_string_equal(site->clusters[0].id, ID_HOME);
     assert_int_equal(site->clusters[0].revision, 0);
-    assert_string_equal(site->clusters[0].devices[0].id, "");
+    assert_string_equal(site->clusters[0].devices[0]->id, "");
     site_free(site);
 }
 
@@ -146,15 +146,15 @@ static void what_the_api_made_stands_behind_what_the_file_declares(void **state)
                      INVENTORY_CHANGED);
     struct site *site = merged();
     assert_int_equal(site->cluster_count, 2);
-    assert_string_equal(site->clusters[0].devices[1].path, "home/b");
-    assert_string_equal(site->clusters[0].devices[1].id, id);
-    assert_int_equal(site->clusters[0].devices[1].revision, 1);
-    assert_int_equal(site->clusters[0].devices[1].created_at.ms, 1700000000000);
+    assert_string_equal(site->clusters[0].devices[1]->path, "home/b");
+    assert_string_equal(site->clusters[0].devices[1]->id, id);
+    assert_int_equal(site->clusters[0].devices[1]->revision, 1);
+    assert_int_equal(site->clusters[0].devices[1]->created_at.ms, 1700000000000);
     assert_string_equal(site->clusters[1].key, "annex");
     assert_string_equal(site->clusters[1].id, annex);
     assert_string_equal(site->clusters[1].account, "owner");
-    assert_true(site->clusters[1].devices[0].observe);
-    assert_string_equal(site->clusters[1].devices[0].key, nameless);
+    assert_true(site->clusters[1].devices[0]->observe);
+    assert_string_equal(site->clusters[1].devices[0]->key, nameless);
     assert_int_equal(json_array_size(json_object_get(
                          json_array_get(json_object_get(file->tree, "clusters"), 0), "devices")),
                      1); /* the file's own tree is as it was */
@@ -169,13 +169,13 @@ static void a_device_whose_key_the_file_takes_is_not_in_force(void **state) {
     file = FILE_OF(",{\"key\":\"b\",\"driver\":\"e\",\"link\":\"tcp://10.0.0.2:502\"}", "");
     struct site *site = merged();
     assert_int_equal(site->clusters[0].device_count, 2);
-    assert_string_equal(site->clusters[0].devices[1].id, "");
+    assert_string_equal(site->clusters[0].devices[1]->id, "");
     assert_non_null(strstr(inventory.devices.items[0].clash, "\"b\""));
     site_free(site);
     site_free(file);
     file = FILE_OF("", "");
     site = merged();
-    assert_string_equal(site->clusters[0].devices[1].id, id);
+    assert_string_equal(site->clusters[0].devices[1]->id, id);
     assert_string_equal(inventory.devices.items[0].clash, "");
     site_free(site);
 }
@@ -190,8 +190,8 @@ static void a_device_at_an_address_that_the_file_takes_is_not_in_force(void **st
     file = FILE_OF(",{\"key\":\"x\",\"driver\":\"e\"," LINK ",\"unit\":3}", "");
     struct site *site = merged();
     assert_int_equal(site->clusters[0].device_count, 3);
-    assert_string_equal(site->clusters[0].devices[2].key, "c");
-    assert_string_equal(site->clusters[0].devices[2].id, id);
+    assert_string_equal(site->clusters[0].devices[2]->key, "c");
+    assert_string_equal(site->clusters[0].devices[2]->id, id);
     assert_non_null(strstr(inventory.devices.items[0].clash, "unit 3"));
     assert_string_equal(inventory.devices.items[1].clash, "");
     site_free(site);

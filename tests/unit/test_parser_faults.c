@@ -202,8 +202,8 @@ static enum err read_site(const char *text, size_t length, char digest[DIGEST_SI
         at += snprintf(digest + at, DIGEST_SIZE - (size_t)at, " %s:%zu", cluster->key,
                        cluster->device_count);
         for (size_t j = 0; j < cluster->device_count; j++)
-            at += snprintf(digest + at, DIGEST_SIZE - (size_t)at, " %s=%s", cluster->devices[j].key,
-                           cluster->devices[j].driver);
+            at += snprintf(digest + at, DIGEST_SIZE - (size_t)at, " %s=%s",
+                           cluster->devices[j]->key, cluster->devices[j]->driver);
     }
     site_free(site);
     report_free(&report);

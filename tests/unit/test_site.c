@@ -46,7 +46,7 @@ static void a_whole_site_is_taken_as_written(void **state) {
     assert_string_equal(site->store_directory, "/etc/derd/state");
     const struct site_cluster *home = &site->clusters[0];
     assert_int_equal(home->device_count, 2);
-    const struct site_device *box = &home->devices[1];
+    const struct site_device *box = home->devices[1];
     assert_string_equal(box->path, "home/box");
     assert_int_equal(box->unit, 3);
     assert_true(box->observe);
@@ -109,7 +109,7 @@ static void a_limit_of_zero_is_a_limit(void **state) {
               "} } } }",
               &report);
     assert_non_null(site);
-    assert_true(site->clusters[0].devices[0].limits.max_active_power == 0);
+    assert_true(site->clusters[0].devices[0]->limits.max_active_power == 0);
     site_free(site);
     report_free(&report);
 }
@@ -165,7 +165,7 @@ static void limits_of_a_cluster_are_taken_as_written(void **state) {
     assert_true(home->permanent.uncontrolled_import == 0);
     assert_string_equal(site->clusters[1].parent, "h");
     assert_true(isnan(site->clusters[1].permanent.max));
-    const struct site_device *a = &home->devices[0];
+    const struct site_device *a = home->devices[0];
     assert_int_equal(a->share_rank, 3);
     assert_true(a->has_failsafe && a->failsafe.hi == 1380 && a->failsafe.lo == 0);
     /* STR: its L1 hangs on L2, its L2 on L3, its L3 on L1. */
