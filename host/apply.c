@@ -10,6 +10,7 @@
 #include "ask/ask_audit.h"
 #include "base/log.h"
 #include "base/schema.h"
+#include "base/text.h"
 #include "cluster/cluster.h"
 #include "device.h"
 #include "engine.h"
@@ -544,7 +545,14 @@ static char *problems_json(const struct report *report, const struct inventory *
 
 /* A device of the API that is not in force is shown with the reason. */
 static struct device_card *clash_card(const struct made *made) {
-    struct device_card *card = device_card_new();
+    char *entry = json_dumps(made->entry, JSON_COMPACT | JSON_SORT_KEYS);
+    const struct card_words words = {.key = made->key,
+                                     .name = tree_string(made->entry, "name", made->key),
+                                     .driver = tree_string(made->entry, "driver", ""),
+                                     .link = tree_string(made->entry, "link", ""),
+                                     .entry = entry};
+    struct device_card *card = device_card_new(&words, 0);
+    free(entry);
     struct flexibility unknown = {.connection = CONNECTION_NOT_CONFIGURED,
                                   .bound_min = -POWER_UNBOUNDED,
                                   .bound_max = POWER_UNBOUNDED};
@@ -553,17 +561,12 @@ static struct device_card *clash_card(const struct made *made) {
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         unknown.values[i] = NAN;
     memcpy(card->id, made->id, sizeof card->id);
-    memcpy(card->key, made->key, sizeof card->key);
     memcpy(card->cluster_id, made->owner, sizeof card->cluster_id);
     card->revision = made->revision;
     card->created_at = made->created_at;
-    card->entry = json_dumps(made->entry, JSON_COMPACT | JSON_SORT_KEYS);
-    snprintf(card->name, sizeof card->name, "%s", tree_string(made->entry, "name", made->key));
-    snprintf(card->driver, sizeof card->driver, "%s", tree_string(made->entry, "driver", ""));
-    snprintf(card->link, sizeof card->link, "%s", tree_string(made->entry, "link", ""));
     card->unit = (int)tree_integer(made->entry, "unit", 1);
-    snprintf(card->connection_text, sizeof card->connection_text, "%.159s", made->clash);
-    live_publish(&card->live, &unknown);
+    text_set(&card->connection_text, made->clash);
+    live_publish(card->live, &unknown);
     return card;
 }
 

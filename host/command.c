@@ -156,7 +156,7 @@ static void step_done(struct transaction *transaction, enum err result,
         runner_next(machine);
         return;
     }
-    const struct plan_write *write = &device->command.wanted.writes[machine->runner.step];
+    const struct plan_write *write = &device->command.plans->wanted.writes[machine->runner.step];
     char text[160];
     if (answer->exception) {
         snprintf(text, sizeof text, "%s of %s: the device says %s",
@@ -281,7 +281,7 @@ void command_looked(struct machine *machine, enum err result, const char *why) {
             machine_failed(machine, result, why);
         return;
     }
-    const struct plan *plan = &device->command.wanted;
+    const struct plan *plan = &device->command.plans->wanted;
     while (machine->runner.version == device->command.version && next_read_back(machine, plan) &&
            is_value(machine, &plan->writes[machine->runner.step])) {
         const struct plan_write *write = &plan->writes[machine->runner.step];
@@ -320,13 +320,13 @@ bool command_any_read_back(const struct machine *machine, const struct plan *pla
 
 /* From here on the device may have a part of `wanted`. */
 static void begin_write(struct command *command) {
-    const struct range *span = &command->wanted.span;
+    const struct range *span = &command->plans->wanted.span;
     command->touched = true;
     if (span->lo < command->held.lo)
         command->held.lo = span->lo;
     if (span->hi > command->held.hi)
         command->held.hi = span->hi;
-    if (!command->has_sent || plan_equal(&command->sent, &command->wanted))
+    if (!command->has_sent || plan_equal(&command->plans->sent, &command->plans->wanted))
         return;
     command->has_sent = command->confirmed = false;
     command->rewrite = command->reread = false;
@@ -335,7 +335,7 @@ static void begin_write(struct command *command) {
 static void runner_next(struct machine *machine) {
     struct device *device = machine->runner.device;
     struct command *command = &device->command;
-    const struct plan *plan = &command->wanted;
+    const struct plan *plan = &command->plans->wanted;
     if (!command->due) { /* taken back meanwhile */
         runner_idle(machine);
         command_run(machine);

@@ -7,6 +7,7 @@
 
 #include "base/json_read.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cluster/cluster.h"
 #include "journal.h"
 #include "machine.h"
@@ -230,7 +231,7 @@ static void publish(struct device *device, struct flexibility *flexibility) {
         if (device->value_valid_ms[lead] != INT64_MAX)
             flexibility->invalid_at.ms += device->value_valid_ms[lead];
     }
-    live_publish(&device->card->live, flexibility);
+    live_publish(device->card->live, flexibility);
     announce_flexibility(device, flexibility);
 }
 
@@ -249,13 +250,17 @@ static void forget_constants(struct device *device) {
         }
 }
 
+void device_forget_identity(struct device *device) {
+    for (size_t i = 0; i < sizeof device->identity / sizeof *device->identity; i++)
+        text_set(&device->identity[i], "");
+}
+
 static void publish_texts(struct device *device) {
     pthread_mutex_lock(&device->card->lock);
-    snprintf(device->card->command_text, sizeof device->card->command_text, "%s",
-             device->command.text);
-    memcpy(device->card->identity, device->identity, sizeof device->identity);
-    snprintf(device->card->connection_text, sizeof device->card->connection_text, "%s",
-             device->connection_text);
+    text_set(&device->card->command_text, text_of(device->command.text));
+    for (size_t i = 0; i < sizeof device->identity / sizeof *device->identity; i++)
+        text_set(&device->card->identity[i], text_of(device->identity[i]));
+    text_set(&device->card->connection_text, text_of(device->connection_text));
     pthread_mutex_unlock(&device->card->lock);
 }
 
@@ -268,12 +273,13 @@ bool device_reachable(const struct device *device) {
 }
 
 void device_connect(struct device *device, enum connection connection, const char *text) {
-    bool news = device->connection != connection || strcmp(device->connection_text, text) != 0;
+    bool news =
+        device->connection != connection || strcmp(text_of(device->connection_text), text) != 0;
     /* In quarantine the same constraints are walked without their set points. */
     bool changed =
         (device->connection == CONNECTION_QUARANTINED) != (connection == CONNECTION_QUARANTINED);
     device->connection = connection;
-    snprintf(device->connection_text, sizeof device->connection_text, "%s", text);
+    text_set(&device->connection_text, text);
     publish_texts(device);
     if (connection != CONNECTION_ONLINE)
         device->vehicle_phases = NAN; /* another one may be there when it comes back */
@@ -565,17 +571,43 @@ void device_sampled(struct device *device) {
 /* --- life ----------------------------------------------------------------------------------------
  */
 
-static void fill_card(struct device *device) {
-    struct device_card *card = device->card;
+/* Those that may ever be known of it. */
+static uint64_t quantities_of(const struct device *device) {
+    const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
+    uint64_t quantities = UINT64_C(1) << POINT_STATE; /* which may be made of the power */
+    if (!driver)
+        return quantities;
+    if (driver->hook_values) /* which may give any */
+        return QUANTITIES_ALL;
+    for (int i = 0; i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        if (point->id != POINT_NONE && point->id < POINT_NUMBER_COUNT &&
+            (point->part == POINT_NONE || point->part == device->part))
+            quantities |= UINT64_C(1) << point->id;
+    }
+    return quantities;
+}
+
+/* NULL: no memory. */
+static struct device_card *card_of(const struct device *device) {
     const struct site_device *site = device->site;
+    char *entry = json_dumps(site->entry, JSON_COMPACT | JSON_SORT_KEYS);
+    const struct card_words words = {
+        .key = site->key,
+        .name = site->name,
+        .driver = site->driver,
+        .link = site->link,
+        .part = site->as,
+        .role = site->role,
+        .maker = device->machine ? machine_driver(device->machine)->manufacturer : NULL,
+        .entry = entry,
+    };
+    struct device_card *card = device_card_new(&words, quantities_of(device));
+    free(entry);
+    if (!card)
+        return NULL;
     snprintf(card->id, sizeof card->id, "%s", device->id);
-    snprintf(card->key, sizeof card->key, "%s", site->key);
-    snprintf(card->name, sizeof card->name, "%s", site->name);
     snprintf(card->cluster_id, sizeof card->cluster_id, "%s", device->cluster_id);
-    snprintf(card->driver, sizeof card->driver, "%s", site->driver);
-    snprintf(card->link, sizeof card->link, "%s", site->link);
-    snprintf(card->part, sizeof card->part, "%s", site->as);
-    snprintf(card->role, sizeof card->role, "%s", site->role);
     card->unit = site->unit;
     card->observe = site->observe;
     card->type = device->type;
@@ -583,10 +615,7 @@ static void fill_card(struct device *device) {
     card->has_soc = device_has_soc(device);
     card->revision = site->revision;
     card->created_at = site->created_at;
-    card->entry = json_dumps(site->entry, JSON_COMPACT | JSON_SORT_KEYS);
-    if (device->machine)
-        snprintf(card->maker, sizeof card->maker, "%s",
-                 machine_driver(device->machine)->manufacturer);
+    return card;
 }
 
 /* Cards are read by other threads and do not change: what a device turns out to be, once its driver
@@ -594,7 +623,7 @@ static void fill_card(struct device *device) {
 void device_renew_card(struct device *device) {
     device->type = device_part(device)->type;
     device->decided_once = false; /* type and fallback are the driver's */
-    struct device_card *card = device_card_new();
+    struct device_card *card = card_of(device);
     if (!card) {
         log_error(device->site->path, "no memory: readers see it as it was");
         return;
@@ -603,7 +632,6 @@ void device_renew_card(struct device *device) {
     device->card = card;
     figure_set(&card->polls, figure_get(&old->polls));
     figure_set(&card->polls_failed, figure_get(&old->polls_failed));
-    fill_card(device);
     device_card_decide(card, device_card_snapshot(old));
     device_card_release(old);
     publish_texts(device);
@@ -613,7 +641,8 @@ void device_renew_card(struct device *device) {
 void device_renewed(struct device *device) {
     const struct driver *driver = machine_driver(device->machine);
     bool known[POINT_COUNT] = {false};
-    device->caller = device->write_caller = (struct caller){0};
+    caller_forget(&device->caller);
+    caller_forget(&device->write_caller);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
         if (point->id != POINT_NONE && (point->part == POINT_NONE || point->part == device->part))
@@ -646,18 +675,21 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
                           const struct site_cluster *cluster, const char *cluster_id,
                           const char *device_id) {
     struct device *device = calloc(1, sizeof *device);
-    if (!device || !(device->card = device_card_new()) ||
-        !(device->wheel = wheel_hold(&engine->loop))) {
-        if (device && device->card)
-            device_card_release(device->card);
-        free(device);
+    if (!device)
         return NULL;
-    }
     device->engine = engine;
     device->site = site_device_hold(site);
     snprintf(device->id, sizeof device->id, "%s", device_id);
     snprintf(device->cluster_id, sizeof device->cluster_id, "%s", cluster_id);
     snprintf(device->cluster_key, sizeof device->cluster_key, "%s", cluster->key);
+    device->card = card_of(device);
+    device->wheel = device->card ? wheel_hold(&engine->loop) : NULL;
+    if (!device->wheel) {
+        device_card_release(device->card);
+        site_device_release(device->site);
+        free(device);
+        return NULL;
+    }
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         device->values[i] = NAN;
     device->soc = device->vehicle_phases = NAN;
@@ -675,7 +707,6 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
     share_load_nameplate(device);
     book_init(&device->book);
     take_stash(device);
-    fill_card(device);
     device->wake.owner = device;
     return device;
 }
@@ -689,6 +720,16 @@ static void device_closed(struct wheel_timer *timer) {
     json_decref(device->hook_state);
     carry_forget(device);
     json_decref(device->identity_seen);
+    device_forget_identity(device);
+    caller_forget(&device->caller);
+    caller_forget(&device->write_caller);
+    free(device->connection_text);
+    free(device->hook_problem);
+    free(device->read_problem);
+    free(device->split_seen);
+    free(device->last_ruling);
+    free(device->command.text);
+    free(device->command.plans);
     free(device);
 }
 

@@ -16,11 +16,13 @@
 struct command {
     enum command_state state;
     struct wall since;
-    char text[160];
+    char *text; /* NULL: none */
     enum following following;
-    struct plan wanted;
+    struct plans { /* of one that was decided on; NULL before */
+        struct plan wanted, sent;
+        struct decision planned_for; /* what the plan in use (wanted or sent) was made from */
+    } * plans;
     bool has_wanted;
-    struct decision planned_for; /* what the plan in use (wanted or sent) was made from */
     double planned_phases;
     bool planned_blind; /* the voltage was not known: the most that it may be was taken */
     unsigned version;   /* of `wanted` */
@@ -34,8 +36,8 @@ struct command {
     bool diverged;     /* it was outside the bounds for longer than its lag, and not inside since */
     struct range held; /* W, all that it may do by what was written to it, lost links outlived */
     bool has_held;     /* else it is not known: nothing was confirmed since the host started */
-    struct plan sent;  /* the last one written whole on this connection */
-    bool has_sent;     /* and nothing else was written since: the device has it */
+    bool has_sent;     /* the last one written whole on this connection, and nothing else was
+                          written since: the device has it */
     bool confirmed;    /* and read back */
     bool touched;      /* something was written on this connection */
     bool armed;        /* what it was told last ends by its own watchdog; lost links outlived */
@@ -65,20 +67,20 @@ struct device {
     struct device_card *card;
 
     enum connection connection;
-    char connection_text[160];
+    char *connection_text;             /* NULL: none */
     double values[POINT_NUMBER_COUNT]; /* published ones, NAN unknown */
     struct now value_at[POINT_NUMBER_COUNT];
     int64_t
         value_valid_ms[POINT_NUMBER_COUNT]; /* how long each can be trusted; INT64_MAX: always */
-    char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
-    json_t *identity_seen; /* what was seen first here, NULL: nothing */
-    bool stale;            /* activePower is past its trust */
+    char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* NULL: unknown */
+    json_t *identity_seen;                          /* what was seen first here, NULL: nothing */
+    bool stale;                                     /* activePower is past its trust */
     double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     json_t *hook_state;    /* NULL: nothing yet */
     const struct script *state_holder; /* whose waiting call has it; NULL: none */
-    char hook_problem[160];            /* of hooks.values as logged last, "" when it went well */
+    char *hook_problem;                /* of hooks.values as logged last, NULL when it went well */
     struct carried carried;
-    char read_problem[160];     /* the same of hooks.read */
+    char *read_problem;         /* the same of hooks.read */
     struct caller caller;       /* of its hooks */
     struct caller write_caller; /* of hooks.write */
 
@@ -92,14 +94,14 @@ struct device {
     struct split_state split_state;
     struct range nameplate; /* all that it was seen to be able to do, kept in the store */
     bool has_nameplate;
-    struct split_device split_seen; /* as it was when last split */
+    struct split_device *split_seen; /* as it was when last split; NULL: never */
     bool has_decision;
     struct decision decision;
     bool anything_in_force;
     bool only_fallback; /* no constraint and no proposal */
     bool decided_once;
-    bool ruled; /* `last_ruling` is what history was told last */
-    struct ruling last_ruling;
+    /* What history was told last; NULL: nothing. */
+    struct ruling *last_ruling;
     int64_t recorded_ms; /* wall time of the last sample given to history */
     bool unguarded;      /* see struct flexibility; an alarm */
     bool told_before;    /* this host, or the one before it, has written to it */
@@ -120,6 +122,7 @@ void device_renew_card(struct device *device); /* its driver is known now, or an
 void device_renewed(struct device *device);
 void device_close(struct device *device);
 const struct driver_part *device_part(const struct device *device); /* NULL without a machine */
+void device_forget_identity(struct device *device);
 bool device_controllable(const struct device *device);
 bool device_reachable(const struct device *device); /* online, also when quarantined */
 bool device_has_soc(const struct device *device);

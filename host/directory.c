@@ -70,19 +70,40 @@ void directory_release(struct directory *directory) {
     free(directory);
 }
 
-struct device_card *device_card_new(void) {
-    struct device_card *card = calloc(1, sizeof *card);
-    struct decided *decided = decided_new(0);
-    if (!card || !decided) {
-        free(card);
-        decided_release(decided);
-        return NULL;
+/* All words of a card behind one another, in one piece of memory. */
+static bool keep_words(struct device_card *card, const struct card_words *words) {
+    const char **places[] = {&card->key,  &card->name, &card->driver, &card->link,
+                             &card->part, &card->role, &card->maker,  &card->entry};
+    const char *given[] = {words->key,  words->name, words->driver, words->link,
+                           words->part, words->role, words->maker,  words->entry};
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        *places[i] = "";
+        size += given[i] ? strlen(given[i]) + 1 : 0;
     }
+    card->entry = NULL;
+    char *at = card->words = malloc(size + 1);
+    for (size_t i = 0; at && i < sizeof places / sizeof *places; i++)
+        if (given[i]) {
+            *places[i] = at;
+            at = stpcpy(at, given[i]) + 1;
+        }
+    return at != NULL;
+}
+
+struct device_card *device_card_new(const struct card_words *words, uint64_t quantities) {
+    static const struct card_words nothing;
+    struct device_card *card = calloc(1, sizeof *card);
+    if (!card)
+        return NULL;
     atomic_init(&card->references, 1);
-    live_init(&card->live);
     pthread_mutex_init(&card->lock, NULL);
-    card->decided = decided;
-    return card;
+    card->live = live_new(quantities);
+    card->decided = decided_new(0);
+    if (keep_words(card, words ? words : &nothing) && card->live && card->decided)
+        return card;
+    device_card_release(card);
+    return NULL;
 }
 
 struct device_card *device_card_hold(struct device_card *card) {
@@ -95,7 +116,12 @@ void device_card_release(struct device_card *card) {
         return;
     decided_release(card->decided);
     pthread_mutex_destroy(&card->lock);
-    free(card->entry);
+    live_free(card->live);
+    for (size_t i = 0; i < sizeof card->identity / sizeof *card->identity; i++)
+        free(card->identity[i]);
+    free(card->connection_text);
+    free(card->command_text);
+    free(card->words);
     free(card);
 }
 

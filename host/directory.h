@@ -87,33 +87,38 @@ struct decided { /* immutable once published */
     struct decided_item *items;
 };
 
+struct card_words { /* what a card says for good; NULL: nothing */
+    const char *key, *name, *driver, *link;
+    const char *part; /* `as` */
+    const char *role;
+    const char *maker; /* who makes it, as its driver says */
+    const char *entry; /* JSON: what was declared of it */
+};
+
 struct device_card {
     atomic_uint references;
     char id[ID_SIZE];
-    char key[KEY_SIZE];
-    char name[KEY_SIZE];
     char cluster_id[ID_SIZE];
+    const char *key, *name, *driver, *link, *part, *role, *maker; /* "" for nothing */
+    const char *entry;                                            /* may be NULL */
+    char *words;                                                  /* where they stand, owned */
     enum device_type type;
-    char driver[DRIVER_NAME_SIZE];
-    char link[160];
     int unit;
-    char part[POINT_NAME_SIZE]; /* `as` */
-    char role[KEY_SIZE];
     bool observe;
     bool controllable;
     bool has_soc;
-    int64_t revision;          /* of what the API made; 0: the site file declares it */
-    struct wall created_at;    /* ms 0: not known */
-    char *entry;               /* JSON: what was declared of it; owned, may be NULL */
-    char maker[IDENTITY_SIZE]; /* who makes it, as its driver says; "" */
-    struct live live;
+    int64_t revision;             /* of what the API made; 0: the site file declares it */
+    struct wall created_at;       /* ms 0: not known */
+    struct live *live;            /* owned */
     figure_t polls, polls_failed; /* since the card was made for this id */
     pthread_mutex_t lock;         /* of the fields below, held for a pointer swap or a small copy */
     struct decided *decided;      /* one reference; never NULL */
-    char identity[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE]; /* manufacturer, model, ... */
-    char connection_text[160]; /* why it is offline, wrong, not configured */
-    char command_text[160];    /* why a command is unsupported, rejected, diverging; "" otherwise */
+    char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* manufacturer, model, ...; NULL: unknown */
+    char *connection_text; /* why it is offline, wrong, not configured; NULL otherwise */
+    char *command_text;    /* why a command is unsupported, rejected, diverging; NULL otherwise */
 };
+
+#define CARD_TEXT_SIZE 160 /* of the last two, for those who copy them */
 
 struct decided_slot { /* where the newest one hangs, shared by reference */
     atomic_uint references;
@@ -179,7 +184,9 @@ struct directory *
 directory_hold(struct directory_slot *slot); /* never NULL after the first publish */
 void directory_release(struct directory *directory);
 
-struct device_card *device_card_new(void); /* with an empty `decided` */
+/* With an empty `decided`. `words`: copied; NULL: none. `quantities`: bits by enum point_id of
+ * those that may ever be known of it. */
+struct device_card *device_card_new(const struct card_words *words, uint64_t quantities);
 struct device_card *device_card_hold(struct device_card *card);
 void device_card_release(struct device_card *card);
 void device_card_decide(struct device_card *card,

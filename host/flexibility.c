@@ -2,6 +2,8 @@
 
 #include <math.h>
 #include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The order that makes it safe, without fences (thread sanitizer knows none): a word is stored with
@@ -10,34 +12,86 @@
 
 #define TRIES_BEFORE_YIELD 64
 
-void live_init(struct live *live) {
+#define HEAD_WORDS ((offsetof(struct flexibility, values) + 7) / 8) /* all but the quantities */
+#define MOST_WORDS (HEAD_WORDS + (size_t)3 * POINT_NUMBER_COUNT)
+
+struct live {
+    uint64_t quantities;
+    size_t count;         /* of `words` */
+    atomic_uint sequence; /* odd while the writer is inside */
+    _Atomic uint64_t words[];
+};
+
+static size_t pack(const struct live *live, const struct flexibility *flexibility,
+                   uint64_t words[MOST_WORDS]) {
+    size_t used = HEAD_WORDS;
+    words[HEAD_WORDS - 1] = 0;
+    memcpy(words, flexibility, offsetof(struct flexibility, values));
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        if (live->quantities >> i & 1) {
+            memcpy(&words[used++], &flexibility->values[i], sizeof *words);
+            memcpy(&words[used++], &flexibility->updated_ms[i], sizeof *words);
+            memcpy(&words[used++], &flexibility->invalid_ms[i], sizeof *words);
+        }
+    return used;
+}
+
+static void unpack(const struct live *live, const uint64_t words[MOST_WORDS],
+                   struct flexibility *flexibility) {
+    size_t used = HEAD_WORDS;
+    memcpy(flexibility, words, offsetof(struct flexibility, values));
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        flexibility->values[i] = NAN;
+        flexibility->updated_ms[i] = flexibility->invalid_ms[i] = 0;
+        if (live->quantities >> i & 1) {
+            memcpy(&flexibility->values[i], &words[used++], sizeof *words);
+            memcpy(&flexibility->updated_ms[i], &words[used++], sizeof *words);
+            memcpy(&flexibility->invalid_ms[i], &words[used++], sizeof *words);
+        }
+    }
+}
+
+struct live *live_new(uint64_t quantities) {
     struct flexibility unknown = {.connection = CONNECTION_CONNECTING,
                                   .bound_min = -POWER_UNBOUNDED,
                                   .bound_max = POWER_UNBOUNDED};
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+    size_t count = HEAD_WORDS;
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         unknown.values[i] = NAN;
+        count += quantities >> i & 1 ? 3 : 0;
+    }
+    struct live *live = malloc(sizeof *live + count * sizeof *live->words);
+    if (!live)
+        return NULL;
+    live->quantities = quantities;
+    live->count = count;
     atomic_init(&live->sequence, 0);
-    for (size_t i = 0; i < FLEXIBILITY_WORDS; i++)
+    for (size_t i = 0; i < count; i++)
         atomic_init(&live->words[i], 0);
     live_publish(live, &unknown);
+    return live;
+}
+
+void live_free(struct live *live) {
+    free(live);
 }
 
 void live_publish(struct live *live, const struct flexibility *flexibility) {
-    uint64_t words[FLEXIBILITY_WORDS] = {0};
-    memcpy(words, flexibility, sizeof *flexibility);
+    uint64_t words[MOST_WORDS];
+    size_t count = pack(live, flexibility, words);
     unsigned sequence = atomic_load_explicit(&live->sequence, memory_order_relaxed);
     atomic_store_explicit(&live->sequence, sequence + 1, memory_order_relaxed);
-    for (size_t i = 0; i < FLEXIBILITY_WORDS; i++)
+    for (size_t i = 0; i < count; i++)
         atomic_store_explicit(&live->words[i], words[i], memory_order_release);
     atomic_store_explicit(&live->sequence, sequence + 2, memory_order_release);
 }
 
 void live_read(const struct live *live, struct flexibility *flexibility) {
-    uint64_t words[FLEXIBILITY_WORDS];
+    uint64_t words[MOST_WORDS];
     for (int tries = 1;; tries++) {
         unsigned before = atomic_load_explicit(&live->sequence, memory_order_acquire);
         if (before % 2 == 0) {
-            for (size_t i = 0; i < FLEXIBILITY_WORDS; i++)
+            for (size_t i = 0; i < live->count; i++)
                 words[i] = atomic_load_explicit(&live->words[i], memory_order_acquire);
             if (atomic_load_explicit(&live->sequence, memory_order_relaxed) == before)
                 break;
@@ -46,7 +100,7 @@ void live_read(const struct live *live, struct flexibility *flexibility) {
         if (tries % TRIES_BEFORE_YIELD == 0)
             sched_yield();
     }
-    memcpy(flexibility, words, sizeof *flexibility);
+    unpack(live, words, flexibility);
 }
 
 const char *command_state_name(enum command_state state) {

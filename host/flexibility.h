@@ -36,12 +36,9 @@ enum watchdog_state {
 
 struct flexibility {
     enum connection connection;
-    double values[POINT_NUMBER_COUNT];      /* NAN: unknown; POINT_STATE holds enum device_state */
-    int64_t updated_ms[POINT_NUMBER_COUNT]; /* wall ms of each value, 0: never */
-    int64_t invalid_ms[POINT_NUMBER_COUNT]; /* until when each can be trusted; INT64_MAX: always */
-    struct wall updated_at;                 /* of activePower (a device without it: the newest) */
-    struct wall invalid_at;                 /* until when that can be trusted */
-    struct ranges allowed;                  /* empty: not controllable or unknown */
+    struct wall updated_at; /* of activePower (a device without it: the newest) */
+    struct wall invalid_at; /* until when that can be trusted */
+    struct ranges allowed;  /* empty: not controllable or unknown */
     enum command_state command;
     enum following following;
     enum watchdog_state watchdog;
@@ -50,16 +47,20 @@ struct flexibility {
     int32_t bound_min, bound_max; /* decision in force; +-POWER_UNBOUNDED: none */
     int32_t set_point;            /* valid with has_set_point */
     bool has_set_point;
+    double values[POINT_NUMBER_COUNT];      /* NAN: unknown; POINT_STATE holds enum device_state */
+    int64_t updated_ms[POINT_NUMBER_COUNT]; /* wall ms of each value, 0: never */
+    int64_t invalid_ms[POINT_NUMBER_COUNT]; /* until when each can be trusted; INT64_MAX: always */
 };
 
-#define FLEXIBILITY_WORDS ((sizeof(struct flexibility) + 7) / 8)
+#define QUANTITIES_ALL ((UINT64_C(1) << POINT_NUMBER_COUNT) - 1)
 
-struct live {
-    atomic_uint sequence; /* odd while the writer is inside */
-    _Atomic uint64_t words[FLEXIBILITY_WORDS];
-};
+/* Has room for the quantities that its device may have, no others: most have a third of all. */
+struct live;
 
-void live_init(struct live *live);
+/* `quantities`: bits by enum point_id. All others are unknown, whatever is published. NULL: no
+ * memory. */
+struct live *live_new(uint64_t quantities);
+void live_free(struct live *live);                                           /* NULL is fine */
 void live_publish(struct live *live, const struct flexibility *flexibility); /* one writer */
 void live_read(const struct live *live, struct flexibility *flexibility);    /* any thread */
 

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "telemetry/telemetry.h"
@@ -127,11 +128,12 @@ void journal_ruling(struct device *device) {
     }
     decided_release(decided);
     /* A device that cannot be controlled has no decisions; one that is not known yet may have. */
-    bool first = !device->ruled;
-    if ((first && !has) || (!first && ruling_same(&ruling, &device->last_ruling)))
+    bool first = !device->last_ruling;
+    if ((first && !has) || (!first && ruling_same(&ruling, device->last_ruling)))
         return;
-    device->ruled = true;
-    device->last_ruling = ruling;
+    if (first && !(device->last_ruling = malloc(sizeof *device->last_ruling)))
+        return; /* no memory: the next decision begins it */
+    *device->last_ruling = ruling;
     ruling.command = device->command.state;
     ruling.command_ms = device->command.since.ms;
     struct origin origin = origin_of(device);
@@ -140,7 +142,7 @@ void journal_ruling(struct device *device) {
 }
 
 void journal_told(struct device *device) {
-    if (!device->ruled)
+    if (!device->last_ruling)
         return;
     struct origin origin = origin_of(device);
     telemetry_told(device->engine->telemetry, &origin, clock_now(&device->engine->clock),
@@ -148,7 +150,7 @@ void journal_told(struct device *device) {
 }
 
 void journal_leave(struct device *device) {
-    if (device->engine->stopping || !device->ruled)
+    if (device->engine->stopping || !device->last_ruling)
         return;
     struct origin origin = origin_of(device);
     telemetry_leave(device->engine->telemetry, &origin, clock_now(&device->engine->clock));

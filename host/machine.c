@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device.h"
 #include "script/task.h"
 #include "script/trial.h"
@@ -232,7 +233,7 @@ static void once_done(struct transaction *transaction, enum err result,
 static void identity_keep(struct device *device) {
     json_t *seen = json_object();
     for (int i = POINT_TEXT_FIRST; i < POINT_COUNT; i++)
-        if (i != POINT_FIRMWARE_VERSION && device->identity[i - POINT_TEXT_FIRST][0])
+        if (i != POINT_FIRMWARE_VERSION && device->identity[i - POINT_TEXT_FIRST])
             json_object_set_new(seen, point_word((enum point_id)i)->name,
                                 json_string(device->identity[i - POINT_TEXT_FIRST]));
     bool same = device->identity_seen ? json_equal(seen, device->identity_seen)
@@ -251,7 +252,7 @@ static void identity_keep(struct device *device) {
 
 /* True when the device is the one seen first (or the first); else `why` says what differs. */
 static bool identity_right(struct device *device, char *why, size_t why_size) {
-    const char *serial = device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST];
+    const char *serial = text_of(device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST]);
     const char *due = device->site->serial_number;
     if (due[0] && strcmp(due, serial) != 0) {
         snprintf(why, why_size, "serialNumber is \"%.60s\", the site file expects \"%.60s\"",
@@ -261,7 +262,7 @@ static bool identity_right(struct device *device, char *why, size_t why_size) {
     for (int i = POINT_TEXT_FIRST; i < POINT_COUNT && !due[0]; i++) {
         const char *name = point_word((enum point_id)i)->name;
         const char *before = json_string_value(json_object_get(device->identity_seen, name));
-        const char *now = device->identity[i - POINT_TEXT_FIRST];
+        const char *now = text_of(device->identity[i - POINT_TEXT_FIRST]);
         if (before && !now[0]) {
             snprintf(why, why_size, "%s cannot be read, first seen was \"%.40s\"", name, before);
             return false;
@@ -363,7 +364,7 @@ static void forget_read(struct machine *machine) {
     }
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
-            memset(machine->parts[i]->identity, 0, sizeof machine->parts[i]->identity);
+            device_forget_identity(machine->parts[i]);
 }
 
 static void machine_arrive(struct machine *machine) {
@@ -521,7 +522,8 @@ void machine_attach(struct machine *machine, struct device *device) {
         first = first && !machine->parts[i];
     machine->parts[device->part] = device;
     device->machine = machine;
-    device->caller = device->write_caller = (struct caller){0};
+    caller_forget(&device->caller);
+    caller_forget(&device->write_caller);
     carry_start(device, machine->generation);
     device_renew_card(device);
     device_connect(device, CONNECTION_CONNECTING, "");

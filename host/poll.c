@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device.h"
 #include "machine.h"
 
@@ -157,8 +158,7 @@ static void take_text(struct machine *machine, const struct point *point, const 
         text[0] = '\0';
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i] && (point->part == POINT_NONE || point->part == i))
-            snprintf(machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], IDENTITY_SIZE, "%s",
-                     text);
+            text_set(&machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], text);
 }
 
 static void take_number(struct machine *machine, int index, const uint16_t *words, struct now now) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device.h"
 #include "machine.h"
 #include "script/hooks.h"
@@ -95,8 +96,7 @@ static void take_text(struct machine *machine, const struct reading *reading,
     const char *text = reading->texts[point->id - POINT_TEXT_FIRST];
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i] && (i == part || point->part == POINT_NONE))
-            snprintf(machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], IDENTITY_SIZE, "%s",
-                     text);
+            text_set(&machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], text);
 }
 
 static void take(struct machine *machine, struct device *device) {
@@ -112,13 +112,13 @@ static void take(struct machine *machine, struct device *device) {
             take_text(machine, reading, point, device->part);
     }
     if (!reading->problem[0]) {
-        device->read_problem[0] = '\0';
+        text_set(&device->read_problem, "");
         return;
     }
     machine_fault(machine, reading->impossible ? FAULT_IMPOSSIBLE : FAULT_HOOK, reading->problem);
-    if (strcmp(device->read_problem, reading->problem) != 0)
+    if (strcmp(text_of(device->read_problem), reading->problem) != 0)
         log_warning(device->site->path, "%s", reading->problem);
-    snprintf(device->read_problem, sizeof device->read_problem, "%s", reading->problem);
+    text_set(&device->read_problem, reading->problem);
 }
 
 /* --- a round -------------------------------------------------------------------------------------
@@ -156,9 +156,9 @@ static void round_failed(struct machine *machine, const char *why) {
 /* The hook is at fault, not the device. */
 static void round_spoiled(struct machine *machine, struct device *device, const char *error) {
     struct poll_group *group = machine->round.group;
-    if (strncmp(device->read_problem, error, sizeof device->read_problem - 1) != 0)
+    if (strcmp(text_of(device->read_problem), error) != 0)
         log_warning(device->site->path, "hooks.read of %s: %s", machine->generation->name, error);
-    snprintf(device->read_problem, sizeof device->read_problem, "%s", error);
+    text_set(&device->read_problem, error);
     machine_fault(machine, FAULT_HOOK, error);
     if (machine->round.arriving && poll_hook_dispensable(machine)) {
         machine->round.active = false;

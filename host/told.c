@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device.h"
 #include "journal.h"
 #include "machine.h"
@@ -20,7 +21,7 @@ static const struct mono never = {INT64_MAX};
 
 void device_told(struct device *device, enum command_state state, const char *text) {
     struct command *command = &device->command;
-    if (command->state == state && strcmp(command->text, text) == 0)
+    if (command->state == state && strcmp(text_of(command->text), text) == 0)
         return;
     bool bad =
         state == COMMAND_REJECTED || state == COMMAND_UNSUPPORTED || state == COMMAND_DIVERGING;
@@ -30,10 +31,10 @@ void device_told(struct device *device, enum command_state state, const char *te
         log_debug(device->site->path, "command %s", command_state_name(state));
     command->state = state;
     command->since = clock_now(&device->engine->clock).wall;
-    snprintf(command->text, sizeof command->text, "%s", text);
+    text_set(&command->text, text);
     journal_told(device);
     pthread_mutex_lock(&device->card->lock);
-    snprintf(device->card->command_text, sizeof device->card->command_text, "%s", text);
+    text_set(&device->card->command_text, text);
     pthread_mutex_unlock(&device->card->lock);
     announce_command(device);
 }
@@ -125,17 +126,17 @@ static bool too_early(struct device *device, struct mono now) {
 
 /* True when the device has this plan, whole. */
 static bool is_on_device(const struct command *command, const struct plan *plan) {
-    return command->has_sent && plan_equal(&command->sent, plan);
+    return command->has_sent && plan_equal(&command->plans->sent, plan);
 }
 
 /* Hands a plan to the runner; `verify`: only read it back. */
 static void want(struct device *device, const struct plan *plan, bool verify) {
     struct command *command = &device->command;
-    if (!command->has_wanted || !plan_equal(&command->wanted, plan)) {
+    if (!command->has_wanted || !plan_equal(&command->plans->wanted, plan)) {
         command->version++;
         command->differed = false;
     }
-    command->wanted = *plan;
+    command->plans->wanted = *plan;
     command->has_wanted = command->due = true;
     command->verify = verify;
     command->refused = false;
@@ -161,7 +162,7 @@ static bool still_serves(const struct device *device, struct mono now) {
     double power_w = device_quantity(device, POINT_ACTIVE_POWER);
     return command->has_sent && !command->due && !command->rewrite && !command->reread &&
            device_tell_next(device).ms > now.ms &&
-           same_wish(&command->planned_for, &device->decision) &&
+           same_wish(&command->plans->planned_for, &device->decision) &&
            (phases == command->planned_phases ||
             (isnan(phases) && isnan(command->planned_phases))) &&
            !(command->planned_blind && !isnan(device_quantity(device, POINT_VOLTAGE_L1))) &&
@@ -173,7 +174,7 @@ static bool still_serves(const struct device *device, struct mono now) {
  * another plan, which was taken back, is begun anew. */
 static void stay(struct device *device, bool look, struct mono now) {
     struct command *command = &device->command;
-    const struct plan sent = command->sent;
+    const struct plan sent = command->plans->sent;
     bool renew = command->renew_at.ms <= now.ms;
     bool refreshes = device_part(device)->control.refresh_ms > 0;
     if (command->retry_at.ms <= now.ms || (renew && refreshes))
@@ -182,7 +183,7 @@ static void stay(struct device *device, bool look, struct mono now) {
         command->reread = true;
     if (renew)
         command->renew_at = never;
-    if (command->due && plan_equal(&command->wanted, &sent))
+    if (command->due && plan_equal(&command->plans->wanted, &sent))
         return; /* being refreshed or read back */
     command->due = command->refused = false;
     if (command->rewrite || command->reread)
@@ -202,8 +203,8 @@ static void cannot(struct device *device, const struct plan *plan) {
  * back, or cannot be. */
 static void hold_sent(struct device *device, bool confirmed) {
     struct command *command = &device->command;
-    const struct range *span = &command->sent.span;
-    if (confirmed || !command_any_read_back(device->machine, &command->sent)) {
+    const struct range *span = &command->plans->sent.span;
+    if (confirmed || !command_any_read_back(device->machine, &command->plans->sent)) {
         command->held = *span;
         command->has_held = true;
         return;
@@ -224,7 +225,7 @@ static bool rests_first(const struct device *device, const struct plan *plan) {
         return false;
     if (!command->has_sent)
         return true;
-    const struct plan *sent = &command->sent;
+    const struct plan *sent = &command->plans->sent;
     return sent->has_target && sent->target_w != 0 && (sent->target_w > 0) != (plan->target_w > 0);
 }
 
@@ -242,7 +243,7 @@ static void want_at_its_pace(struct device *device, struct plan *plan, bool look
             stay(device, look, now);
         } else {
             /* Something was begun that is not wanted any more: put back what may stay. */
-            const struct plan before = command->sent;
+            const struct plan before = command->plans->sent;
             want(device, &before, false);
         }
         return;
@@ -284,11 +285,16 @@ void device_tell(struct device *device) {
     }
     if (!device->machine || !device_reachable(device)) {
         device_told(device, device->anything_in_force ? COMMAND_UNREACHABLE : COMMAND_NONE,
-                    device->connection_text);
+                    text_of(device->connection_text));
         return;
     }
     if (device->machine->state != MACHINE_UP)
         return; /* arriving: device_connect() comes back here */
+    if (!command->plans && !(command->plans = calloc(1, sizeof *command->plans))) {
+        device_told(device, COMMAND_PENDING,
+                    "no memory for its plans; the next sample tries again");
+        return;
+    }
     if (still_serves(device, now)) {
         if (look)
             stay(device, true, now);
@@ -307,12 +313,12 @@ void device_tell(struct device *device) {
         cannot(device, &plan);
         return;
     }
-    command->planned_for = device->decision;
+    command->plans->planned_for = device->decision;
     command->planned_phases = device_phases(device);
     command->planned_blind = isnan(device_quantity(device, POINT_VOLTAGE_L1));
-    if (command->due && plan_equal(&plan, &command->wanted))
+    if (command->due && plan_equal(&plan, &command->plans->wanted))
         return;
-    if (command->refused && plan_equal(&plan, &command->wanted)) {
+    if (command->refused && plan_equal(&plan, &command->plans->wanted)) {
         if (command->retry_at.ms <= now.ms)
             want(device, &plan, false);
         return;
@@ -322,7 +328,7 @@ void device_tell(struct device *device) {
         return;
     }
     if (!command->due) { /* what was rounded away before may be what is asked for now */
-        command->sent.span = plan.span;
+        command->plans->sent.span = plan.span;
         hold_sent(device, command->confirmed);
     }
     stay(device, look, now);
@@ -343,10 +349,10 @@ void device_written(struct device *device, bool confirmed) {
     struct mono now = clock_mono();
     bool again = command->has_sent; /* refreshed or read back: nothing new for the pace */
     if (!again) {
-        command->sent = command->wanted;
+        command->plans->sent = command->plans->wanted;
         command->has_sent = true;
         command->sent_at = now;
-        pace_sent(&command->pace, &command->sent, now);
+        pace_sent(&command->pace, &command->plans->sent, now);
         remember_told(device);
     }
     bool rewritten = !command->verify;
@@ -355,7 +361,7 @@ void device_written(struct device *device, bool confirmed) {
     command->confirmed = confirmed;
     hold_sent(device, confirmed);
     const struct control *control = &device_part(device)->control;
-    bool holds = command->sent.control_case != CONTROL_RELEASE;
+    bool holds = command->plans->sent.control_case != CONTROL_RELEASE;
     command->armed = holds;
     if (confirmed) {
         command->look_at = never;

@@ -63,7 +63,7 @@ static void put_device(struct json *json, struct device_card *card, const struct
     put_share(json, &decided->share);
     put_fallback(json, decided);
     struct flexibility flexibility;
-    live_read(&card->live, &flexibility);
+    live_read(card->live, &flexibility);
     present_command(json, &flexibility, card);
 }
 
@@ -75,7 +75,7 @@ static void read_meter(const struct exchange *x, const struct cluster_card *clus
         struct flexibility flexibility;
         if (strcmp(card->role, GRID_ROLE) != 0)
             continue;
-        live_read(&card->live, &flexibility);
+        live_read(card->live, &flexibility);
         bool fresh = flexibility.connection == CONNECTION_ONLINE &&
                      x->now.wall.ms < flexibility.invalid_at.ms;
         const double *values = flexibility.values;

@@ -188,7 +188,7 @@ static void suppose(struct exchange *x, struct preview *preview, const struct de
     enum err err = ERR_MEMORY;
     struct decided *then = NULL;
     if (preview->target.device)
-        live_read(&preview->target.device->live, &flexibility);
+        live_read(preview->target.device->live, &flexibility);
     if (make_constraints(x, decided, preview)) {
         const struct preview_change change = {
             .add = preview->added,

@@ -50,7 +50,7 @@ static void put_connections(struct json *json, const struct directory *directory
     size_t counts[CONNECTION_COUNT] = {0};
     for (size_t i = 0; i < directory->device_count; i++) {
         struct flexibility flexibility;
-        live_read(&directory->devices[i]->live, &flexibility);
+        live_read(directory->devices[i]->live, &flexibility);
         counts[flexibility.connection]++;
     }
     json_key(json, "devices");
@@ -156,7 +156,7 @@ static void put_unguarded(struct exchange *x, struct json *json) {
         for (size_t j = 0; j < cluster->device_count && exchange_sees(x, cluster); j++) {
             const struct device_card *card = x->directory->devices[cluster->first_device + j];
             struct flexibility flexibility;
-            live_read(&card->live, &flexibility);
+            live_read(card->live, &flexibility);
             if (flexibility.watchdog != WATCHDOG_NONE)
                 continue;
             json_object_open(json);

@@ -159,7 +159,7 @@ static bool is_quarantined(const struct target *target) {
     struct flexibility flexibility;
     if (!target->device)
         return false;
-    live_read(&target->device->live, &flexibility);
+    live_read(target->device->live, &flexibility);
     return flexibility.connection == CONNECTION_QUARANTINED;
 }
 
@@ -211,7 +211,7 @@ void change_present_decision(struct json *json, const struct target *target,
     json_object_close(json);
     if (target->device) {
         struct flexibility flexibility;
-        live_read(&target->device->live, &flexibility);
+        live_read(target->device->live, &flexibility);
         present_command(json, &flexibility, target->device);
     }
 }

@@ -14,7 +14,7 @@ static bool device_shown(const void *context, size_t index) {
     if (!list->by_connection && !list->by_state)
         return true;
     struct flexibility flexibility;
-    live_read(&card->live, &flexibility);
+    live_read(card->live, &flexibility);
     if (list->by_state && flexibility.values[POINT_STATE] != (double)list->state)
         return false;
     return !list->by_connection || flexibility.connection == list->connection;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define EXPLANATION_MAXIMUM 1000
 
 void present_power(struct json *json, const char *key, int32_t power) {
@@ -37,9 +39,9 @@ void present_ranges(struct json *json, const char *key, const struct ranges *ran
 
 void present_command_alone(struct json *json, const struct flexibility *flexibility,
                            struct device_card *card) {
-    char detail[sizeof card->command_text];
+    char detail[CARD_TEXT_SIZE];
     pthread_mutex_lock(&card->lock);
-    memcpy(detail, card->command_text, sizeof detail);
+    snprintf(detail, sizeof detail, "%s", text_of(card->command_text));
     pthread_mutex_unlock(&card->lock);
     json_object_open(json);
     json_put_string(json, "state", command_state_name(flexibility->command));

@@ -1,21 +1,25 @@
 /* A device in JSON: what it is, and its flexibility. */
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/present.h"
 #include "base/json_read.h"
+#include "base/text.h"
 
 struct identity { /* a copy of what stands under the card's lock */
     char words[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
-    char connection_text[160];
+    char connection_text[CARD_TEXT_SIZE];
 };
 
 static void copy_identity(struct device_card *card, struct identity *identity) {
     pthread_mutex_lock(&card->lock);
-    memcpy(identity->words, card->identity, sizeof identity->words);
-    memcpy(identity->connection_text, card->connection_text, sizeof identity->connection_text);
+    for (size_t i = 0; i < sizeof identity->words / sizeof *identity->words; i++)
+        snprintf(identity->words[i], sizeof identity->words[i], "%s", text_of(card->identity[i]));
+    snprintf(identity->connection_text, sizeof identity->connection_text, "%s",
+             text_of(card->connection_text));
     pthread_mutex_unlock(&card->lock);
 }
 
@@ -47,7 +51,7 @@ void present_device(struct json *json, struct device_card *card) {
     struct identity identity;
     struct flexibility flexibility;
     copy_identity(card, &identity);
-    live_read(&card->live, &flexibility);
+    live_read(card->live, &flexibility);
     json_object_open(json);
     json_put_string(json, "id", card->id);
     present_key(json, card->key, card->id);
@@ -125,10 +129,10 @@ static void put_decision(struct json *json, const struct flexibility *flexibilit
 
 void present_flexibility(struct json *json, struct device_card *card) {
     struct flexibility flexibility;
-    char connection_text[sizeof card->connection_text];
-    live_read(&card->live, &flexibility);
+    char connection_text[CARD_TEXT_SIZE];
+    live_read(card->live, &flexibility);
     pthread_mutex_lock(&card->lock);
-    memcpy(connection_text, card->connection_text, sizeof connection_text);
+    snprintf(connection_text, sizeof connection_text, "%s", text_of(card->connection_text));
     pthread_mutex_unlock(&card->lock);
     json_object_open(json);
     json_put_string(json, "deviceId", card->id);

@@ -290,7 +290,10 @@ static void add_devices(struct tree *tree) {
             continue;
         struct split_device *split = &tree->splits[tree->device_count];
         describe(device, split);
-        device->split_seen = *split;
+        if (!device->split_seen)
+            device->split_seen = malloc(sizeof *device->split_seen);
+        if (device->split_seen) /* without memory it never is as before: it is split again */
+            *device->split_seen = *split;
         split->state = device->split_state;
         split->level = level;
         int64_t window_ms = window_of(device);
@@ -563,10 +566,10 @@ static bool same_range(const struct range *a, const struct range *b) {
 }
 
 static bool is_as_before(const struct device *device) {
-    const struct split_device *before = &device->split_seen;
+    const struct split_device *before = device->split_seen;
     struct split_device now;
     describe(device, &now);
-    return before->reach == now.reach && before->untold == now.untold &&
+    return before && before->reach == now.reach && before->untold == now.untold &&
            before->least == now.least && before->has_held == now.has_held &&
            same_range(&before->held, &now.held) && same_range(&before->wants, &now.wants) &&
            same_range(&before->may, &now.may) && before->own.count == now.own.count &&
@@ -599,7 +602,8 @@ void cluster_touch(struct device *device) {
 }
 
 void cluster_arrive(struct device *device) {
-    if (device->split_seen.reach != SPLIT_SILENT || !device_reachable(device))
+    if (!device->split_seen || device->split_seen->reach != SPLIT_SILENT ||
+        !device_reachable(device))
         return;
     struct cluster *cluster = engine_cluster_by_id(device->engine, device->cluster_id);
     const struct cluster *root = root_of(cluster);

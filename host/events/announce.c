@@ -97,7 +97,7 @@ static void tell_waiting(struct engine *engine, struct mono now) {
         struct announced *announced = &device->announced;
         struct flexibility flexibility;
         if (news_due(announced->news, now)) {
-            live_read(&device->card->live, &flexibility);
+            live_read(device->card->live, &flexibility);
             tell_flexibility(device, &flexibility, now);
         }
         if (announced->news->waits) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/luadata.h"
+#include "base/text.h"
 #include "kit/mirror.h"
 #include "kit/spec.h"
 #include "machine.h"
@@ -144,7 +145,8 @@ bool bench_open(struct bench *bench, const char *path, const struct driver *driv
     if (bench_machine(bench))
         return true;
     report_add(report, driver->name, "the engine did not take it: %s",
-               bench->engine->devices ? bench->engine->devices->connection_text : "no device");
+               bench->engine->devices ? text_of(bench->engine->devices->connection_text)
+                                      : "no device");
     return false;
 }
 

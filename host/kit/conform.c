@@ -133,7 +133,7 @@ bool conform_bench(struct conform *conform, struct bench *bench, const json_t *p
 void conform_look(struct conform *conform, struct bench *bench) {
     for (struct device *device = bench->engine->devices; device; device = device->next) {
         struct flexibility seen;
-        live_read(&device->card->live, &seen);
+        live_read(device->card->live, &seen);
         for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
             const struct point_word *word = point_word((enum point_id)i);
             double value = seen.values[i];

@@ -13,8 +13,8 @@ static bool settled(struct bench *bench, void *context) {
     const struct command *command = &device->command;
     const struct point *points = machine_driver(bench_machine(bench))->points;
     bool can_confirm = false;
-    for (int i = 0; i < command->sent.write_count; i++)
-        can_confirm = can_confirm || points[command->sent.writes[i].point].read_back;
+    for (int i = 0; i < command->plans->sent.write_count; i++)
+        can_confirm = can_confirm || points[command->plans->sent.writes[i].point].read_back;
     return command->state == COMMAND_REJECTED || command->state == COMMAND_UNSUPPORTED ||
            (command->has_sent && !command->due &&
             (command->state == COMMAND_CONFIRMED ||
@@ -52,7 +52,7 @@ static struct wish wish_of(enum control_case control_case, int32_t lo, int32_t h
 /* What was written last to each point stands in the device. */
 static void look_at_registers(struct conform *conform, struct bench *bench,
                               const struct device *device) {
-    const struct plan *plan = &device->command.sent;
+    const struct plan *plan = &device->command.plans->sent;
     for (int i = 0; i < plan->write_count; i++) {
         const struct plan_write *write = &plan->writes[i];
         const struct point *point = &conform->driver->points[write->point];
@@ -100,10 +100,10 @@ static void run_case(struct conform *conform, struct bench *bench, struct device
                         command->text);
         return;
     }
-    if (command->sent.control_case != control_case)
+    if (command->plans->sent.control_case != control_case)
         conform_problem(conform, "asked for %s (set %d W within %d..%d W), the host does %s",
                         case_names[control_case], wish.set, lo, hi,
-                        case_names[command->sent.control_case]);
+                        case_names[command->plans->sent.control_case]);
     look_at_registers(conform, bench, device);
 }
 

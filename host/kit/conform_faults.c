@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "kit/conform.h"
 #include "machine.h"
 #include "script/script.h"
@@ -49,7 +50,8 @@ static void expect_back(struct conform *conform, struct bench *bench) {
     if (peer_listen(bench->peer, true) != ERR_OK)
         conform_problem(conform, "the simulated device cannot listen again");
     else if (!bench_until(bench, conform_back, &since, PATIENCE_MS))
-        conform_problem(conform, "it is not back: %s", bench->engine->devices->connection_text);
+        conform_problem(conform, "it is not back: %s",
+                        text_of(bench->engine->devices->connection_text));
     conform_look(conform, bench);
 }
 

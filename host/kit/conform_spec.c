@@ -6,6 +6,7 @@
 
 #include "base/json_read.h"
 #include "base/luadata.h"
+#include "base/text.h"
 #include "kit/conform.h"
 #include "machine.h"
 
@@ -102,7 +103,7 @@ static void check_value(struct conform *conform, struct bench *bench, const stru
     }
     bool right;
     if (!own && id >= POINT_TEXT_FIRST) {
-        const char *text = device->identity[id - POINT_TEXT_FIRST];
+        const char *text = text_of(device->identity[id - POINT_TEXT_FIRST]);
         right = json_is_false(expected)
                     ? !text[0]
                     : json_is_string(expected) && strcmp(json_string_value(expected), text) == 0;
@@ -267,7 +268,7 @@ static void run_order(struct conform *conform, struct bench *bench, const json_t
         !bench_until(bench, told, device, BENCH_PATIENCE_MS) ||
         device->command.state == COMMAND_REJECTED || device->command.state == COMMAND_UNSUPPORTED) {
         conform_problem(conform, "the command stays %s: %s",
-                        command_state_name(device->command.state), device->command.text);
+                        command_state_name(device->command.state), text_of(device->command.text));
         return;
     }
     if (bench->talk) {
@@ -276,7 +277,7 @@ static void run_order(struct conform *conform, struct bench *bench, const json_t
         json_decref(since);
         return;
     }
-    const struct plan *plan = &device->command.sent;
+    const struct plan *plan = &device->command.plans->sent;
     for (size_t i = 0; i < json_array_size(writes); i++)
         check_write(conform, bench, plan, i, json_array_get(writes, i), base);
     if ((size_t)plan->write_count > json_array_size(writes))

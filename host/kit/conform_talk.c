@@ -1,6 +1,7 @@
 /* Drivers that speak HTTP, UDP, lines or MQTT: whatever comes in place of an answer, the device is
  * offline and comes back, nothing impossible is published, and nothing wrong passes for a value.
  * Then each control case is sent. */
+#include "base/text.h"
 #include "kit/conform.h"
 #include "machine.h"
 
@@ -13,7 +14,8 @@ static void expect_back(struct conform *conform, struct bench *bench) {
     if (talk_listen(bench->talk, true) != ERR_OK)
         conform_problem(conform, "the simulated device cannot listen again");
     else if (!bench_until(bench, conform_back, &since, PATIENCE_MS))
-        conform_problem(conform, "it is not back: %s", bench->engine->devices->connection_text);
+        conform_problem(conform, "it is not back: %s",
+                        text_of(bench->engine->devices->connection_text));
     conform_look(conform, bench);
 }
 
@@ -87,7 +89,7 @@ static void run_control(struct conform *conform, struct bench *bench, struct dev
         !bench_until(bench, told, device, BENCH_PATIENCE_MS) ||
         device->command.state == COMMAND_REJECTED || device->command.state == COMMAND_UNSUPPORTED)
         conform_problem(conform, "the command stays %s: %s",
-                        command_state_name(device->command.state), device->command.text);
+                        command_state_name(device->command.state), text_of(device->command.text));
 }
 
 static void run_controls(struct conform *conform, struct bench *bench) {

@@ -132,7 +132,7 @@ static void wait_for_all(const struct probing *probing) {
 static void show(const struct device *device, FILE *out) {
     for (int i = 0; i < POINT_COUNT; i++) {
         const struct point_word *word = point_word((enum point_id)i);
-        if (i >= POINT_TEXT_FIRST && device->identity[i - POINT_TEXT_FIRST][0])
+        if (i >= POINT_TEXT_FIRST && device->identity[i - POINT_TEXT_FIRST])
             fprintf(out, "  %-18s %s\n", word->name, device->identity[i - POINT_TEXT_FIRST]);
         else if (i == POINT_STATE && !isnan(device->values[i]))
             fprintf(out, "  %-18s %s\n", word->name,
@@ -148,9 +148,9 @@ static int tell(const struct probing *probing, const char *url, FILE *out) {
         bool fit = at->connection == CONNECTION_ONLINE;
         fprintf(out, "%s%s%s%s: %s\n", fit ? "\n" : "", at->site->driver,
                 at->site->as[0] ? "." : "", at->site->as,
-                fit                      ? "fits"
-                : at->connection_text[0] ? at->connection_text
-                                         : "silent");
+                fit                   ? "fits"
+                : at->connection_text ? at->connection_text
+                                      : "silent");
         if (!fit)
             continue;
         show(at, out);

@@ -45,6 +45,7 @@ static json_t *migrate(struct device *device, struct generation *generation) {
     enum script_outcome outcome =
         script_call(generation->script, "hooks.migrate", push_state, take_state, &migration, error);
     guard_leave(device->engine, generation, &caller, outcome, error);
+    caller_forget(&caller);
     if (outcome == SCRIPT_OK)
         return migration.made;
     log_warning(device->site->path, "its state starts empty: %s", error);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "device.h"
 #include "engine.h"
 #include "machine.h"
@@ -130,12 +131,17 @@ static void count_call(struct script_figures *figures, struct script *script,
         figure_add(&figures->failures[outcome], 1);
 }
 
+void caller_forget(struct caller *caller) {
+    text_set(&caller->error, "");
+    caller->rung = (struct rung){0};
+}
+
 bool guard_enter(struct engine *engine, const struct generation *generation,
                  const struct caller *caller, const char *call, char why[SCRIPT_ERROR_SIZE]) {
     struct guard *guard = &engine->guard;
     const char *stopped = guard_stopped(engine, generation);
     if (stopped || !ladder_may_call(&caller->rung, clock_mono())) {
-        snprintf(why, SCRIPT_ERROR_SIZE, "%s", stopped ? stopped : caller->error);
+        snprintf(why, SCRIPT_ERROR_SIZE, "%s", stopped ? stopped : text_of(caller->error));
         return false;
     }
     watchdog_enter(guard->watchdog, generation->watched, call);
@@ -159,7 +165,7 @@ void guard_leave(struct engine *engine, struct generation *generation, struct ca
     }
     struct report report;
     bool spoiled = script_spoiled(generation->script);
-    snprintf(caller->error, sizeof caller->error, "%s", error);
+    text_set(&caller->error, error);
     switch (ladder_failed(&generation->ladder, &caller->rung, spoiled, clock_mono())) {
     case LADDER_WAIT:
         break;

@@ -17,8 +17,10 @@ struct trial;
 struct caller { /* who calls a script: a device, a policy's instance; zeroed for each other script
                  */
     struct rung rung;
-    char error[160]; /* of its last failure */
+    char *error; /* of its last failure; NULL: none */
 };
+
+void caller_forget(struct caller *caller); /* as at first */
 
 struct rehearsal {    /* of a stall: the first call of this script lasts so long */
     const char *name; /* NULL: none; "*": each script */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/luadata.h"
+#include "base/text.h"
 #include "device.h"
 #include "machine.h"
 #include "script/hooks.h"
@@ -204,9 +205,9 @@ void hooks_values(struct device *device) {
         script_call(generation->script, "hooks.values", push_values, take_values, &call, error);
     guard_leave(engine, generation, &device->caller, outcome, error);
     const char *problem = outcome == SCRIPT_OK ? call.problem : error;
-    if (problem[0] && strncmp(device->hook_problem, problem, sizeof device->hook_problem - 1) != 0)
+    if (problem[0] && strcmp(text_of(device->hook_problem), problem) != 0)
         log_warning(device->site->path, "hooks.values of %s: %s", generation->name, problem);
-    snprintf(device->hook_problem, sizeof device->hook_problem, "%s", problem);
+    text_set(&device->hook_problem, problem);
     if (problem[0])
         machine_fault(device->machine, FAULT_HOOK, problem);
     if (outcome != SCRIPT_OK)

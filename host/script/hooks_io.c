@@ -199,7 +199,7 @@ void hooks_read(struct device *device, task_over *over) {
 
 static int push_write(lua_State *L, void *context) {
     struct task *task = context;
-    const struct plan *plan = &task->device->command.wanted;
+    const struct plan *plan = &task->device->command.plans->wanted;
     const struct driver *driver = task->generation->driver;
     hooks_push_dev(L, task->device, task->generation->script, true);
     lua_createtable(L, task->count, 0);

@@ -159,7 +159,7 @@ static void snap_device(struct device *device, void *context) {
     snprintf(seen->key, sizeof seen->key, "%s", device->site->key);
     seen->type = device->type;
     device_publish(device);
-    live_read(&device->card->live, &seen->flexibility);
+    live_read(device->card->live, &seen->flexibility);
 }
 
 static void failed(struct instance *instance, const char *error) {
@@ -321,7 +321,7 @@ bool instance_take(struct instance *instance, struct generation *generation,
     json_decref(instance->parameters);
     instance->generation = generation_hold(generation);
     instance->parameters = parameters;
-    instance->caller = (struct caller){0};
+    caller_forget(&instance->caller);
     instance->ticks = 0;
     json_decref(instance->state_before);
     instance->state_before = json_incref(instance->state);
@@ -386,6 +386,7 @@ static void instance_closed(uv_handle_t *handle) {
     json_decref(instance->state);
     json_decref(instance->state_before);
     json_decref(instance->entry);
+    caller_forget(&instance->caller);
     free(instance);
 }
 

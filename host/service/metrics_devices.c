@@ -70,7 +70,7 @@ static void fill_row(struct row *row, struct device_card *card, struct wall now)
     row->card = card;
     row->polls = figure_get(&card->polls);
     row->polls_failed = figure_get(&card->polls_failed);
-    live_read(&card->live, &row->now);
+    live_read(card->live, &row->now);
     count_constraints(decided, now, &row->in_force, &row->scheduled);
     decided_release(decided);
 }

@@ -70,9 +70,9 @@ struct track {
     double rated_w;
     int64_t marks_ms[LEVEL_COUNT]; /* buckets before it are made; 0: none, and of LEVEL_RAW */
     struct meter meter;
-    /* The ruling in force, and the last sample within it. */
+    /* The ruling in force, or the last one, and the last sample within it. */
     bool rules;
-    struct ruling ruling;
+    struct ruling *ruling; /* NULL: none yet */
     bool ruling_dirty;
     int64_t ruling_mono_ms, flushed_mono_ms;
     int64_t last_ruling_ms;

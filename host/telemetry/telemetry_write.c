@@ -42,6 +42,7 @@ void tracks_free(struct telemetry *telemetry) {
         while (telemetry->tracks[i]) {
             struct track *track = telemetry->tracks[i];
             telemetry->tracks[i] = track->next;
+            free(track->ruling);
             free(track);
         }
 }
@@ -149,7 +150,7 @@ static void bind_cause(sqlite3_stmt *put, int column, const struct cause *cause)
 }
 
 static bool put_ruling(struct telemetry *telemetry, struct track *track) {
-    const struct ruling *ruling = &track->ruling;
+    const struct ruling *ruling = track->ruling;
     if (!track->number && !track_put(telemetry, track))
         return false;
     sqlite3_stmt *put = telemetry_statement(
@@ -194,12 +195,12 @@ static void measure(struct track *track, int64_t mono_ms) {
         ms = track->reach_hold_ms;
     if (track->rules && track->reach != REACH_UNKNOWN) {
         /* That it is at its limit, or outside, is shown at once; for how long, now and then. */
-        const struct ruling before = track->ruling;
-        ruling_measure(&track->ruling, track->reach, ms);
+        const struct ruling before = *track->ruling;
+        ruling_measure(track->ruling, track->reach, ms);
         track->ruling_dirty = track->ruling_dirty ||
-                              (!before.at_min_ms && track->ruling.at_min_ms) ||
-                              (!before.at_max_ms && track->ruling.at_max_ms) ||
-                              (!before.outside_ms && track->ruling.outside_ms);
+                              (!before.at_min_ms && track->ruling->at_min_ms) ||
+                              (!before.at_max_ms && track->ruling->at_max_ms) ||
+                              (!before.outside_ms && track->ruling->outside_ms);
     }
     track->reach = REACH_UNKNOWN;
 }
@@ -209,25 +210,26 @@ static bool end_ruling(struct telemetry *telemetry, struct track *track, struct 
     if (!track->rules)
         return true;
     measure(track, now.mono.ms);
-    track->ruling.end = end;
-    track->ruling.until_ms =
-        now.wall.ms > track->ruling.at_ms ? now.wall.ms : track->ruling.at_ms + 1;
-    track->ruling.duration_ms = now.mono.ms - track->ruling_mono_ms;
+    track->ruling->end = end;
+    track->ruling->until_ms =
+        now.wall.ms > track->ruling->at_ms ? now.wall.ms : track->ruling->at_ms + 1;
+    track->ruling->duration_ms = now.mono.ms - track->ruling_mono_ms;
     bool ok = put_ruling(telemetry, track);
     track->rules = track->ruling_dirty = false;
     return ok;
 }
 
-static bool begin_ruling(struct telemetry *telemetry, struct track *track,
-                         const struct entry *entry) {
+static bool begin_ruling(struct telemetry *telemetry, struct track *track, struct entry *entry) {
     bool ok = end_ruling(telemetry, track, entry->now, RULING_REPLACED);
-    track->ruling = *entry->ruling;
-    track->ruling.at_ms = entry->now.wall.ms;
-    if (track->ruling.at_ms <= track->last_ruling_ms &&
-        track->ruling.at_ms > track->last_ruling_ms - TWINS_MS)
-        track->ruling.at_ms = track->last_ruling_ms + 1; /* several within a millisecond */
-    track->ruling.trusted = entry->now.trusted;
-    track->last_ruling_ms = track->ruling.at_ms;
+    free(track->ruling);
+    track->ruling = entry->ruling; /* the track's from here on */
+    entry->ruling = NULL;
+    track->ruling->at_ms = entry->now.wall.ms;
+    if (track->ruling->at_ms <= track->last_ruling_ms &&
+        track->ruling->at_ms > track->last_ruling_ms - TWINS_MS)
+        track->ruling->at_ms = track->last_ruling_ms + 1; /* several within a millisecond */
+    track->ruling->trusted = entry->now.trusted;
+    track->last_ruling_ms = track->ruling->at_ms;
     track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
     track->rules = track->ruling_dirty = true;
     track->ruling_count++;
@@ -264,15 +266,15 @@ static bool put_sample(struct telemetry *telemetry, struct track *track,
 
 /* --- a round --------------------------------------------------------------------------------- */
 
-static bool take_entry(struct telemetry *telemetry, struct track *track,
-                       const struct entry *entry) {
+static bool take_entry(struct telemetry *telemetry, struct track *track, struct entry *entry) {
     switch (entry->kind) {
     case ENTRY_SAMPLE:
         return put_sample(telemetry, track, entry);
     case ENTRY_RULING:
         return begin_ruling(telemetry, track, entry);
     case ENTRY_TOLD:
-        ruling_told(&track->ruling, entry->state, entry->since_ms);
+        if (track->ruling)
+            ruling_told(track->ruling, entry->state, entry->since_ms);
         track->ruling_dirty = track->rules;
         return true;
     case ENTRY_LEAVE:
@@ -284,10 +286,11 @@ static bool take_entry(struct telemetry *telemetry, struct track *track,
 static bool flush_rulings(struct telemetry *telemetry, struct now now) {
     for (size_t i = 0; i < TRACK_BUCKETS; i++)
         for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
-            bool due = track->ruling.in_force && now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
+            bool due = track->rules && track->ruling->in_force &&
+                       now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
             if (!track->rules || (!track->ruling_dirty && !due))
                 continue;
-            track->ruling.duration_ms = now.mono.ms - track->ruling_mono_ms;
+            track->ruling->duration_ms = now.mono.ms - track->ruling_mono_ms;
             track->flushed_mono_ms = now.mono.ms;
             if (!put_ruling(telemetry, track))
                 return false;
@@ -323,7 +326,7 @@ bool telemetry_finish(struct telemetry *telemetry, bool ok) {
 struct placed {
     struct track *track;
     size_t order;
-    const struct entry *entry;
+    struct entry *entry;
 };
 
 static int compare_placed(const void *left, const void *right) {

@@ -27,6 +27,7 @@
 #include "ask/ask_inventory.h"
 #include "ask/ask_operator.h"
 #include "ask/ask_script.h"
+#include "base/text.h"
 #include "directory.h"
 #include "inventory_desk.h"
 #include "store/store.h"
@@ -268,13 +269,12 @@ void ask_remove_constraint(struct engine *engine, const char *target_id, const c
 
 static inline struct device_card *kit_device(const char *id, const char *key,
                                              enum device_type type) {
-    struct device_card *card = device_card_new();
+    const struct card_words words = {
+        .key = key, .driver = "some_driver", .link = "tcp://127.0.0.1:502"};
+    struct device_card *card = device_card_new(&words, QUANTITIES_ALL);
     assert_non_null(card);
     snprintf(card->id, sizeof card->id, "%s", id);
-    snprintf(card->key, sizeof card->key, "%s", key);
     snprintf(card->cluster_id, sizeof card->cluster_id, "%s", ID_HOME);
-    snprintf(card->driver, sizeof card->driver, "some_driver");
-    snprintf(card->link, sizeof card->link, "tcp://127.0.0.1:502");
     card->unit = 1;
     card->type = type;
     card->controllable = type != DEVICE_METER;
@@ -315,7 +315,7 @@ static inline struct directory *kit_directory(struct kit *kit) {
     directory->devices[0] = kit_device(ID_WALLBOX, "wallbox", DEVICE_CHARGING_STATION);
     directory->devices[1] = kit_device(ID_BATTERY, "battery", DEVICE_BATTERY);
     directory->devices[2] = kit_device(ID_METER, "grid", DEVICE_METER);
-    snprintf(directory->devices[0]->identity[0], IDENTITY_SIZE, "Maker & \"Sons\"");
+    text_set(&directory->devices[0]->identity[0], "Maker & \"Sons\"");
     directory->scripts[0] =
         (struct script_card){.kind = SCRIPT_DRIVER,
                              .name = "some_driver",
@@ -348,7 +348,7 @@ static inline void kit_measure(struct kit *kit, double power, int64_t age_ms) {
     flexibility.following = FOLLOWING_BELOW;
     flexibility.command_since.ms = at;
     flexibility.bound_max = 4200;
-    live_publish(&kit->engine.device->live, &flexibility);
+    live_publish(kit->engine.device->live, &flexibility);
 }
 
 static inline void kit_start(struct kit *kit, int threads, bool publish) {

@@ -42,23 +42,25 @@ static inline void desk_close(struct inventory_desk *desk) {
 
 static inline struct device_card *desk_card(const struct site_device *site,
                                             const struct site_cluster *cluster) {
-    struct device_card *card = device_card_new();
+    char *entry = json_dumps(site->entry, JSON_COMPACT);
+    const struct card_words words = {.key = site->key,
+                                     .name = site->name,
+                                     .driver = site->driver,
+                                     .link = site->link,
+                                     .entry = entry};
+    struct device_card *card = device_card_new(&words, QUANTITIES_ALL);
+    free(entry);
     struct flexibility unknown = {.connection = CONNECTION_CONNECTING};
     assert_non_null(card);
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         unknown.values[i] = NAN;
-    live_publish(&card->live, &unknown);
+    live_publish(card->live, &unknown);
     snprintf(card->id, sizeof card->id, "%s", site->id);
-    snprintf(card->key, sizeof card->key, "%s", site->key);
-    snprintf(card->name, sizeof card->name, "%s", site->name);
     snprintf(card->cluster_id, sizeof card->cluster_id, "%s", cluster->id);
-    snprintf(card->driver, sizeof card->driver, "%s", site->driver);
-    snprintf(card->link, sizeof card->link, "%s", site->link);
     card->unit = site->unit;
     card->observe = site->observe;
     card->revision = site->revision;
     card->created_at = site->created_at;
-    card->entry = json_dumps(site->entry, JSON_COMPACT);
     return card;
 }
 

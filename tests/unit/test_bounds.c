@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <inttypes.h>
 
+#include "base/text.h"
 #include "bounds_oracle.h"
 
 #include "bounds_site.h"
@@ -561,7 +562,8 @@ static int say(struct world *world, int being, const char *what, int32_t power,
         printf("  decided %d..%d set %d (%d), command %s \"%s\", due %d, connection %s\n",
                device->decision.min, device->decision.max, device->decision.set,
                device->decision.has_set, command_state_name(device->command.state),
-               device->command.text, device->command.due, connection_name(device->connection));
+               text_of(device->command.text), device->command.due,
+               connection_name(device->connection));
     if (device) {
         printf("  own %d..%d, site %d..%d %g A\n", device->own.items[0].lo,
                device->own.items[device->own.count - 1].hi, world->site.least[being],

@@ -15,10 +15,10 @@
 #define ID_CAR  "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 static struct device_card *card_named(const char *id, const char *key) {
-    struct device_card *card = device_card_new();
+    const struct card_words words = {.key = key};
+    struct device_card *card = device_card_new(&words, QUANTITIES_ALL);
     assert_non_null(card);
     snprintf(card->id, sizeof card->id, "%s", id);
-    snprintf(card->key, sizeof card->key, "%s", key);
     return card;
 }
 
@@ -104,13 +104,13 @@ static void a_script_is_found_by_kind_and_name(void **state) {
 
 static void a_new_card_knows_nothing_and_has_decided_nothing(void **state) {
     (void)state;
-    struct device_card *card = device_card_new();
+    struct device_card *card = device_card_new(NULL, QUANTITIES_ALL);
     struct decided *decided = device_card_decided(card);
     assert_false(decided->has_decision);
     assert_int_equal(decided->count, 0);
     decided_release(decided);
     struct flexibility now;
-    live_read(&card->live, &now);
+    live_read(card->live, &now);
     assert_int_equal(now.connection, CONNECTION_CONNECTING);
     assert_int_equal(now.allowed.count, 0);
     device_card_release(card);
@@ -150,7 +150,7 @@ static void a_held_card_outlives_its_directory(void **state) {
 static void what_was_decided_before_is_freed_with_its_constraints(void **state) {
     (void)state;
     struct constraint *constraint = constraint_new(&(struct constraint){.id = ID_HOME});
-    struct device_card *card = device_card_new();
+    struct device_card *card = device_card_new(NULL, QUANTITIES_ALL);
     struct decided *decided = decided_new(2); /* the second item: the fallback, no constraint */
     assert_non_null(decided);
     decided->items[0].constraint = constraint_hold(constraint);
@@ -265,7 +265,7 @@ static void *read_on(void *context) {
 
 static void readers_and_the_publisher_do_not_disturb_each_other(void **state) {
     (void)state;
-    struct traffic traffic = {.card = device_card_new()};
+    struct traffic traffic = {.card = device_card_new(NULL, QUANTITIES_ALL)};
     directory_slot_init(&traffic.slot);
     directory_publish(&traffic.slot, directory_of_two());
     pthread_t readers[2];

@@ -12,10 +12,10 @@
 
 static void before_anything_is_known_everything_is_unknown(void **state) {
     (void)state;
-    struct live live;
-    live_init(&live);
+    struct live *live = live_new(QUANTITIES_ALL);
+    assert_non_null(live);
     struct flexibility got;
-    live_read(&live, &got);
+    live_read(live, &got);
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         assert_true(isnan(got.values[i]));
         assert_true(got.updated_ms[i] == 0);
@@ -26,6 +26,7 @@ static void before_anything_is_known_everything_is_unknown(void **state) {
     assert_int_equal(got.bound_max, POWER_UNBOUNDED);
     assert_false(got.has_set_point);
     assert_true(got.updated_at.ms == 0 && got.invalid_at.ms == 0);
+    live_free(live);
 }
 
 /* A state whose every part says `number`. */
@@ -46,14 +47,34 @@ static struct flexibility state_of(int32_t number) {
 
 static void what_is_published_is_what_is_read(void **state) {
     (void)state;
-    struct live live;
-    live_init(&live);
+    struct live *live = live_new(QUANTITIES_ALL);
+    assert_non_null(live);
     struct flexibility given = state_of(-4200);
     given.values[POINT_TEMPERATURE] = NAN;
-    live_publish(&live, &given);
+    live_publish(live, &given);
     struct flexibility got;
-    live_read(&live, &got);
+    live_read(live, &got);
     assert_memory_equal(&got, &given, sizeof given);
+    live_free(live);
+}
+
+static void what_a_device_cannot_have_stays_unknown(void **state) {
+    (void)state;
+    struct live *live =
+        live_new(UINT64_C(1) << POINT_ACTIVE_POWER | UINT64_C(1) << (POINT_NUMBER_COUNT - 1));
+    assert_non_null(live);
+    struct flexibility given = state_of(-4200), got;
+    live_publish(live, &given);
+    live_read(live, &got);
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        if (i == POINT_ACTIVE_POWER || i == POINT_NUMBER_COUNT - 1) {
+            assert_true(got.values[i] == -4200 && got.updated_ms[i] == -4200);
+        } else {
+            assert_true(isnan(got.values[i]) && got.updated_ms[i] == 0 && got.invalid_ms[i] == 0);
+        }
+    assert_int_equal(got.connection, CONNECTION_ONLINE);
+    assert_int_equal(got.set_point, -4200);
+    live_free(live);
 }
 
 static void every_command_state_and_following_has_a_name(void **state) {
@@ -70,7 +91,7 @@ static void every_command_state_and_following_has_a_name(void **state) {
 #define PUBLICATIONS 100000
 
 struct race {
-    struct live live;
+    struct live *live;
     atomic_bool done;
 };
 
@@ -82,7 +103,7 @@ static void *watch(void *context) {
     do {
         finished = atomic_load(&race->done);
         struct flexibility got;
-        live_read(&race->live, &got);
+        live_read(race->live, &got);
         struct flexibility whole = state_of(got.set_point);
         if (memcmp(&got, &whole, sizeof got) != 0 || got.set_point < last)
             return context;
@@ -94,15 +115,16 @@ static void *watch(void *context) {
 static void readers_never_see_half_of_a_publication(void **state) {
     (void)state;
     static struct race race;
-    live_init(&race.live);
+    race.live = live_new(QUANTITIES_ALL);
+    assert_non_null(race.live);
     struct flexibility next = state_of(0);
-    live_publish(&race.live, &next);
+    live_publish(race.live, &next);
     pthread_t readers[2];
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&readers[i], NULL, watch, &race), 0);
     for (int32_t i = 1; i <= PUBLICATIONS; i++) {
         next = state_of(i);
-        live_publish(&race.live, &next);
+        live_publish(race.live, &next);
     }
     atomic_store(&race.done, true);
     for (int i = 0; i < 2; i++) {
@@ -116,6 +138,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_anything_is_known_everything_is_unknown),
         cmocka_unit_test(what_is_published_is_what_is_read),
+        cmocka_unit_test(what_a_device_cannot_have_stays_unknown),
         cmocka_unit_test(every_command_state_and_following_has_a_name),
         cmocka_unit_test(readers_never_see_half_of_a_publication),
     };

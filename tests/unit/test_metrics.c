@@ -77,10 +77,9 @@ static void a_histogram_is_cumulative_and_bounds_belong_to_their_bucket(void **s
 /* --- devices --------------------------------------------------------------------------------- */
 
 static struct device_card *card(const char *key, int64_t revision) {
-    struct device_card *made = device_card_new();
+    const struct card_words words = {.key = key, .driver = "acme"};
+    struct device_card *made = device_card_new(&words, QUANTITIES_ALL);
     assert_non_null(made);
-    snprintf(made->key, sizeof made->key, "%s", key);
-    snprintf(made->driver, sizeof made->driver, "acme");
     made->type = DEVICE_BATTERY;
     made->revision = revision;
     return made;
@@ -88,7 +87,7 @@ static struct device_card *card(const char *key, int64_t revision) {
 
 static void publish(struct device_card *of, double power_w, int64_t invalid_ms) {
     struct flexibility now;
-    live_read(&of->live, &now);
+    live_read(of->live, &now);
     now.connection = CONNECTION_ONLINE;
     now.values[POINT_ACTIVE_POWER] = power_w;
     now.values[POINT_STATE_OF_CHARGE] = 50;
@@ -99,7 +98,7 @@ static void publish(struct device_card *of, double power_w, int64_t invalid_ms) 
     now.invalid_ms[POINT_ENERGY_IMPORT] = INT64_MAX;
     now.updated_at = (struct wall){NOW_MS - 1500};
     now.invalid_at = (struct wall){invalid_ms};
-    live_publish(&of->live, &now);
+    live_publish(of->live, &now);
 }
 
 static struct directory *directory_of(size_t clusters, size_t devices) {

@@ -1,5 +1,6 @@
 /* What hooks can say and hear over HTTP, UDP, lines and MQTT, and what they cannot: a whole engine
  * against the simulated devices of the kit. */
+#include "base/text.h"
 #include "kit/talk.h"
 #include "tasks_world.h"
 
@@ -69,7 +70,7 @@ static void json_keeps_integers_and_null(void **state) {
     assert_power(&talking, 7);
     const struct device *device = world_device(talking.world, "a");
     assert_true(isnan(device->values[POINT_FREQUENCY]));
-    assert_string_equal(device->identity[POINT_FIRMWARE_VERSION - POINT_TEXT_FIRST], "v1");
+    assert_string_equal(text_of(device->identity[POINT_FIRMWARE_VERSION - POINT_TEXT_FIRST]), "v1");
     talking_end(&talking);
 }
 

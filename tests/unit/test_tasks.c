@@ -1,5 +1,6 @@
 /* Hooks that wait, in a whole engine over real Modbus TCP: they read and write like straight code,
  * and whatever they do wrong costs nobody else a poll. */
+#include "base/text.h"
 #include "tasks_world.h"
 
 #define METER                                                                                      \
@@ -100,7 +101,7 @@ static void what_read_returns_is_published_and_what_write_did_is_confirmed(void 
     assert_true(world_until(pair.world, world_online, (void *)"a"));
     struct device *device = world_device(pair.world, "a");
     assert_int_equal((int)device->values[POINT_ACTIVE_POWER], 1500);
-    assert_string_equal(device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST], "S1");
+    assert_string_equal(text_of(device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST]), "S1");
     world_constrain(pair.world, "a", 7000); /* 7000 / 3 / 253 V = 9.2 A */
     assert_true(world_until(pair.world, confirmed, (void *)"a"));
     assert_int_equal(limit_of(&pair), 9);

@@ -263,7 +263,7 @@ static void what_reads_back_otherwise_once_is_written_again_within_seconds(void 
 
 static enum watchdog_state watchdog_of(struct desk *desk, enum being being) {
     struct flexibility flexibility;
-    live_read(&device_of(desk, being)->card->live, &flexibility);
+    live_read(device_of(desk, being)->card->live, &flexibility);
     return flexibility.watchdog;
 }
 

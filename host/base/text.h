@@ -1,0 +1,11 @@
+/* A text as long as it is: what most of its owners do not have costs them a pointer. Pure. */
+#ifndef DERD_BASE_TEXT_H
+#define DERD_BASE_TEXT_H
+
+/* `*text` (owned, NULL at first) says `value` from here on, which may not be part of it; "" is kept
+ * as NULL. Without memory it says nothing. */
+void text_set(char **text, const char *value);
+/* "" for NULL. */
+const char *text_of(const char *text);
+
+#endif
