@@ -73,9 +73,10 @@ void hooks_keep_state(lua_State *L, struct device *device) {
     report_free(&report);
 }
 
-static bool outlived(const struct driver *driver, const struct point *point, const struct now *at) {
+static bool outlived(const struct driver *driver, const struct point *point, const struct now *at,
+                     struct mono now) {
     return point->period_ms > 0 &&
-           clock_mono().ms - at->mono.ms >= device_trust_ms(point->period_ms, driver->timeout_ms);
+           now.ms - at->mono.ms >= device_trust_ms(point->period_ms, driver->timeout_ms);
 }
 
 /* Whether the device has a register for it that was read: that one says how old the value is. */
@@ -95,13 +96,15 @@ static int push_values(lua_State *L, void *context) {
     struct hook_call *call = context;
     const struct machine *machine = call->device->machine;
     const struct driver *driver = machine_driver(machine);
+    struct mono now = clock_mono();
     hooks_push_dev(L, call->device, call->device->machine->generation->script, false);
     lua_createtable(L, 0, driver->point_count);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
         bool ours = point->part == POINT_NONE || point->part == call->device->part ||
                     point->id == POINT_NONE;
-        if (!ours || isnan(machine->values[i]) || outlived(driver, point, &machine->value_at[i]))
+        if (!ours || isnan(machine->values[i]) ||
+            outlived(driver, point, &machine->value_at[i], now))
             continue; /* what is made from it would look fresh */
         if (point->id == POINT_STATE)
             lua_pushstring(L, device_state_name((enum device_state)machine->values[i]));
