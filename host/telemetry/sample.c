@@ -58,24 +58,59 @@ enum point_id energy_point(enum energy energy) {
     return energy == ENERGY_IMPORT ? POINT_ENERGY_IMPORT : POINT_ENERGY_EXPORT;
 }
 
-double number_widen(float kept) {
-    double exact = (double)kept;
-    char text[32];
-    if (!isfinite(exact))
-        return exact;
-    static const double scales[] = {1, 10, 100, 1000}; /* most have up to three decimals */
-    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
-        double decimal = nearbyint(exact * scales[i]) / scales[i];
-        if ((float)decimal == kept)
-            return decimal;
-    }
+/* The nearest number with so many decimals, up to 14. Both sides of the division are exact as long
+ * as the product is below 2^53: then this is the very double that its text would be read as. */
+static double with_decimals(double exact, int decimals) {
+    static const double scales[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
+                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
+    static const double whole_from = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds */
+    double rounded = exact * scales[decimals] + whole_from - whole_from;
+    return rounded / scales[decimals];
+}
+
+/* What is next to nothing, by its text. */
+static double with_text(double exact, float kept) {
     for (int digits = 6; digits < 9; digits++) {
+        char text[32];
         snprintf(text, sizeof text, "%.*g", digits, exact);
         double decimal = strtod(text, NULL);
         if ((float)decimal == kept)
             return decimal;
     }
     return exact;
+}
+
+/* The fewest digits, from six on, that make it; nine always do. */
+static double with_digits(double exact, float kept) {
+    static const double limits[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1,  1e1,
+                                    1e2,  1e3,  1e4,  1e5,  1e6,  1e7};
+    double found = exact;
+    int whole = 0; /* digits before the point, below 0: zeros after it */
+    while (whole < (int)(sizeof limits / sizeof *limits) && fabs(exact) >= limits[whole])
+        whole++;
+    whole -= 5;
+    for (int digits = 8; digits >= 6 && digits >= whole; digits--) {
+        double decimal = with_decimals(exact, digits - whole);
+        if ((float)decimal != kept)
+            break;
+        found = decimal;
+    }
+    return found;
+}
+
+double number_widen(float kept) {
+    double exact = (double)kept;
+    double magnitude = fabs(exact);
+    if (!isfinite(exact) || magnitude >= 16777216 || exact == 0) /* has no decimals */
+        return exact;
+    if (magnitude < 1e-6)
+        return with_text(exact, kept);
+    if ((float)with_decimals(exact, 3) != kept) /* most have up to three decimals */
+        return with_digits(exact, kept);
+    int decimals = 0;
+    while ((float)with_decimals(exact, decimals) != kept)
+        decimals++;
+    return with_decimals(exact, decimals);
 }
 
 uint64_t sample_mask(const struct sample *sample) {

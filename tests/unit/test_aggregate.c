@@ -3,6 +3,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -429,6 +432,37 @@ static void kept_numbers_read_as_they_were_written(void **state) {
         assert_true(number_widen((float)values[i]) == values[i]);
 }
 
+/* What a person would write for it: up to three decimals, otherwise six to nine digits. */
+static double shortest_text(float kept) {
+    char text[64];
+    for (int decimals = 0; decimals < 4; decimals++) {
+        snprintf(text, sizeof text, "%.*f", decimals, (double)kept);
+        if ((float)strtod(text, NULL) == kept)
+            return strtod(text, NULL);
+    }
+    for (int digits = 6; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)kept);
+        if ((float)strtod(text, NULL) == kept)
+            return strtod(text, NULL);
+    }
+    return (double)kept;
+}
+
+static void any_kept_number_reads_as_its_shortest_text(void **state) {
+    (void)state;
+    uint32_t random = 1;
+    for (int i = 0; i < 200000; i++) {
+        float kept;
+        random = random * 1664525U + 1013904223U;
+        if (i % 2) /* any at all */
+            memcpy(&kept, &random, sizeof kept);
+        else /* the ones that are measured */
+            kept = (float)((double)(int32_t)random / pow(10, i / 2 % 12));
+        if (isfinite(kept))
+            assert_true(number_widen(kept) == shortest_text(kept));
+    }
+}
+
 static void a_damaged_number_of_samples_is_refused_and_none_overflows(void **state) {
     (void)state;
     struct aggregate aggregate, part;
@@ -473,6 +507,7 @@ int main(void) {
         cmocka_unit_test(all_that_can_be_known_fits),
         cmocka_unit_test(numbers_on_disk_are_given_once),
         cmocka_unit_test(kept_numbers_read_as_they_were_written),
+        cmocka_unit_test(any_kept_number_reads_as_its_shortest_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,43 @@ static void levels_are_kept_as_long_as_they_should(void **state) {
     telemetry_close(telemetry);
 }
 
+static int64_t first_kept(struct telemetry *telemetry) {
+    struct rows *rows = rows_of(telemetry, LEVEL_RAW);
+    int64_t at_ms = rows->count ? rows->at_ms[0] : 0;
+    free(rows);
+    return at_ms;
+}
+
+/* A sample a minute; what is kept of them at each time. */
+static void minute_by_minute(struct telemetry *telemetry, int64_t start_ms, int minutes) {
+    for (int i = 0; i < minutes; i++) {
+        int64_t at_ms = start_ms + i * MINUTE;
+        set_now(at_ms);
+        give(telemetry, at_ms, 100, 7000 + i);
+        telemetry_settle(telemetry);
+        telemetry_settle(telemetry);
+        int64_t least_ms = at_ms - HOUR - MINUTE > start_ms ? at_ms - HOUR - MINUTE : start_ms;
+        assert_in_range(first_kept(telemetry), least_ms, least_ms + 2 * MINUTE);
+    }
+}
+
+/* A device is looked at when a minute's rows may have become too old, not each time. */
+static void what_becomes_too_old_goes_within_a_minute(void **state) {
+    const struct retention hour = {.levels_ms = {HOUR, 0, 0, 0}};
+    struct telemetry *telemetry = opened_with(*state, &hour);
+    minute_by_minute(telemetry, NOON, 100);
+    size_t ahead = count_of(telemetry, LEVEL_RAW);
+    assert_in_range(ahead, 60, 62);
+    /* The clock was two days ahead all the while: what comes now is kept, and goes in its time. */
+    minute_by_minute(telemetry, NOON - 2 * DAY, 100);
+    assert_in_range(count_of(telemetry, LEVEL_RAW), ahead + 60, ahead + 62);
+    set_now(NOON + 100 * MINUTE);
+    telemetry_settle(telemetry);
+    telemetry_settle(telemetry);
+    assert_in_range(count_of(telemetry, LEVEL_RAW), ahead - 2, ahead);
+    telemetry_close(telemetry);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_DISK(samples_become_minutes_quarters_and_days),
@@ -199,6 +236,7 @@ int main(void) {
         ON_DISK(buckets_go_on_when_the_clock_was_years_ahead),
         ON_DISK(nothing_is_measured_by_a_clock_that_cannot_be_trusted),
         ON_DISK(levels_are_kept_as_long_as_they_should),
+        ON_DISK(what_becomes_too_old_goes_within_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
