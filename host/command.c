@@ -143,6 +143,7 @@ static void step_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct machine *machine = transaction->owner;
     struct device *device = machine->runner.device;
+    machine_transact_end(&machine->runner.transaction);
     machine->runner.busy = false;
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         runner_idle(machine);
@@ -180,8 +181,7 @@ static bool submit(struct machine *machine, const struct plan_write *write, bool
     uint16_t address;
     if (!poll_address(machine, index, &address))
         return false;
-    struct transaction *transaction = &machine->runner.transaction;
-    *transaction = (struct transaction){
+    struct transaction what = {
         .request = {.unit = (uint8_t)machine->unit,
                     .function = read ? (uint8_t)poll_function(point->kind) : point->write_function,
                     .address = address,
@@ -190,8 +190,9 @@ static bool submit(struct machine *machine, const struct plan_write *write, bool
         .done = step_done,
         .owner = machine,
     };
-    memcpy(transaction->request.words, write->words, (size_t)write->count * sizeof *write->words);
-    machine->runner.busy = link_submit(machine->wire->link, transaction, LINK_COMMAND) == ERR_OK;
+    memcpy(what.request.words, write->words, (size_t)write->count * sizeof *write->words);
+    machine->runner.busy =
+        machine_transact(machine, &machine->runner.transaction, &what, LINK_COMMAND);
     return true;
 }
 
@@ -391,7 +392,6 @@ void command_run(struct machine *machine) {
 }
 
 void command_stop(struct machine *machine) {
-    if (machine->runner.transaction.submitted)
-        link_cancel(&machine->runner.transaction);
+    machine_transact_end(&machine->runner.transaction);
     runner_idle(machine);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "directory.h"
 #include "sheet.h"
 
@@ -69,6 +70,7 @@ static void copy_head(struct decided *to, const struct decided *from) {
                            .sheet = sheet_hold(from->sheet),
                            .count = from->count,
                            .items = items};
+    text_set(&to->share_why, text_of(from->share_why));
     atomic_init(&to->references, 1);
 }
 

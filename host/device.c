@@ -48,16 +48,20 @@ static void decide_device(struct device *device, bool changed);
 /* --- what is known -------------------------------------------------------------------------------
  */
 
+const struct quantity *device_known(const struct device *device, enum point_id id) {
+    return quantities_get(device->known, id);
+}
+
 bool device_fresh(const struct device *device, enum point_id id, struct mono now) {
-    if (isnan(device->values[id]))
+    const struct quantity *known = device_known(device, id);
+    if (isnan(known->value))
         return false;
-    int64_t valid_ms = device->value_valid_ms[id];
-    return valid_ms == INT64_MAX || now.ms - device->value_at[id].mono.ms < valid_ms;
+    return known->valid_ms == INT64_MAX || now.ms - known->mono.ms < known->valid_ms;
 }
 
 static double quantity_at(const struct device *device, enum point_id id, struct mono now) {
     if (device_fresh(device, id, now))
-        return device->values[id];
+        return device_known(device, id)->value;
     if (id == POINT_PHASES && device->site->phases)
         return device->site->phases;
     const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
@@ -127,28 +131,33 @@ static void take_values(struct device *device) {
         if (!ours || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
             machine->value_at[i].mono.ms == 0)
             continue;
+        struct quantity *known = quantities_at(device->known, (enum point_id)point->id);
+        if (!known)
+            continue;
         /* What the hook has corrected is not overwritten with the raw value it was made from. */
-        if (driver->hook_values &&
-            machine->value_at[i].mono.ms == device->value_at[point->id].mono.ms)
+        if (driver->hook_values && machine->value_at[i].mono.ms == known->mono.ms)
             continue;
         /* Of several points of one name only the one in the plan was ever read. */
         if (seen[point->id] && isnan(machine->values[i]))
             continue;
         seen[point->id] = true;
-        device->values[point->id] = machine->values[i];
-        device->value_at[point->id] = machine->value_at[i];
-        device->value_valid_ms[point->id] =
-            point->period_ms > 0 ? device_trust_ms(point->period_ms, driver->timeout_ms)
-                                 : INT64_MAX;
+        *known = (struct quantity){
+            .value = machine->values[i],
+            .mono = machine->value_at[i].mono,
+            .wall = machine->value_at[i].wall,
+            .valid_ms = point->period_ms > 0 ? device_trust_ms(point->period_ms, driver->timeout_ms)
+                                             : INT64_MAX,
+        };
     }
 }
 
 /* Which value says how old the device's picture is. */
 static enum point_id lead_point(const struct device *device) {
     enum point_id lead = POINT_ACTIVE_POWER;
-    if (device->value_at[lead].mono.ms == 0)
+    if (device_known(device, lead)->mono.ms == 0)
         for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-            if (device->value_at[i].mono.ms > device->value_at[lead].mono.ms)
+            if (device_known(device, (enum point_id)i)->mono.ms >
+                device_known(device, lead)->mono.ms)
                 lead = (enum point_id)i;
     return lead;
 }
@@ -212,24 +221,24 @@ static void publish(struct device *device, struct flexibility *flexibility) {
         .set_point = device->decision.set,
     };
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
-        flexibility->values[i] = device->values[i];
-        flexibility->updated_ms[i] = device->value_at[i].mono.ms ? device->value_at[i].wall.ms : 0;
-        flexibility->invalid_ms[i] = device->value_valid_ms[i] == INT64_MAX
-                                         ? INT64_MAX
-                                         : flexibility->updated_ms[i] + device->value_valid_ms[i];
+        const struct quantity *known = device_known(device, (enum point_id)i);
+        flexibility->values[i] = known->value;
+        flexibility->updated_ms[i] = known->mono.ms ? known->wall.ms : 0;
+        flexibility->invalid_ms[i] =
+            known->valid_ms == INT64_MAX ? INT64_MAX : flexibility->updated_ms[i] + known->valid_ms;
     }
-    double power_w = device->values[POINT_ACTIVE_POWER];
-    if (device->value_at[POINT_STATE].mono.ms == 0 && !isnan(power_w)) {
+    double power_w = device_known(device, POINT_ACTIVE_POWER)->value;
+    if (device_known(device, POINT_STATE)->mono.ms == 0 && !isnan(power_w)) {
         flexibility->values[POINT_STATE] = state_of_power(device, power_w);
         flexibility->updated_ms[POINT_STATE] = flexibility->updated_ms[POINT_ACTIVE_POWER];
         flexibility->invalid_ms[POINT_STATE] = flexibility->invalid_ms[POINT_ACTIVE_POWER];
     }
-    enum point_id lead = lead_point(device);
-    if (device->value_at[lead].mono.ms) {
-        flexibility->updated_at = device->value_at[lead].wall;
+    const struct quantity *lead = device_known(device, lead_point(device));
+    if (lead->mono.ms) {
+        flexibility->updated_at = lead->wall;
         flexibility->invalid_at = flexibility->updated_at;
-        if (device->value_valid_ms[lead] != INT64_MAX)
-            flexibility->invalid_at.ms += device->value_valid_ms[lead];
+        if (lead->valid_ms != INT64_MAX)
+            flexibility->invalid_at.ms += lead->valid_ms;
     }
     live_publish(device->card->live, flexibility);
     announce_flexibility(device, flexibility);
@@ -242,12 +251,11 @@ void device_publish(struct device *device) {
 
 /* What is read once per connection has no age that would tell that it is of an earlier one. */
 static void forget_constants(struct device *device) {
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        if (device->value_valid_ms[i] == INT64_MAX) {
-            device->values[i] = NAN;
-            device->value_at[i] = (struct now){0};
-            device->value_valid_ms[i] = 0;
-        }
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        struct quantity *known = quantities_at(device->known, (enum point_id)i);
+        if (known && known->valid_ms == INT64_MAX)
+            *known = (struct quantity){.value = NAN};
+    }
 }
 
 void device_forget_identity(struct device *device) {
@@ -364,6 +372,7 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decided->allowed = device->allowed;
     decided->own = device->own;
     decided->share = device->share;
+    text_set(&decided->share_why, text_of(device->share_why));
     decided->soc = device->soc;
     decided->type = device->type;
     decided->no_set_point = part ? part->control.no_set_point : NO_SET_OWN_CONTROL;
@@ -409,10 +418,9 @@ static void schedule_wake(struct device *device, struct now now) {
     int64_t tell = device_tell_next(device).ms;
     if (tell < due)
         due = tell;
-    if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
-        device->value_valid_ms[POINT_ACTIVE_POWER] != INT64_MAX) {
-        int64_t end = device->value_at[POINT_ACTIVE_POWER].mono.ms +
-                      device->value_valid_ms[POINT_ACTIVE_POWER];
+    const struct quantity *power = device_known(device, POINT_ACTIVE_POWER);
+    if (!device->stale && power->mono.ms && power->valid_ms != INT64_MAX) {
+        int64_t end = power->mono.ms + power->valid_ms;
         if (end < due)
             due = end;
     }
@@ -521,10 +529,12 @@ static void decide_device(struct device *device, bool changed) {
 
 void device_take_share(struct device *device, const struct cluster_share *share) {
     bool changed = share->limited != device->share.limited || share->min != device->share.min ||
-                   share->max != device->share.max || strcmp(share->why, device->share.why) != 0;
+                   share->max != device->share.max ||
+                   strcmp(share->why, text_of(device->share_why)) != 0;
     if (!changed)
         return;
-    device->share = *share;
+    device->share = (struct share){share->limited, share->min, share->max};
+    text_set(&device->share_why, share->why);
     decide_device(device, true);
     device_publish(device);
 }
@@ -541,7 +551,7 @@ void device_decide_changed(struct device *device) {
 static void wake_due(struct wheel_timer *timer) {
     struct device *device = timer->owner;
     struct mono now = clock_mono();
-    if (!device->stale && device->value_at[POINT_ACTIVE_POWER].mono.ms &&
+    if (!device->stale && device_known(device, POINT_ACTIVE_POWER)->mono.ms &&
         !device_fresh(device, POINT_ACTIVE_POWER, now)) {
         device->stale = true;
         log_warning(device->site->path, "its measurement is stale");
@@ -624,6 +634,14 @@ void device_renew_card(struct device *device) {
     device->type = device_part(device)->type;
     device->decided_once = false; /* type and fallback are the driver's */
     struct device_card *card = card_of(device);
+    struct quantities *known = quantities_new(quantities_of(device), device->known);
+    if (known) { /* else it goes on with those that it had */
+        quantities_free(device->known);
+        device->known = known;
+    } else {
+        log_error(device->site->path, "no memory: what its driver knows beyond the last stays "
+                                      "unknown");
+    }
     if (!card) {
         log_error(device->site->path, "no memory: readers see it as it was");
         return;
@@ -650,8 +668,9 @@ void device_renewed(struct device *device) {
     }
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
         if (!known[i] && !driver->hook_values) {
-            device->values[i] = NAN;
-            device->value_at[i] = (struct now){0};
+            struct quantity *known_no_more = quantities_at(device->known, (enum point_id)i);
+            if (known_no_more)
+                *known_no_more = (struct quantity){.value = NAN};
         }
     device_renew_card(device);
 }
@@ -690,8 +709,6 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
         free(device);
         return NULL;
     }
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        device->values[i] = NAN;
     device->soc = device->vehicle_phases = NAN;
     device_forget_told(device);
     char *told = recall_text(engine, "told", device->id);
@@ -721,9 +738,11 @@ static void device_closed(struct wheel_timer *timer) {
     carry_forget(device);
     json_decref(device->identity_seen);
     device_forget_identity(device);
+    quantities_free(device->known);
     caller_forget(&device->caller);
     caller_forget(&device->write_caller);
     free(device->connection_text);
+    free(device->share_why);
     free(device->hook_problem);
     free(device->read_problem);
     free(device->split_seen);

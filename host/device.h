@@ -10,6 +10,7 @@
 #include "control.h"
 #include "engine.h"
 #include "events/announce.h"
+#include "quantities.h"
 #include "script/carry.h"
 #include "telemetry/ruling.h"
 
@@ -67,11 +68,8 @@ struct device {
     struct device_card *card;
 
     enum connection connection;
-    char *connection_text;             /* NULL: none */
-    double values[POINT_NUMBER_COUNT]; /* published ones, NAN unknown */
-    struct now value_at[POINT_NUMBER_COUNT];
-    int64_t
-        value_valid_ms[POINT_NUMBER_COUNT]; /* how long each can be trusted; INT64_MAX: always */
+    char *connection_text;                          /* NULL: none */
+    struct quantities *known;                       /* published ones; NULL: no driver yet */
     char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* NULL: unknown */
     json_t *identity_seen;                          /* what was seen first here, NULL: nothing */
     bool stale;                                     /* activePower is past its trust */
@@ -85,12 +83,13 @@ struct device {
     struct caller write_caller; /* of hooks.write */
 
     struct book book;
-    struct ranges physical;     /* what it can do, limits of its site and cluster aside */
-    struct ranges own;          /* without its share of its cluster's limits */
-    struct cluster_share share; /* that; not `limited`: all */
-    struct ranges allowed;      /* own, within the share */
-    struct decision wanted;     /* as decided without the share */
-    bool wanted_set;            /* by a set point that somebody asked for */
+    struct ranges physical; /* what it can do, limits of its site and cluster aside */
+    struct ranges own;      /* without its share of its cluster's limits */
+    struct share share;     /* that; not `limited`: all */
+    char *share_why;        /* in plain words; NULL: none */
+    struct ranges allowed;  /* own, within the share */
+    struct decision wanted; /* as decided without the share */
+    bool wanted_set;        /* by a set point that somebody asked for */
     struct split_state split_state;
     struct range nameplate; /* all that it was seen to be able to do, kept in the store */
     bool has_nameplate;
@@ -142,6 +141,7 @@ void device_decide_changed(struct device *device);
 void device_take_share(struct device *device, const struct cluster_share *share);
 void device_publish(struct device *device); /* flexibility */
 
+const struct quantity *device_known(const struct device *device, enum point_id id);
 /* A quantity as control and ranges use it: its fresh value, else its parameter. */
 double device_quantity(const struct device *device, enum point_id id);
 /* Whether a value can still be trusted. */

@@ -181,6 +181,7 @@ void decided_release(struct decided *decided) {
     for (size_t i = 0; decided->items && i < decided->count; i++)
         constraint_release(decided->items[i].constraint);
     sheet_release(decided->sheet);
+    free(decided->share_why);
     if (decided->cluster)
         free(decided->cluster->shares);
     free(decided->cluster);

@@ -45,6 +45,11 @@ struct cluster_share { /* what one device has of its cluster's limits */
     char why[240];    /* in plain words */
 };
 
+struct share { /* the same, without the words */
+    bool limited;
+    int32_t min, max;
+};
+
 struct cluster_measure {    /* of the connection, as the split took it; NAN: unknown */
     bool metered;           /* by a trusted meter; else by maxUncontrolledPower */
     char meter[KEY_SIZE];   /* key of the device, "": none */
@@ -76,8 +81,9 @@ struct decided { /* immutable once published */
     enum device_type type;
     enum no_set_point no_set_point; /* what the device does without a set point */
     struct wish fallback;           /* as walked; has_* all false when there is none */
-    struct ranges own; /* what the device can do without its share of its cluster's limits */
-    struct cluster_share share;      /* that share */
+    struct ranges own;  /* what the device can do without its share of its cluster's limits */
+    struct share share; /* that share */
+    char *share_why;    /* in plain words, owned; NULL: none */
     struct cluster_decided *cluster; /* owned; NULL: a device's, else only this and items count */
     bool without_sets;               /* set points are not in force: the device is quarantined */
     struct sheet *sheet; /* the constraints as the book has them; one reference, NULL: none */

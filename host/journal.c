@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "telemetry/telemetry.h"
 #include "words.h"
 
@@ -39,7 +40,7 @@ static enum reach reach_of(const struct device *device, double power_w) {
 }
 
 static int64_t counter_age_ms(const struct device *device, enum point_id id, int64_t at_ms) {
-    int64_t age_ms = at_ms - device->value_at[id].wall.ms;
+    int64_t age_ms = at_ms - device_known(device, id)->wall.ms;
     return age_ms > 0 && age_ms < UINT32_MAX ? age_ms : 0;
 }
 
@@ -53,8 +54,9 @@ void journal_sample(struct device *device, const struct flexibility *published) 
     device->recorded_ms = at_ms;
     struct sample sample = {.at_ms = at_ms, .hold_ms = published->invalid_at.ms - at_ms};
     for (int id = 0; id < POINT_NUMBER_COUNT; id++)
-        sample.values[id] =
-            device_fresh(device, (enum point_id)id, now.mono) ? device->values[id] : NAN;
+        sample.values[id] = device_fresh(device, (enum point_id)id, now.mono)
+                                ? device_known(device, (enum point_id)id)->value
+                                : NAN;
     if (published->updated_ms[POINT_STATE] == published->updated_ms[POINT_ACTIVE_POWER])
         sample.values[POINT_STATE] = published->values[POINT_STATE]; /* may be made of the power */
     sample.age_ms[ENERGY_IMPORT] = counter_age_ms(device, POINT_ENERGY_IMPORT, at_ms);
@@ -87,7 +89,7 @@ static void fill_cause(struct ruling *ruling, enum ruled_field field, const stru
     if (by == BY_DEVICE && is_shared(decided, field)) {
         copy(cause->id, sizeof cause->id, "cluster");
         copy(cause->key, sizeof cause->key, "cluster"); /* its words change with every measure */
-        copy(cause->reason, sizeof cause->reason, decided->share.why);
+        copy(cause->reason, sizeof cause->reason, text_of(decided->share_why));
     } else if (by == BY_DEVICE) {
         copy(cause->id, sizeof cause->id, "device");
     }

@@ -46,7 +46,7 @@ static void connect_devices(struct machine *machine, enum connection connection,
 
 /* Stops all that is under way. What the devices were told is not known from here on. */
 static void machine_leave(struct machine *machine) {
-    link_cancel(&machine->arrival);
+    machine_transact_end(&machine->arrival);
     uv_timer_stop(&machine->retry);
     poll_hook_stop(machine);
     poll_stop(machine);
@@ -58,8 +58,8 @@ static void machine_leave(struct machine *machine) {
 
 /* True when this was not the last thing said of it: what lasts is logged once. */
 static bool machine_news(struct machine *machine, const char *why) {
-    bool news = strcmp(machine->why, why) != 0;
-    snprintf(machine->why, sizeof machine->why, "%s", why);
+    bool news = strcmp(text_of(machine->why), why) != 0;
+    text_set(&machine->why, why);
     return news;
 }
 
@@ -127,7 +127,7 @@ static void settle(struct machine *machine) {
         return;
     log_info(machine_name(machine), "online at %s unit %d", machine->wire->url, machine->unit);
     machine->settled = true;
-    machine->why[0] = '\0';
+    text_set(&machine->why, "");
     machine->backoff_ms = MACHINE_BACKOFF_MIN_MS;
 }
 
@@ -178,9 +178,30 @@ void machine_arrival_failed(struct machine *machine, enum err result, const char
         arrival_next(machine);
 }
 
+bool machine_transact(struct machine *machine, struct transaction **transaction,
+                      const struct transaction *what, enum link_class class) {
+    if (*transaction)
+        return false;
+    *transaction = malloc(sizeof **transaction);
+    if (!*transaction)
+        return false;
+    **transaction = *what;
+    if (link_submit(machine->wire->link, *transaction, class) == ERR_OK)
+        return true;
+    machine_transact_end(transaction);
+    return false;
+}
+
+void machine_transact_end(struct transaction **transaction) {
+    if (*transaction)
+        link_cancel(*transaction);
+    free(*transaction);
+    *transaction = NULL;
+}
+
 static bool arrival_submit(struct machine *machine, transaction_done *done, uint8_t function,
                            uint16_t address, uint16_t count) {
-    machine->arrival = (struct transaction){
+    const struct transaction what = {
         .request = {.unit = (uint8_t)machine->unit,
                     .function = function,
                     .address = address,
@@ -189,12 +210,13 @@ static bool arrival_submit(struct machine *machine, transaction_done *done, uint
         .done = done,
         .owner = machine,
     };
-    return link_submit(machine->wire->link, &machine->arrival, LINK_COMMAND) == ERR_OK;
+    return machine_transact(machine, &machine->arrival, &what, LINK_COMMAND);
 }
 
 static void walk_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct machine *machine = transaction->owner;
+    machine_transact_end(&machine->arrival);
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         machine_arrival_failed(machine, result, NULL);
         return;
@@ -207,6 +229,7 @@ static void walk_done(struct transaction *transaction, enum err result,
 static void once_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct machine *machine = transaction->owner;
+    machine_transact_end(&machine->arrival);
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         machine_arrival_failed(machine, result, NULL);
         return;
@@ -454,6 +477,7 @@ static void machine_free(struct machine *machine) {
         reading_free(machine->reading);
     free(machine->reading);
     free(machine->walk);
+    free(machine->why);
     free(machine->values);
     free(machine->value_at);
     free(machine);
@@ -636,13 +660,16 @@ void machine_take_late(struct machine *machine, struct device *device) {
     for (int i = 0; i < reading->driver->point_count; i++) {
         const struct point *point = &reading->driver->points[i];
         if (!reading->given[i] || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
-            point->period_ms <= 0 || device->value_at[point->id].mono.ms == 0 ||
-            device->value_at[point->id].mono.ms > at.mono.ms)
+            point->period_ms <= 0)
             continue;
-        device->values[point->id] = reading->values[i];
-        device->value_at[point->id] = at;
-        device->value_valid_ms[point->id] =
-            device_trust_ms(point->period_ms, reading->driver->timeout_ms);
+        struct quantity *known = quantities_at(device->known, (enum point_id)point->id);
+        if (!known || known->mono.ms == 0 || known->mono.ms > at.mono.ms)
+            continue;
+        *known = (struct quantity){
+            .value = reading->values[i],
+            .mono = at.mono,
+            .wall = at.wall,
+            .valid_ms = device_trust_ms(point->period_ms, reading->driver->timeout_ms)};
     }
     device_publish(device);
 }

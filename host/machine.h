@@ -37,7 +37,7 @@ struct poll_group { /* blocks of one period; freed at a later turn of the loop *
     uint64_t polls, late;
     struct wheel *wheel;
     struct wheel_timer timer;
-    struct transaction transaction;
+    struct transaction *transaction; /* NULL: none is under way */
 };
 
 struct machine {
@@ -55,7 +55,7 @@ struct machine {
     bool settled; /* and is up: said once, and the back-off starts anew */
     int64_t backoff_ms;
     int64_t tried_ms; /* of the loop's clock: it began to arrive last */
-    char why[240];    /* it is away, as logged last; "" while it is up */
+    char *why;        /* it is away, as logged last; NULL while it is up */
 
     struct history history; /* of its polls by this generation */
     unsigned faults;        /* bits of enum fault, since the last poll ended */
@@ -69,7 +69,7 @@ struct machine {
     struct poll_group **groups;
     size_t group_count;
     size_t arrival_block;
-    struct transaction arrival;
+    struct transaction *arrival; /* NULL: none is under way */
 
     struct clients *clients;      /* NULL: none was needed yet */
     struct task *task;            /* NULL: no hook of its driver waits */
@@ -91,9 +91,9 @@ struct machine {
         int step;
         bool reading_back;
         bool busy;
-        bool looks; /* waits for a round of hooks.read, to read back */
-        int count;  /* writes that hooks.write was given */
-        struct transaction transaction;
+        bool looks;                      /* waits for a round of hooks.read, to read back */
+        int count;                       /* writes that hooks.write was given */
+        struct transaction *transaction; /* NULL: none is under way */
     } runner;
 
     uv_timer_t retry;
@@ -118,6 +118,12 @@ void machine_reconsider(struct machine *machine);
 void machine_fault(struct machine *machine, enum fault fault, const char *text);
 /* A poll has ended, well or with the faults since the last one. */
 void machine_polled(struct machine *machine, unsigned faults);
+
+/* A transaction has memory from its submission until machine_transact_end(), which its `done` calls
+ * first and which also cancels it. *transaction NULL: none is under way. False: not submitted. */
+bool machine_transact(struct machine *machine, struct transaction **transaction,
+                      const struct transaction *what, enum link_class class);
+void machine_transact_end(struct transaction **transaction);
 
 /* For poll.c and command.c: an answer came, or did not. `why` NULL: as the result says. */
 void machine_answered(struct machine *machine);

@@ -243,6 +243,7 @@ static void read_done(struct transaction *transaction, enum err result,
                       const struct modbus_answer *answer) {
     struct poll_group *group = transaction->owner;
     struct machine *machine = group->machine;
+    machine_transact_end(&group->transaction);
     if (result != ERR_OK || modbus_unit_absent(answer->exception)) {
         group->busy = false;
         machine_failed(machine, result, NULL);
@@ -290,7 +291,7 @@ static void group_read(struct poll_group *group) {
     }
     const struct block *block = &plan->blocks[group->block];
     group->busy = true;
-    group->transaction = (struct transaction){
+    const struct transaction what = {
         .request = {.unit = (uint8_t)machine->unit,
                     .function = (uint8_t)poll_function(block->kind),
                     .address = block->address,
@@ -299,7 +300,7 @@ static void group_read(struct poll_group *group) {
         .done = read_done,
         .owner = group,
     };
-    if (link_submit(machine->wire->link, &group->transaction, LINK_READ) != ERR_OK)
+    if (!machine_transact(machine, &group->transaction, &what, LINK_READ))
         group->busy = false;
 }
 
@@ -341,8 +342,7 @@ void poll_stop(struct machine *machine) {
     for (size_t i = 0; i < machine->group_count; i++) {
         struct poll_group *group = machine->groups[i];
         wheel_stop(group->wheel, &group->timer);
-        if (group->transaction.submitted)
-            link_cancel(&group->transaction);
+        machine_transact_end(&group->transaction);
         group->busy = false;
     }
 }

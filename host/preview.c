@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "outlook.h"
 
 /* --- one moment ------------------------------------------------------------------------------ */
@@ -103,6 +104,7 @@ static struct decided *copy_frame(const struct decided *from, size_t count, stru
     copy->fallback = from->fallback;
     copy->own = from->own;
     copy->share = from->share;
+    text_set(&copy->share_why, text_of(from->share_why));
     if (from->cluster) {
         copy->cluster->supposed = true;
         copy->cluster->permanent = from->cluster->permanent;

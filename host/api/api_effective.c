@@ -6,6 +6,7 @@
 
 #include "api/handlers.h"
 #include "api/present.h"
+#include "base/text.h"
 #include "outlook.h"
 
 static void put_fallback(struct json *json, const struct decided *decided) {
@@ -40,7 +41,8 @@ static void put_constraints(struct json *json, const char *target_id, const stru
 }
 
 /* What its cluster's limits leave it, within its allowed ranges. */
-static void put_share(struct json *json, const struct cluster_share *share) {
+static void put_share(struct json *json, const struct decided *decided) {
+    const struct share *share = &decided->share;
     json_key(json, "share");
     if (!share->limited) {
         json_write_null(json);
@@ -49,7 +51,7 @@ static void put_share(struct json *json, const struct cluster_share *share) {
     json_object_open(json);
     present_power(json, "minActivePower", share->min);
     present_power(json, "maxActivePower", share->max);
-    json_put_known(json, "explanation", share->why);
+    json_put_known(json, "explanation", text_of(decided->share_why));
     json_object_close(json);
 }
 
@@ -60,7 +62,7 @@ static void put_device(struct json *json, struct device_card *card, const struct
     json_put_double(json, "stateOfCharge", card->has_soc ? decided->soc : NAN);
     json_put_string(json, "withoutSetPoint",
                     decided->has_decision ? no_set_point_name(decided->no_set_point) : NULL);
-    put_share(json, &decided->share);
+    put_share(json, decided);
     put_fallback(json, decided);
     struct flexibility flexibility;
     live_read(card->live, &flexibility);

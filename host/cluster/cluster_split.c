@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cluster/cluster.h"
 #include "device.h"
 #include "machine.h"
@@ -209,7 +210,7 @@ static void read_meter(const struct device *meter, struct split_level *level) {
     if (!device_reachable(meter) || meter->stale || isnan(quantities[POINT_ACTIVE_POWER]))
         return;
     level->meter = SPLIT_METER_FRESH;
-    level->sampled_ms = meter->value_at[POINT_ACTIVE_POWER].mono.ms;
+    level->sampled_ms = device_known(meter, POINT_ACTIVE_POWER)->mono.ms;
     level->metered[0] = quantities[POINT_ACTIVE_POWER];
     phases_of(meter, quantities, level->metered + 1);
 }
@@ -251,7 +252,7 @@ static int level_by_id(const struct tree *tree, const char *id) {
 /* The longest that two measurements may be apart: that of the slowest device, and its lag. */
 static int64_t window_of(const struct device *device) {
     const struct driver_part *part = device_part(device);
-    int64_t valid_ms = device->value_valid_ms[POINT_ACTIVE_POWER];
+    int64_t valid_ms = device_known(device, POINT_ACTIVE_POWER)->valid_ms;
     int64_t lag_ms = part && part->control.present ? part->control.lag_ms : 0;
     return (valid_ms == INT64_MAX ? 0 : valid_ms) + lag_ms;
 }
@@ -635,6 +636,15 @@ size_t cluster_share_count(const struct cluster *cluster) {
     return count;
 }
 
+static struct cluster_share shown_share(const struct device *device) {
+    struct cluster_share share = {
+        .limited = device->share.limited, .min = device->share.min, .max = device->share.max};
+    memcpy(share.device_id, device->id, sizeof share.device_id);
+    snprintf(share.key, sizeof share.key, "%s", device->site->key);
+    snprintf(share.why, sizeof share.why, "%s", text_of(device->share_why));
+    return share;
+}
+
 void cluster_fill_split(struct cluster *cluster, struct decided *decided) {
     struct cluster_decided *shown = decided->cluster;
     const struct split_level *level = &cluster->level;
@@ -647,7 +657,7 @@ void cluster_fill_split(struct cluster *cluster, struct decided *decided) {
         double power = device_quantity(device, POINT_ACTIVE_POWER);
         controllable += isnan(power) ? 0 : power;
         if (device->share.limited && count < shown->share_count)
-            shown->shares[count++] = device->share;
+            shown->shares[count++] = shown_share(device);
     }
     shown->share_count = count;
     shown->measure.controllable = controllable;

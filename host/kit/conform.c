@@ -1,4 +1,5 @@
 #include "kit/conform.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <signal.h>
@@ -126,7 +127,8 @@ bool conform_bench(struct conform *conform, struct bench *bench, const json_t *p
     }
     if (bench_until(bench, online, NULL, BENCH_PATIENCE_MS))
         return true;
-    conform_problem(conform, "the device never came online: %s", bench_machine(bench)->why);
+    conform_problem(conform, "the device never came online: %s",
+                    text_of(bench_machine(bench)->why));
     return false;
 }
 

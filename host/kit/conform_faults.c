@@ -106,7 +106,7 @@ static void refused_block(struct conform *conform, struct bench *bench) {
     while (clock_mono().ms <= since.ms)
         uv_run(&bench->engine->loop, UV_RUN_ONCE);
     if (!bench_poll(bench) || bench->engine->devices->connection != CONNECTION_ONLINE)
-        conform_problem(conform, "it is offline: %s", machine->why);
+        conform_problem(conform, "it is offline: %s", text_of(machine->why));
     for (size_t i = 0; i < machine->plan.item_count; i++) {
         const struct block_item *other = &machine->plan.items[i];
         const struct point *point = &points[other->point];
@@ -136,7 +136,7 @@ static void failing_device(struct conform *conform, struct bench *bench) {
         peer_fault(bench->peer, PEER_FAILS, REGISTER_HOLDING, 0);
         for (int round = 0; round < ROUNDS; round++)
             if (!bench_poll(bench))
-                conform_problem(conform, "it is offline: %s", machine->why);
+                conform_problem(conform, "it is offline: %s", text_of(machine->why));
         if (newest(machine, point).ms != before.ms)
             conform_problem(conform, "%s passes for fresh", conform->driver->points[point].name);
     }
@@ -189,15 +189,16 @@ static void run_reload(struct conform *conform, struct bench *bench) {
     wish.max = 100;
     wish.min = -100;
     if (!bench_poll(bench) || !bench_constrain(bench, device, &wish))
-        conform_problem(conform, "it went away before the reload: %s", machine->why);
+        conform_problem(conform, "it went away before the reload: %s", text_of(machine->why));
     struct decision decided = device->decision;
-    memcpy(values, device->values, sizeof values);
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
+        values[i] = device_known(device, (enum point_id)i)->value;
     json_t *state = json_deep_copy(device->hook_state);
     struct generation *old = generation_hold(machine->generation);
     if (!bench_touch_driver(bench) || !bench_until(bench, renewed, old, BENCH_PATIENCE_MS))
         conform_problem(conform, "the changed file was not taken while the device is in use");
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        if (!isnan(values[i]) && isnan(device->values[i]))
+        if (!isnan(values[i]) && isnan(device_known(device, (enum point_id)i)->value))
             conform_problem(conform, "%s was %g and is unknown after",
                             point_word((enum point_id)i)->name, values[i]);
     json_object_foreach(state, key, value) if (!json_object_get(device->hook_state, key))
@@ -256,7 +257,7 @@ void conform_memory(struct conform *conform) {
         uint64_t asked = bench_requests(&bench);
         if (!most_memory(&bench, polls / 2, &script, &heap) ||
             !most_memory(&bench, polls - polls / 2, &script_after, &heap_after))
-            conform_problem(conform, "it went away: %s", bench_machine(&bench)->why);
+            conform_problem(conform, "it went away: %s", text_of(bench_machine(&bench)->why));
         else if (bench.kind != LINK_MQTT && bench_requests(&bench) - asked < (uint64_t)polls)
             conform_problem(conform, "only %llu requests were made",
                             (unsigned long long)(bench_requests(&bench) - asked));

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "kit/conform.h"
 #include "machine.h"
 
@@ -79,7 +80,7 @@ static void run_image(struct conform *conform, const struct mirror_chain *chain,
     if (conform_bench(conform, &bench, parameters, registers)) {
         conform_look(conform, &bench);
         if (!bench_poll(&bench))
-            conform_problem(conform, "it went away: %s", bench_machine(&bench)->why);
+            conform_problem(conform, "it went away: %s", text_of(bench_machine(&bench)->why));
         conform_look(conform, &bench);
         if (fill == MIRROR_MARKERS)
             look_at_markers(conform, &bench, marker);

@@ -110,7 +110,8 @@ static void check_value(struct conform *conform, struct bench *bench, const stru
         snprintf(got, sizeof got, text[0] ? "\"%.90s\"" : "unknown%s", text);
     } else {
         int index = item < 0 ? value_point : machine->plan.items[item].point;
-        double value = own ? machine->values[index] : device->values[id];
+        double value =
+            own ? machine->values[index] : device_known(device, (enum point_id)id)->value;
         right = number_right(own ? POINT_NONE : (int)id, expected, value);
         say_value(own ? POINT_NONE : (int)id, value, got, sizeof got);
     }

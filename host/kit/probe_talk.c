@@ -134,11 +134,13 @@ static void show(const struct device *device, FILE *out) {
         const struct point_word *word = point_word((enum point_id)i);
         if (i >= POINT_TEXT_FIRST && device->identity[i - POINT_TEXT_FIRST])
             fprintf(out, "  %-18s %s\n", word->name, device->identity[i - POINT_TEXT_FIRST]);
-        else if (i == POINT_STATE && !isnan(device->values[i]))
+        else if (i == POINT_STATE && !isnan(device_known(device, (enum point_id)i)->value))
             fprintf(out, "  %-18s %s\n", word->name,
-                    device_state_name((enum device_state)device->values[i]));
-        else if (i < POINT_NUMBER_COUNT && !isnan(device->values[i]))
-            fprintf(out, "  %-18s %.9g %s\n", word->name, device->values[i], word->unit);
+                    device_state_name(
+                        (enum device_state)device_known(device, (enum point_id)i)->value));
+        else if (i < POINT_NUMBER_COUNT && !isnan(device_known(device, (enum point_id)i)->value))
+            fprintf(out, "  %-18s %.9g %s\n", word->name,
+                    device_known(device, (enum point_id)i)->value, word->unit);
     }
 }
 

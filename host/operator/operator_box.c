@@ -484,9 +484,10 @@ static void take_input(const struct device *device, struct mono now, struct oper
     }
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         bool fresh = device_fresh(device, (enum point_id)i, now);
-        input->values[i] = fresh ? device->values[i] : (double)NAN;
-        if (fresh && i >= POINT_CONTACT_1 && device->value_at[i].mono.ms > *newest_ms)
-            *newest_ms = device->value_at[i].mono.ms;
+        input->values[i] = fresh ? device_known(device, (enum point_id)i)->value : (double)NAN;
+        int64_t at_ms = device_known(device, (enum point_id)i)->mono.ms;
+        if (fresh && i >= POINT_CONTACT_1 && at_ms > *newest_ms)
+            *newest_ms = at_ms;
     }
 }
 

@@ -140,11 +140,15 @@ static void take_change(lua_State *L, struct hook_call *call, const char *name) 
                  word->minimum, word->maximum, word->unit);
         value = NAN;
     }
+    struct quantity *known = quantities_at(device->known, id);
+    if (!known) /* there was no memory for what this driver may give */
+        return;
     if (!has_register(device, id)) {
-        device->value_at[id] = call->at;
-        device->value_valid_ms[id] = call->valid_ms;
+        known->mono = call->at.mono;
+        known->wall = call->at.wall;
+        known->valid_ms = call->valid_ms;
     }
-    device->values[id] = value;
+    known->value = value;
 }
 
 static void take_values(lua_State *L, int first, int last, void *context) {
@@ -186,8 +190,11 @@ static void oldest_input(struct hook_call *call) {
 
 /* Uncorrected values must not pass for true ones. */
 static void forget_values(struct device *device) {
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        device->values[i] = NAN;
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        struct quantity *known = quantities_at(device->known, (enum point_id)i);
+        if (known)
+            known->value = NAN;
+    }
 }
 
 void hooks_values(struct device *device) {

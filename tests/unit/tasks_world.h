@@ -146,7 +146,8 @@ static inline bool world_logged(struct world *world, void *text) {
 
 static inline bool world_online(struct world *world, void *key) {
     const struct device *device = world_device(world, key);
-    return device->connection == CONNECTION_ONLINE && !isnan(device->values[POINT_ACTIVE_POWER]);
+    return device->connection == CONNECTION_ONLINE &&
+           !isnan(device_known(device, POINT_ACTIVE_POWER)->value);
 }
 
 static inline bool world_offline(struct world *world, void *key) {

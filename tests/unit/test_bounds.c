@@ -552,12 +552,12 @@ static int say(struct world *world, int being, const char *what, int32_t power,
             one ? one->command.held.lo : 0, one ? one->command.held.hi : 0,
             one ? one->share.min : 0, one ? one->share.max : 0, one && one->share.limited,
             one ? one->decision.min : 0, one ? one->decision.max : 0, one ? one->decision.set : 0,
-            one && one->decision.has_set, world->counts[i], one ? one->share.why : "");
+            one && one->decision.has_set, world->counts[i], one ? text_of(one->share_why) : "");
     }
     const struct device *device = being < BEINGS ? host_device(world, being) : NULL;
     if (device)
         printf("  share %d..%d (%d) %s\n", device->share.min, device->share.max,
-               device->share.limited, device->share.why);
+               device->share.limited, text_of(device->share_why));
     if (device)
         printf("  decided %d..%d set %d (%d), command %s \"%s\", due %d, connection %s\n",
                device->decision.min, device->decision.max, device->decision.set,
@@ -719,7 +719,7 @@ static void trace(struct world *world) {
                 told.lo, told.hi, does.lo, does.hi,
                 world->forgot[being] ? mono_ms() - world->forgot[being] : -1,
                 device ? command_state_name(device->command.state) : "",
-                device ? device->values[POINT_ACTIVE_POWER] : NAN,
+                device ? device_known(device, POINT_ACTIVE_POWER)->value : NAN,
                 world->sims[BATTERY]->battery.soc_pct,
                 bounds_wires.mishaps[traits[being].listener].refuses,
                 bounds_wires.mishaps[traits[being].listener].mute,

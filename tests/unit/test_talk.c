@@ -43,7 +43,8 @@ static void talking_end(struct talking *talking) {
 static void assert_power(struct talking *talking, int power) {
     if (!world_until(talking->world, world_online, (void *)"a"))
         fail_msg("never online:\n%s", talking->world->log);
-    assert_int_equal((int)world_device(talking->world, "a")->values[POINT_ACTIVE_POWER], power);
+    assert_int_equal(
+        (int)device_known(world_device(talking->world, "a"), POINT_ACTIVE_POWER)->value, power);
 }
 
 static void json_keeps_integers_and_null(void **state) {
@@ -69,7 +70,7 @@ static void json_keeps_integers_and_null(void **state) {
                   "");
     assert_power(&talking, 7);
     const struct device *device = world_device(talking.world, "a");
-    assert_true(isnan(device->values[POINT_FREQUENCY]));
+    assert_true(isnan(device_known(device, POINT_FREQUENCY)->value));
     assert_string_equal(text_of(device->identity[POINT_FIRMWARE_VERSION - POINT_TEXT_FIRST]), "v1");
     talking_end(&talking);
 }
@@ -164,7 +165,7 @@ static void what_comes_by_mqtt_is_as_old_as_it_is(void **state) {
                   "");
     assert_power(&talking, 13);
     const struct device *device = world_device(talking.world, "a");
-    const struct now *at = &device->value_at[POINT_ACTIVE_POWER];
+    const struct quantity *at = device_known(device, POINT_ACTIVE_POWER);
     assert_true(clock_mono().ms - at->mono.ms >= 50);
     json_t *heard = talk_heard(talking.talk, 0);
     assert_string_equal(json_string_value(json_array_get(json_array_get(heard, 0), 0)), "kit/set");
@@ -216,8 +217,8 @@ static void each_part_is_read_for_itself(void **state) {
     const struct device *grid = world_device(talking.world, "a");
     const struct device *pv = world_device(talking.world, "b");
     assert_ptr_equal(grid->machine, pv->machine);
-    assert_int_equal((int)grid->values[POINT_ACTIVE_POWER], 5);
-    assert_int_equal((int)pv->values[POINT_ACTIVE_POWER], -7);
+    assert_int_equal((int)device_known(grid, POINT_ACTIVE_POWER)->value, 5);
+    assert_int_equal((int)device_known(pv, POINT_ACTIVE_POWER)->value, -7);
     assert_string_equal(json_string_value(json_object_get(grid->hook_state, "part")), "grid");
     assert_string_equal(json_string_value(json_object_get(pv->hook_state, "part")), "pv");
     talking_end(&talking);

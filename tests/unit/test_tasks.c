@@ -100,12 +100,12 @@ static void what_read_returns_is_published_and_what_write_did_is_confirmed(void 
                                                  "  hooks = { read = read, write = write } }\n");
     assert_true(world_until(pair.world, world_online, (void *)"a"));
     struct device *device = world_device(pair.world, "a");
-    assert_int_equal((int)device->values[POINT_ACTIVE_POWER], 1500);
+    assert_int_equal((int)device_known(device, POINT_ACTIVE_POWER)->value, 1500);
     assert_string_equal(text_of(device->identity[POINT_SERIAL_NUMBER - POINT_TEXT_FIRST]), "S1");
     world_constrain(pair.world, "a", 7000); /* 7000 / 3 / 253 V = 9.2 A */
     assert_true(world_until(pair.world, confirmed, (void *)"a"));
     assert_int_equal(limit_of(&pair), 9);
-    assert_int_equal((int)device->values[POINT_CURRENT_LIMIT], 9);
+    assert_int_equal((int)device_known(device, POINT_CURRENT_LIMIT)->value, 9);
     pair_end(&pair);
 }
 
@@ -212,7 +212,8 @@ static void any_function_code_can_be_asked(void **state) {
                       "end\n" STATION_WRITE "return { name = 'tested'," STATION_HEAD
                       "  hooks = { read = read, write = write } }\n");
     assert_true(world_until(pair.world, world_online, (void *)"a"));
-    assert_int_equal((int)world_device(pair.world, "a")->values[POINT_ACTIVE_POWER], 1500);
+    assert_int_equal((int)device_known(world_device(pair.world, "a"), POINT_ACTIVE_POWER)->value,
+                     1500);
     pair_end(&pair);
 }
 
@@ -297,8 +298,8 @@ static void a_call_that_waits_while_its_driver_changes_ends_and_hands_its_state_
     assert_true(world_until(pair.world, has_ended, &ended));
     assert_int_equal(state_number(pair.world, "ended"), ended + 1); /* not begun anew */
     assert_int_equal(state_number(pair.world, "begun"), ended + 1);
-    assert_int_equal((int)device->values[POINT_ACTIVE_POWER], 100 + (int)ended + 1);
-    assert_true(clock_mono().ms - device->value_at[POINT_ACTIVE_POWER].mono.ms >= 200);
+    assert_int_equal((int)device_known(device, POINT_ACTIVE_POWER)->value, 100 + (int)ended + 1);
+    assert_true(clock_mono().ms - device_known(device, POINT_ACTIVE_POWER)->mono.ms >= 200);
     assert_true(world_until(pair.world, applied, &pair));
     ended += 2;
     assert_true(world_until(pair.world, has_ended, &ended));

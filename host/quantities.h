@@ -1,0 +1,29 @@
+/* What is known of one device: of each quantity that it may have its value, when that was read and
+ * how long it can be trusted. There is room for these alone; most devices have a third of all. */
+#ifndef DERD_QUANTITIES_H
+#define DERD_QUANTITIES_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "vocabulary.h"
+
+struct quantity {
+    double value;     /* NAN: unknown */
+    struct mono mono; /* ms 0: never read */
+    struct wall wall;
+    int64_t valid_ms; /* how long it can be trusted; INT64_MAX: always */
+};
+
+struct quantities;
+
+/* `which`: bits by enum point_id. What `before` (NULL: nothing) knows of them goes on. NULL: no
+ * memory. */
+struct quantities *quantities_new(uint64_t which, const struct quantities *before);
+void quantities_free(struct quantities *quantities); /* NULL is fine */
+/* Never NULL: what the device cannot have is unknown. */
+const struct quantity *quantities_get(const struct quantities *quantities, enum point_id id);
+/* To be changed; NULL: the device cannot have it. */
+struct quantity *quantities_at(struct quantities *quantities, enum point_id id);
+
+#endif
