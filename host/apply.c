@@ -410,8 +410,10 @@ bool engine_apply_inventory(struct engine *engine, struct site *site, struct rep
         return false;
     }
     drop_policies(engine, site);
+    engine_lists_change(engine, true);
     change_clusters(engine, site, report);
     change_devices(engine, site, report);
+    engine_lists_change(engine, false);
     add_policies(engine, site);
     site_free(engine->site);
     engine->site = site;

@@ -2,16 +2,6 @@
 
 #include "base/buf.h"
 
-/* One walk in the order of priorities narrows [lo, hi] and takes at most one set point. Two things
- * hold after each step: lo <= hi, and a taken set point lies inside. */
-struct walk {
-    int32_t lo, hi;
-    bool has_set;
-    int32_t set;
-    int lo_by, hi_by, set_by; /* wish index or BY_NOBODY */
-    int exclusive_by;
-};
-
 /* A wish as it is walked: missing sides open, the set point held back by its own closed gates. */
 struct ask {
     int32_t a, b;
@@ -153,8 +143,8 @@ static void walk_take(struct walk *walk, const struct ask *ask, int32_t value, i
     verdict->set = verdict->has_set ? value : 0;
 }
 
-static void walk_wish(struct walk *walk, struct wish *wish, int index, double soc,
-                      struct verdict *verdict) {
+static void walk_considered(struct walk *walk, struct wish *wish, int index, double soc,
+                            struct verdict *verdict) {
     walk_gates(walk, wish, index, soc, verdict);
     struct ask ask = ask_of(wish, verdict);
     if (!walk_conflict(walk, &ask, index, &verdict->against)) {
@@ -173,9 +163,29 @@ static void walk_wish(struct walk *walk, struct wish *wish, int index, double so
         walk->exclusive_by = index;
 }
 
-/* What the device makes of the walk. */
-static void settle(const struct walk *walk, const struct ranges *allowed,
-                   struct decision *decision) {
+void walk_begin(struct walk *walk) {
+    *walk = (struct walk){.lo = -POWER_UNBOUNDED,
+                          .hi = POWER_UNBOUNDED,
+                          .lo_by = BY_NOBODY,
+                          .hi_by = BY_NOBODY,
+                          .set_by = BY_NOBODY,
+                          .exclusive_by = BY_NOBODY};
+}
+
+void walk_step(struct walk *walk, struct wish *wish, int index, double soc,
+               struct verdict *verdict) {
+    *verdict = (struct verdict){.outcome = OUTCOME_APPLIED, .against = BY_NOBODY};
+    if (walk->exclusive_by == BY_NOBODY || wish->priority < 0) {
+        walk_considered(walk, wish, index, soc, verdict);
+    } else {
+        verdict->outcome = OUTCOME_EXCLUDED;
+        verdict->against = walk->exclusive_by;
+    }
+    verdict->lo = walk->lo;
+    verdict->hi = walk->hi;
+}
+
+void walk_end(const struct walk *walk, const struct ranges *allowed, struct decision *decision) {
     int32_t can_lo = 0;
     int32_t can_hi = 0;
     (void)ranges_hull(allowed, &can_lo, &can_hi);
@@ -209,26 +219,11 @@ static void settle(const struct walk *walk, const struct ranges *allowed,
 }
 
 void decide(const struct decide_input *input, struct decision *decision, struct verdict *verdicts) {
-    struct walk walk = {.lo = -POWER_UNBOUNDED,
-                        .hi = POWER_UNBOUNDED,
-                        .lo_by = BY_NOBODY,
-                        .hi_by = BY_NOBODY,
-                        .set_by = BY_NOBODY,
-                        .exclusive_by = BY_NOBODY};
-    for (size_t i = 0; i < input->wish_count; i++) {
-        struct wish *wish = &input->wishes[i];
-        struct verdict *verdict = &verdicts[i];
-        *verdict = (struct verdict){.outcome = OUTCOME_APPLIED, .against = BY_NOBODY};
-        if (walk.exclusive_by == BY_NOBODY || wish->priority < 0) {
-            walk_wish(&walk, wish, (int)i, input->soc, verdict);
-        } else {
-            verdict->outcome = OUTCOME_EXCLUDED;
-            verdict->against = walk.exclusive_by;
-        }
-        verdict->lo = walk.lo;
-        verdict->hi = walk.hi;
-    }
-    settle(&walk, input->allowed, decision);
+    struct walk walk;
+    walk_begin(&walk);
+    for (size_t i = 0; i < input->wish_count; i++)
+        walk_step(&walk, &input->wishes[i], (int)i, input->soc, &verdicts[i]);
+    walk_end(&walk, input->allowed, decision);
 }
 
 /* --- in plain words --------------------------------------------------------------------------- */

@@ -91,6 +91,39 @@ int arbiter_order(const struct wish *a, const struct wish *b);
  * - Unmet: set = min = max = the allowed value of least magnitude, by BY_DEVICE; not `limited`. */
 void decide(const struct decide_input *input, struct decision *decision, struct verdict *verdicts);
 
+/* The same step by step, for who has the wishes in another form and needs no verdicts of most. One
+ * walk in the order of priorities narrows [lo, hi] and takes at most one set point. Two things hold
+ * after each step: lo <= hi, and a taken set point lies inside. */
+struct walk {
+    int32_t lo, hi;
+    bool has_set;
+    int32_t set;
+    int lo_by, hi_by, set_by; /* wish index or BY_NOBODY */
+    int exclusive_by;
+};
+
+void walk_begin(struct walk *walk);
+void walk_step(struct walk *walk, struct wish *wish, int index, double soc,
+               struct verdict *verdict);
+/* What the device makes of the walk. */
+void walk_end(const struct walk *walk, const struct ranges *allowed, struct decision *decision);
+/* True when a step of this wish would leave the walk as it is: it asks for no less than what holds,
+ * or is discarded. Of one without bounds of the state of charge that is not exclusive, nor a
+ * fallback; missing sides of [a, b] open. False says nothing. */
+static inline bool walk_is_idle(const struct walk *walk, int32_t a, int32_t b, bool has_set,
+                                int32_t set, bool discards) {
+    if (walk->exclusive_by != BY_NOBODY)
+        return true;
+    if (has_set && !walk->has_set)
+        return false;
+    if (has_set && set != walk->set)
+        return discards;
+    if (a <= walk->lo && b >= walk->hi)
+        return true;
+    return discards &&
+           (a > walk->hi || b < walk->lo || (walk->has_set && (walk->set < a || walk->set > b)));
+}
+
 /* Plain words for one verdict, e.g. "discarded: 11000 W against at most 4200 W by grid operator,
  * priority 3000, until 18:00". `label` gives the name of a wish for such texts ("grid operator,
  * priority 3000, until 18:00") and is the caller's. */

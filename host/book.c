@@ -1,5 +1,6 @@
 #include "book.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,13 +371,17 @@ struct mono book_next(const struct book *book, struct now now) {
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
+static const struct book_entry *find_key(const struct book *book, const struct id_key *key) {
+    for (size_t i = 0; i < book->count; i++)
+        if (book->entries[i].mark == key->mark && entry_has_id(&book->entries[i], key))
+            return &book->entries[i];
+    return NULL;
+}
+
 const struct book_entry *book_find(const struct book *book, const char *id) {
     struct id_key key;
     id_key_of(&key, id);
-    for (size_t i = 0; i < book->count; i++)
-        if (book->entries[i].mark == key.mark && entry_has_id(&book->entries[i], &key))
-            return &book->entries[i];
-    return NULL;
+    return find_key(book, &key);
 }
 
 enum err book_make_room(struct book *book, size_t count) {
@@ -433,15 +438,13 @@ enum err book_ready(struct book *book, struct constraint *const *constraints, si
     return err;
 }
 
-void book_put_ready(struct book *book, const struct book_entry *ready, struct now now) {
-    struct book_entry entry = *ready;
-    char id[ID_SIZE];
-    entry_id(&entry, id);
-    const struct book_entry *before = book_find(book, id);
+/* In place of `before`, or, when that is NULL, beside the others: there is room. */
+static void put_entry(struct book *book, struct book_entry *entry, const struct book_entry *before,
+                      struct now now) {
     if (before) {
-        entry.packed->rank = before->packed->rank;
-        entry.min_gate_closed = before->min_gate_closed && entry_has_min_soc(&entry);
-        entry.max_gate_closed = before->max_gate_closed && entry_has_max_soc(&entry);
+        entry->packed->rank = before->packed->rank;
+        entry->min_gate_closed = before->min_gate_closed && entry_has_min_soc(entry);
+        entry->max_gate_closed = before->max_gate_closed && entry_has_max_soc(entry);
     }
     if (book->started) {
         /* A step that is first seen here concerns the others: the next advance turns to them. */
@@ -449,28 +452,40 @@ void book_put_ready(struct book *book, const struct book_entry *ready, struct no
             look_at_all(book);
         if (before)
             forget_due(book, before, now);
-        if (is_due(entry.packed, now))
-            entry_start(book, &entry, now, false);
-        entry_due(book, &entry, now);
+        if (is_due(entry->packed, now))
+            entry_start(book, entry, now, false);
+        entry_due(book, entry, now);
     }
     if (before)
-        book_replace(book, index_of(book, before), &entry);
+        book_replace(book, index_of(book, before), entry);
     else
-        book_insert(book, &entry);
+        book_insert(book, entry);
     book->touched = true;
 }
 
+void book_put_ready(struct book *book, const struct book_entry *ready, struct now now) {
+    struct book_entry entry = *ready;
+    struct id_key key;
+    entry_key(&entry, &key);
+    put_entry(book, &entry, find_key(book, &key), now);
+}
+
 enum err book_put(struct book *book, struct constraint *constraint, struct now now) {
-    const struct book_entry *before = book_find(book, constraint->id);
+    struct book_entry entry;
+    if (!entry_fill(&entry, constraint))
+        return ERR_MEMORY;
+    struct id_key key;
+    entry_key(&entry, &key);
+    const struct book_entry *before = find_key(book, &key);
+    enum err err = before ? ERR_OK : book_make_room(book, 1);
+    if (err) {
+        packed_free(entry.packed);
+        return err;
+    }
     if (before && constraint->wish.rank != before->packed->rank)
         constraint->wish.rank = before->packed->rank;
-    struct book_entry entry;
-    enum err err = before ? ERR_OK : book_make_room(book, 1);
-    if (err == ERR_OK && !entry_fill(&entry, constraint))
-        err = ERR_MEMORY;
-    if (err == ERR_OK)
-        book_put_ready(book, &entry, now);
-    return err;
+    put_entry(book, &entry, before, now);
+    return ERR_OK;
 }
 
 struct sorted { /* so that sorting touches no other memory */
@@ -682,4 +697,39 @@ bool book_keep_gates(struct book *book, const struct wish *wishes, const size_t 
                                    wishes[i].max_gate_closed) ||
                     moved;
     return moved;
+}
+
+/* A step of the walk by one entry that may change it. */
+static void walk_entry(struct book *book, size_t index, double soc, bool without_sets,
+                       struct book_walk *walked) {
+    const struct book_entry *entry = &book->entries[index];
+    struct wish wish;
+    struct verdict verdict;
+    entry_wish(entry, &wish);
+    wish.has_set = wish.has_set && !entry->set_dropped && !without_sets;
+    walk_step(&walked->walk, &wish, (int)index, soc, &verdict);
+    if (entry->has_soc && book_set_gates(book, index, wish.min_gate_closed, wish.max_gate_closed))
+        walked->gates_moved = true;
+}
+
+void book_walk(struct book *book, double soc, bool without_sets, struct book_walk *walked) {
+    *walked = (struct book_walk){0};
+    walk_begin(&walked->walk);
+    struct walk walk = walked->walk; /* a copy that nothing else can write to */
+    size_t in_force = 0;
+    for (size_t i = 0; i < book->count; i++) {
+        const struct book_entry *entry = &book->entries[i];
+        if (!entry->running || (entry->set_dropped && entry_is_only_set(entry)))
+            continue;
+        in_force++;
+        bool has_set = entry->set != ENTRY_NO_POWER && !entry->set_dropped && !without_sets;
+        int32_t b = entry->max == ENTRY_NO_POWER ? POWER_UNBOUNDED : entry->max;
+        static_assert(ENTRY_NO_POWER < -POWER_UNBOUNDED, "no lower bound is below any");
+        if (!entry->has_soc && !entry->exclusive &&
+            walk_is_idle(&walk, entry->min, b, has_set, entry->set, !entry->clamp))
+            continue;
+        walk_entry(book, i, soc, without_sets, walked);
+        walk = walked->walk;
+    }
+    walked->in_force = in_force;
 }

@@ -135,6 +135,13 @@ struct mono book_next(const struct book *book, struct now now);
 /* Drops the set points of one creator's constraints until they are replaced (a stale meter). What
  * has nothing else to say is then not in force, exclusive or not. True when one was in force. */
 bool book_drop_sets(struct book *book, const char *created_by);
+/* The walk over all that is in force, in order; index: of the entry. Gates are kept. */
+struct book_walk {
+    struct walk walk; /* to be gone on with: the fallback is not in it */
+    size_t in_force;
+    bool gates_moved;
+};
+void book_walk(struct book *book, double soc, bool without_sets, struct book_walk *walked);
 /* Wishes in force at the last advance into `wishes`, `index[i]` = entry. Both have room for
  * ARBITER_WISHES, so that the fallback always finds its place after them. */
 size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index);

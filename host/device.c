@@ -326,13 +326,6 @@ static void store_gates(struct device *device) {
     json_decref(gates);
 }
 
-/* Gates as decided go back into the book, and to disk when one moved. */
-static void keep_gates(struct device *device, const struct wish *wishes, const size_t *index,
-                       size_t count) {
-    if (book_keep_gates(&device->book, wishes, index, count))
-        store_gates(device);
-}
-
 static struct wish fallback_wish(const struct device *device) {
     struct wish wish = {.priority = PRIORITY_FALLBACK, .on_conflict = ON_CONFLICT_CLAMP};
     const struct driver_part *part = device_part(device);
@@ -352,15 +345,8 @@ static struct wish fallback_wish(const struct device *device) {
     return wish;
 }
 
-/* Index of a wish, as an index into the published items. */
-static int item_of(int wish, const size_t *index, size_t wish_count, size_t fallback_item) {
-    if (wish < 0)
-        return wish;
-    return (size_t)wish + 1 == wish_count ? (int)fallback_item : (int)index[wish];
-}
-
-static void publish_decided(struct device *device, const size_t *index, size_t wish_count,
-                            const struct verdict *verdicts, struct now now) {
+/* `fallback`: its verdict. */
+static void publish_decided(struct device *device, const struct verdict *fallback, struct now now) {
     struct book *book = &device->book;
     struct decided *decided = book->count ? decided_new_bare(book->count + 1) : decided_new(1);
     if (!decided)
@@ -381,16 +367,9 @@ static void publish_decided(struct device *device, const size_t *index, size_t w
     decided->sheet = book_share(book);
     if (decided->items) {
         decided->items[0].set_in_force = true; /* the fallback */
-        decided->items[0].in_force = wish_count > 0;
-        if (wish_count)
-            decided->items[0].verdict = verdicts[0];
+        decided->items[0].in_force = decided->has_decision;
+        decided->items[0].verdict = *fallback;
     }
-    struct decision *decision = &decided->decision;
-    decision->set_by = item_of(decision->set_by, index, wish_count, book->count);
-    decision->min_by = item_of(decision->min_by, index, wish_count, book->count);
-    decision->max_by = item_of(decision->max_by, index, wish_count, book->count);
-    decision->walked_min_by = item_of(decision->walked_min_by, index, wish_count, book->count);
-    decision->walked_max_by = item_of(decision->walked_max_by, index, wish_count, book->count);
     struct decided *before = device_card_snapshot(device->card);
     decided_hold(decided);
     device_card_decide(device->card, decided);
@@ -468,44 +447,38 @@ static const struct decision undecided = {.set_by = BY_NOBODY,
                                           .walked_min_by = BY_NOBODY,
                                           .walked_max_by = BY_NOBODY};
 
-/* Twice when a share narrows it: what it wants is what the share is made from. */
-static void decide_wishes(struct device *device, struct wish *wishes, size_t count,
-                          struct verdict *verdicts) {
-    struct decide_input input = {
-        .allowed = &device->own, .wishes = wishes, .wish_count = count, .soc = device->soc};
-    decide(&input, &device->wanted, verdicts);
+/* What it wants is what its share is made from; then within that. Winners are items of what is
+ * published: the entries of the book, the fallback behind them. */
+static void decide_walked(struct device *device, const struct walk *walk) {
+    walk_end(walk, &device->own, &device->wanted);
     int set_by = device->wanted.set_by;
-    device->wanted_set = device->wanted.has_set && set_by >= 0 && (size_t)set_by + 1 < count;
+    device->wanted_set =
+        device->wanted.has_set && set_by >= 0 && (size_t)set_by < device->book.count;
     device->decision = device->wanted;
-    if (same_ranges(&device->own, &device->allowed))
-        return;
-    input.allowed = &device->allowed;
-    decide(&input, &device->decision, verdicts);
+    if (!same_ranges(&device->own, &device->allowed))
+        walk_end(walk, &device->allowed, &device->decision);
 }
 
 static void walk_wishes(struct device *device, struct now now) {
-    struct wish wishes[ARBITER_WISHES];
-    struct verdict verdicts[ARBITER_WISHES];
-    size_t index[ARBITER_WISHES];
-    size_t count = 0;
+    struct verdict verdict = {.against = BY_NOBODY};
     device->has_decision = device->allowed.count > 0;
     if (!device->has_decision)
         device->decision = device->wanted = undecided;
     if (device->has_decision) {
-        size_t in_force = book_wishes(&device->book, wishes, index);
-        for (size_t i = 0; device->connection == CONNECTION_QUARANTINED && i < in_force; i++)
-            wishes[i].has_set = false;
-        wishes[in_force] = fallback_wish(device);
-        bool fallback =
-            wishes[in_force].has_set || wishes[in_force].has_min || wishes[in_force].has_max;
+        struct book_walk walked;
+        book_walk(&device->book, device->soc, device->connection == CONNECTION_QUARANTINED,
+                  &walked);
+        struct wish wish = fallback_wish(device);
+        bool fallback = wish.has_set || wish.has_min || wish.has_max;
         bool bound = !same_ranges(&device->physical, &device->allowed);
-        device->only_fallback = in_force == 0 && !bound;
-        device->anything_in_force = in_force > 0 || fallback || bound;
-        count = in_force + 1;
-        decide_wishes(device, wishes, count, verdicts);
-        keep_gates(device, wishes, index, in_force);
+        device->only_fallback = walked.in_force == 0 && !bound;
+        device->anything_in_force = walked.in_force > 0 || fallback || bound;
+        walk_step(&walked.walk, &wish, (int)device->book.count, device->soc, &verdict);
+        decide_walked(device, &walked.walk);
+        if (walked.gates_moved)
+            store_gates(device);
     }
-    publish_decided(device, index, count, verdicts, now);
+    publish_decided(device, &verdict, now);
 }
 
 static void decide_device(struct device *device, bool changed) {

@@ -91,7 +91,45 @@ struct device *engine_device(struct engine *engine, const char *cluster_key, con
     return NULL;
 }
 
+static const char *id_of_device(const void *device) {
+    return ((const struct device *)device)->id;
+}
+
+static const char *id_of_cluster(const void *cluster) {
+    return ((const struct cluster *)cluster)->id;
+}
+
+void engine_lists_change(struct engine *engine, bool begins) {
+    engine->lists_change = begins;
+    roster_forget(&engine->device_roster);
+    roster_forget(&engine->cluster_roster);
+}
+
+static bool list_devices(struct engine *engine) {
+    struct roster *roster = &engine->device_roster;
+    if (roster->made || engine->lists_change)
+        return roster->made;
+    for (struct device *device = engine->devices; device; device = device->next)
+        if (!roster_add(roster, device->id, device))
+            return false;
+    roster_close(roster);
+    return true;
+}
+
+static bool list_clusters(struct engine *engine) {
+    struct roster *roster = &engine->cluster_roster;
+    if (roster->made || engine->lists_change)
+        return roster->made;
+    for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
+        if (!roster_add(roster, cluster->id, cluster))
+            return false;
+    roster_close(roster);
+    return true;
+}
+
 struct device *engine_device_by_id(struct engine *engine, const char *id) {
+    if (list_devices(engine))
+        return roster_find(&engine->device_roster, id, id_of_device);
     for (struct device *device = engine->devices; device; device = device->next)
         if (strcmp(device->id, id) == 0)
             return device;
@@ -106,6 +144,8 @@ struct cluster *engine_cluster(struct engine *engine, const char *key) {
 }
 
 struct cluster *engine_cluster_by_id(struct engine *engine, const char *id) {
+    if (list_clusters(engine))
+        return roster_find(&engine->cluster_roster, id, id_of_cluster);
     for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
         if (strcmp(cluster->id, id) == 0)
             return cluster;
@@ -418,6 +458,7 @@ void engine_stop(struct engine *engine) {
 }
 
 static void close_parts(struct engine *engine) {
+    engine_lists_change(engine, true);
     while (engine->instances) {
         struct instance *instance = engine->instances;
         engine->instances = instance->next;

@@ -22,6 +22,7 @@
 #include "inventory.h"
 #include "link/link.h"
 #include "recall.h"
+#include "roster.h"
 #include "script/guard.h"
 #include "script/library.h"
 #include "site.h"
@@ -97,6 +98,8 @@ struct engine {
     struct cluster *clusters; /* in the site file's order */
     struct device *devices;   /* in the site file's order, cluster by cluster */
     struct instance *instances;
+    struct roster device_roster, cluster_roster;
+    bool lists_change;    /* those of clusters and devices: they are looked through */
     struct recall recall; /* while the site is first built */
     struct stash stash;
     uint64_t last_rank;
@@ -148,6 +151,8 @@ void engine_publish_directory(struct engine *engine);
 
 struct device *engine_device(struct engine *engine, const char *cluster_key, const char *key);
 struct device *engine_device_by_id(struct engine *engine, const char *id);
+/* Before the lists of clusters and devices change, and when they have. */
+void engine_lists_change(struct engine *engine, bool begins);
 struct cluster *engine_cluster(struct engine *engine, const char *key); /* NULL: there is none */
 struct cluster *engine_cluster_by_id(struct engine *engine, const char *id);
 struct wire *engine_wire_find(struct engine *engine, const char *url); /* NULL: none */

@@ -70,7 +70,9 @@ void journal_sample(struct device *device, const struct flexibility *published) 
 /* --- rulings --------------------------------------------------------------------------------- */
 
 static void copy(char *to, size_t size, const char *from) {
-    snprintf(to, size, "%s", from);
+    size_t length = strnlen(from, size - 1);
+    memcpy(to, from, length);
+    to[length] = '\0';
 }
 
 /* Whether a bound of the device is tighter than what it can do: by its share of its cluster's

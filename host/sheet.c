@@ -59,6 +59,12 @@ void id_key_of(struct id_key *key, const char *id) {
     key->mark = parts[0] ^ parts[1] ^ parts[2] ^ parts[3];
 }
 
+void entry_key(const struct book_entry *entry, struct id_key *key) {
+    memcpy(key->bytes, entry->packed->id, sizeof key->bytes);
+    key->mark = entry->mark;
+    key->text = entry->packed->text_id ? entry->packed->rare->id : NULL;
+}
+
 bool entry_has_id(const struct book_entry *entry, const struct id_key *key) {
     const struct packed *packed = entry->packed;
     if (entry->mark != key->mark || packed->text_id != (key->text != NULL))

@@ -124,6 +124,7 @@ struct id_key { /* an id that is looked for */
     const char *text; /* NULL: a UUID */
 };
 void id_key_of(struct id_key *key, const char *id);
+void entry_key(const struct book_entry *entry, struct id_key *key); /* lives as long */
 bool entry_has_id(const struct book_entry *entry, const struct id_key *key);
 
 /* Empty, with room; one reference. NULL without memory. */

@@ -20,7 +20,7 @@ static void say_ended(void *context, const struct constraint *constraint) {
         log_warning(cluster->key, "an ended constraint stays in the store for now");
 }
 
-struct walk { /* on the stack of the engine's thread, which is large */
+struct cluster_walk { /* on the stack of the engine's thread, which is large */
     struct wish wishes[ARBITER_WISHES];
     size_t index[ARBITER_WISHES];
     struct limit_wish limits[ARBITER_WISHES];
@@ -28,7 +28,7 @@ struct walk { /* on the stack of the engine's thread, which is large */
     struct limits_room room;
 };
 
-static int entry_of(const struct walk *walk, int by) {
+static int entry_of(const struct cluster_walk *walk, int by) {
     return by >= 0 ? (int)walk->index[by] : by;
 }
 
@@ -36,7 +36,7 @@ struct subject cluster_subject(const struct cluster *cluster) {
     return (struct subject){cluster->engine, cluster->id, cluster->key, ""};
 }
 
-static void walk_limits(struct cluster *cluster, struct walk *walk) {
+static void walk_limits(struct cluster *cluster, struct cluster_walk *walk) {
     const struct book *book = &cluster->book;
     size_t count = book_wishes(book, walk->wishes, walk->index);
     for (size_t i = 0; i < count; i++) {
@@ -113,7 +113,7 @@ static void decide_cluster(struct cluster *cluster, bool changed) {
     changed = book_advance(&cluster->book, now, say_ended, cluster) || changed;
     stash_keep_ends(cluster->engine, cluster->id, &cluster->book);
     if (changed) {
-        struct walk walk;
+        struct cluster_walk walk;
         walk_limits(cluster, &walk);
         cluster_publish(cluster, now);
         cluster_split(cluster);

@@ -64,16 +64,41 @@ static void read_track(struct telemetry *telemetry, sqlite3_stmt *row) {
     meter_unpack(meter, (size_t)sqlite3_column_bytes(row, 8), &track->meter);
 }
 
+static int number_order(const void *a, const void *b) {
+    const struct track *const *one = a;
+    const struct track *const *other = b;
+    return ((*one)->number > (*other)->number) - ((*one)->number < (*other)->number);
+}
+
+/* All tracks by number, *count of them; to be freed. */
+static struct track **tracks_by_number(struct telemetry *telemetry, size_t *count) {
+    size_t room = (size_t)atomic_load(&telemetry->track_count);
+    struct track **tracks = calloc(room + 1, sizeof(struct track *));
+    *count = 0;
+    for (size_t i = 0; tracks && i < TRACK_BUCKETS; i++)
+        for (struct track *track = telemetry->tracks[i]; track && *count < room;
+             track = track->next)
+            tracks[(*count)++] = track;
+    if (tracks)
+        qsort(tracks, *count, sizeof(struct track *), number_order);
+    return tracks;
+}
+
 static bool count_rulings(struct telemetry *telemetry) {
+    size_t count;
+    struct track **tracks = tracks_by_number(telemetry, &count);
     sqlite3_stmt *ask =
         telemetry_statement(telemetry, TELEMETRY_RULING_COUNTS,
                             "SELECT device, count(*) FROM decisions GROUP BY device");
     int code = SQLITE_ERROR;
-    while (ask && (code = sqlite3_step(ask)) == SQLITE_ROW)
-        for (size_t i = 0; i < TRACK_BUCKETS; i++)
-            for (struct track *track = telemetry->tracks[i]; track; track = track->next)
-                if (track->number == sqlite3_column_int64(ask, 0))
-                    track->ruling_count = sqlite3_column_int64(ask, 1);
+    while (tracks && ask && (code = sqlite3_step(ask)) == SQLITE_ROW) {
+        struct track wanted = {.number = sqlite3_column_int64(ask, 0)};
+        const struct track *key = &wanted;
+        struct track **found = bsearch(&key, tracks, count, sizeof(struct track *), number_order);
+        if (found)
+            (*found)->ruling_count = sqlite3_column_int64(ask, 1);
+    }
+    free(tracks);
     sqlite3_reset(ask);
     return code == SQLITE_DONE;
 }

@@ -377,18 +377,14 @@ static double all_s(struct world *world) {
 
 /* The walk alone: what is in force, in order, decided. */
 static double walk_s(struct world *world) {
-    static struct wish wishes[ARBITER_WISHES];
-    static struct verdict verdicts[ARBITER_WISHES];
-    static size_t index[ARBITER_WISHES];
     int64_t sum = 0;
     double cpu = cpu_s();
     for (size_t i = 0; i < world->count; i++) {
         struct device *device = world->devices[i];
         struct decision decision;
-        struct decide_input input = {.allowed = &device->allowed, .wishes = wishes, .soc = 50};
-        input.wish_count = book_wishes(&device->book, wishes, index);
-        decide(&input, &decision, verdicts);
-        book_keep_gates(&device->book, wishes, index, input.wish_count);
+        struct book_walk walked;
+        book_walk(&device->book, 50, false, &walked);
+        walk_end(&walked.walk, &device->allowed, &decision);
         sum += decision.max;
     }
     cpu = cpu_s() - cpu;

@@ -234,6 +234,91 @@ static void readers_see_whole_constraints_while_they_are_replaced_and_removed(vo
     assert_int_equal(words_count(), 0);
 }
 
+/* --- the walk --------------------------------------------------------------------------------- */
+
+static unsigned turn(unsigned *random, unsigned below) {
+    *random = *random * 1664525U + 1013904223U;
+    return (*random >> 8) % below;
+}
+
+/* Few values, so that they meet, touch and conflict. */
+static struct wish some_wish(unsigned *random) {
+    int32_t lo = (int32_t)turn(random, 9) * 500 - 2500;
+    struct wish wish = {.priority = (int32_t)turn(random, 20),
+                        .on_conflict = turn(random, 2) ? ON_CONFLICT_CLAMP : ON_CONFLICT_DISCARD,
+                        .has_set = turn(random, 3) == 0,
+                        .has_min = turn(random, 2),
+                        .has_max = turn(random, 2),
+                        .has_min_soc = turn(random, 12) == 0,
+                        .has_max_soc = turn(random, 12) == 0,
+                        .exclusive = turn(random, 15) == 0,
+                        .min_soc = 10 + turn(random, 40),
+                        .max_soc = 50 + turn(random, 40)};
+    wish.min = lo;
+    wish.max = lo + (int32_t)turn(random, 6) * 500;
+    wish.set =
+        lo + (int32_t)turn(random, 8) * 500 - 500; /* the door would not let all of them in */
+    return wish;
+}
+
+static void the_walk_over_the_book_decides_what_decide_does(void **state) {
+    (void)state;
+    static struct desk desk;
+    static struct verdict verdicts[ARBITER_WISHES];
+    unsigned random = 20261127;
+    for (int round = 0; round < 3000; round++) {
+        desk_open(&desk);
+        unsigned count = 1 + turn(&random, 30);
+        for (unsigned i = 0; i < count; i++) {
+            char id[ID_SIZE];
+            snprintf(id, sizeof id, "%u", i);
+            int64_t from = 8 * HOUR + turn(&random, 2) * 2 * HOUR;
+            put(&desk, draft(id, some_wish(&random), from, 12 * HOUR));
+        }
+        advance(&desk);
+        if (turn(&random, 4) == 0)
+            book_drop_sets(&desk.book, "token:a");
+        double soc = turn(&random, 10) == 0 ? (double)NAN : turn(&random, 100);
+        bool without_sets = turn(&random, 5) == 0;
+        const struct wish fallback = {
+            .priority = PRIORITY_FALLBACK, .on_conflict = ON_CONFLICT_CLAMP, SET(150)};
+        struct ranges allowed = ranges_of(-2000, 2000);
+        desk.count = book_wishes(&desk.book, desk.wishes, desk.index);
+        for (size_t i = 0; without_sets && i < desk.count; i++)
+            desk.wishes[i].has_set = false;
+        desk.wishes[desk.count] = fallback;
+        desk.index[desk.count] = desk.book.count;
+        struct decide_input input = {
+            .allowed = &allowed, .wishes = desk.wishes, .wish_count = desk.count + 1, .soc = soc};
+        decide(&input, &desk.decision, verdicts);
+        struct book_walk walked;
+        struct wish last = fallback;
+        struct verdict verdict;
+        struct decision decision;
+        book_walk(&desk.book, soc, without_sets, &walked);
+        walk_step(&walked.walk, &last, (int)desk.book.count, soc, &verdict);
+        walk_end(&walked.walk, &allowed, &decision);
+        assert_int_equal(walked.in_force, desk.count);
+        assert_int_equal(decision.has_set, desk.decision.has_set);
+        assert_int_equal(decision.set, desk.decision.set);
+        assert_int_equal(decision.min, desk.decision.min);
+        assert_int_equal(decision.max, desk.decision.max);
+        assert_int_equal(decision.limited, desk.decision.limited);
+        assert_int_equal(decision.walked_min, desk.decision.walked_min);
+        assert_int_equal(decision.walked_max, desk.decision.walked_max);
+        const int by[][2] = {{decision.set_by, desk.decision.set_by},
+                             {decision.min_by, desk.decision.min_by},
+                             {decision.max_by, desk.decision.max_by},
+                             {decision.walked_min_by, desk.decision.walked_min_by},
+                             {decision.walked_max_by, desk.decision.walked_max_by}};
+        for (size_t i = 0; i < sizeof by / sizeof by[0]; i++)
+            assert_int_equal(by[i][0], by[i][1] < 0 ? by[i][1] : (int)desk.index[by[i][1]]);
+        assert_int_equal(verdict.outcome, verdicts[desk.count].outcome);
+        assert_false(book_keep_gates(&desk.book, desk.wishes, desk.index, desk.count));
+        book_free(&desk.book);
+    }
+}
+
 /* --- many at once ----------------------------------------------------------------------------- */
 
 static void what_is_loaded_at_once_stands_as_if_put_one_by_one(void **state) {
@@ -275,6 +360,7 @@ int main(void) {
         with_desk(what_was_shared_stays_as_it_was_while_the_book_goes_on),
         with_desk(a_book_that_only_looked_shares_what_it_shared_before),
         with_desk(readers_see_whole_constraints_while_they_are_replaced_and_removed),
+        with_desk(the_walk_over_the_book_decides_what_decide_does),
         with_desk(what_is_loaded_at_once_stands_as_if_put_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
