@@ -37,7 +37,6 @@
 /* civetweb waits for all that one mg_read() asks for, however slowly it comes, a byte each few
  * seconds: small steps are what a deadline can end. */
 #define SENT_APART       ((size_t)64 * 1024) /* a body from here on is sent by itself */
-#define HEAD_MAXIMUM     4096                /* of an answer, beside what handlers add */
 #define READ_STEP        16
 #define OPTION_TEXT_SIZE 64
 #define STREAM_SOCKET    65536  /* bytes that the kernel keeps for a stream's client, at least */
@@ -45,6 +44,11 @@
 
 _Static_assert(STREAM_PATIENCE_MS == 5000, "as the server is told");
 _Static_assert(MG_MAX_HEADERS == REQUEST_HEADER_COUNT, "request.c refuses what civetweb drops");
+
+struct worker { /* a thread that serves */
+    struct courteous courteous;
+    struct exchange *spare; /* of its last request, for the next one; NULL: none, or it is in use */
+};
 
 struct api {
     struct mg_context *context;
@@ -59,7 +63,7 @@ struct api {
     int port;
     struct api_figures *figures, own_figures; /* counted in; its own when nobody gave any */
     struct courtesy courtesy;
-    struct courteous *courteous; /* of each thread */
+    struct worker *workers; /* as many as threads */
     atomic_int threads_begun;
     atomic_uint_fast64_t requests;
     uint32_t start_mark; /* random: request ids of two runs differ */
@@ -80,10 +84,18 @@ static void make_request_id(struct api *api, char id[REQUEST_ID_SIZE]) {
     id[17] = '\0';
 }
 
-static struct exchange *begin_exchange(struct api *api) {
-    struct exchange *x = exchange_new(&api->settings);
+/* `worker`: NULL when it is none of ours. */
+static struct exchange *begin_exchange(struct api *api, struct worker *worker) {
+    struct exchange *x = worker ? worker->spare : NULL;
+    if (!x)
+        x = exchange_new(&api->settings);
     if (!x)
         return NULL;
+    if (worker) {
+        worker->spare = NULL;
+        x->courteous = &worker->courteous;
+    }
+    x->began_us = clock_mono_us();
     x->page = &api->page;
     x->porter = api->porter;
     x->keys = api->keys;
@@ -93,25 +105,34 @@ static struct exchange *begin_exchange(struct api *api) {
     return x;
 }
 
+static void end_exchange(struct exchange *x, struct worker *worker) {
+    log_set_request(NULL);
+    if (worker) {
+        exchange_renew(x);
+        worker->spare = x;
+    } else {
+        exchange_free(x);
+    }
+}
+
 /* One write, but for a body that would cost more to copy than a second one; without memory for it
  * the connection just ends. */
 static void send_answer(struct mg_connection *connection, struct exchange *x, bool close) {
-    struct buf out;
+    struct buf *out = &x->out;
     bool sound = !x->body.failed && !x->headers.failed && !x->pour;
     bool apart = sound && x->request.method != METHOD_HEAD && x->body.length >= SENT_APART;
     if (close)
         mg_disable_connection_keep_alive(connection);
     if (apart) {
-        buf_init(&out, REPLY_HEADERS + HEAD_MAXIMUM);
-        exchange_render_head(x, close, x->body.length, &out);
+        buf_clear(out);
+        exchange_render_head(x, close, x->body.length, out);
     } else {
-        exchange_render(x, close, &out);
+        exchange_render(x, close, out);
     }
-    if (out.failed)
+    if (out->failed)
         mg_disable_connection_keep_alive(connection);
-    else if (mg_write(connection, out.data, out.length) == (int)out.length && apart)
+    else if (mg_write(connection, out->data, out->length) == (int)out->length && apart)
         (void)mg_write(connection, x->body.data, x->body.length);
-    buf_free(&out);
 }
 
 /* --- streams ---------------------------------------------------------------------------------- */
@@ -227,12 +248,12 @@ static int on_request(struct mg_connection *connection) {
     struct api *api = info->user_data;
     struct request_header headers[MG_MAX_HEADERS];
     struct request_head head = head_of(info, headers);
-    struct exchange *x = begin_exchange(api);
+    struct worker *worker = mg_get_thread_pointer(connection);
+    struct exchange *x = begin_exchange(api, worker);
     if (!x) {
         mg_disable_connection_keep_alive(connection);
         return 500;
     }
-    x->courteous = mg_get_thread_pointer(connection);
     struct seat *seat = seat_begin(api->crowd, info->remote_addr, info->remote_port);
     struct body_reader reader = {connection, x, seat};
     bool whole = gate_pass(x, &head, read_body, &reader);
@@ -248,19 +269,17 @@ static int on_request(struct mg_connection *connection) {
         mg_disable_connection_keep_alive(connection);
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
         drain(connection, seat);
-    log_set_request(NULL);
     bool reads = x->request.method == METHOD_GET || x->request.method == METHOD_HEAD;
-    struct courteous *self = x->courteous;
-    exchange_free(x);
+    end_exchange(x, worker);
     seat_end(api->crowd, seat);
-    give_way(api, self, reads);
+    give_way(api, worker ? &worker->courteous : NULL, reads);
     return status;
 }
 
 /* Answers that civetweb makes itself, before there is a request: a head it cannot read. */
 static int on_error(struct mg_connection *connection, int status, const char *message) {
     struct api *api = mg_get_user_data(mg_get_context(connection));
-    struct exchange *x = begin_exchange(api);
+    struct exchange *x = begin_exchange(api, NULL);
     if (!x) {
         mg_disable_connection_keep_alive(connection);
         return 0;
@@ -281,8 +300,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     log_debug("api", "refused before routing: %d %s (request %s)", status, message, x->request_id);
     send_answer(connection, x, true);
     api_figures_count(api->figures, NULL, x->status, clock_mono_us() - x->began_us);
-    log_set_request(NULL);
-    exchange_free(x);
+    end_exchange(x, NULL);
     return 0;
 }
 
@@ -299,8 +317,8 @@ static void *on_thread(const struct mg_context *context, int type) {
     int number = atomic_fetch_add(&api->threads_begun, 1);
     if (number >= api->threads)
         return NULL;
-    courtesy_begin(&api->courteous[number]);
-    return &api->courteous[number];
+    courtesy_begin(&api->workers[number].courteous);
+    return &api->workers[number];
 }
 
 static int on_connect(const struct mg_connection *connection, void **data) {
@@ -408,7 +426,9 @@ static void api_free(struct api *api) {
     porter_free(api->porter);
     api_figures_close(&api->own_figures);
     keys_free(api->keys);
-    free(api->courteous);
+    for (int i = 0; api->workers && i < api->threads; i++)
+        exchange_free(api->workers[i].spare);
+    free(api->workers);
     free(api->listen);
     free(api->web_root);
     free(api);
@@ -468,8 +488,8 @@ enum err api_new(struct api **out, const struct api_settings *settings, char *wh
     result = prepare(api, why, why_size);
     if (result != ERR_OK)
         goto out;
-    api->courteous = calloc((size_t)api->threads, sizeof *api->courteous);
-    if (!api->courteous) {
+    api->workers = calloc((size_t)api->threads, sizeof *api->workers);
+    if (!api->workers) {
         snprintf(why, why_size, "no memory");
         result = ERR_MEMORY;
         goto out;

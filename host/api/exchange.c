@@ -1,5 +1,6 @@
 #include "api/exchange.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #define STORE_RETRY_S 5
 #define BODY_FIRST    2000 /* bytes of most answers, so that they need not grow */
 #define HEAD_FIRST    1000
+#define KEPT_MAXIMUM  ((size_t)16 * 1024)
 
 struct exchange *exchange_new(const struct api_settings *settings) {
     struct exchange *x = calloc(1, sizeof *x);
@@ -19,6 +21,7 @@ struct exchange *exchange_new(const struct api_settings *settings) {
     x->began_us = clock_mono_us();
     buf_init(&x->headers, REPLY_HEADERS);
     buf_init(&x->body, REPLY_MAXIMUM);
+    buf_init(&x->out, REPLY_MAXIMUM);
     return x;
 }
 
@@ -277,23 +280,63 @@ void exchange_render(struct exchange *x, bool close, struct buf *out) {
                          REPLY_MAXIMUM);
     }
     bool body = x->request.method != METHOD_HEAD && !x->pour;
-    buf_init(out, REPLY_MAXIMUM + 4096);
+    buf_clear(out);
+    out->maximum = REPLY_MAXIMUM + 4096;
     (void)buf_room(out, HEAD_FIRST + (body ? x->body.length : 0));
     exchange_render_head(x, close, x->body.length, out);
     if (body)
         buf_append(out, buf_string(&x->body), x->body.length);
 }
 
-void exchange_free(struct exchange *x) {
-    if (!x)
-        return;
+static void let_go(struct exchange *x) {
     if (x->directory)
         directory_release(x->directory);
     if (x->pour_free)
         x->pour_free(x->pour_context);
     json_decref(x->tree);
     free(x->receipt.body);
+}
+
+/* An answer that was large is seldom followed by another one. */
+static struct buf kept(struct buf *buf, size_t maximum) {
+    if (buf->capacity > KEPT_MAXIMUM)
+        buf_free(buf);
+    buf_clear(buf);
+    buf->maximum = maximum;
+    return *buf;
+}
+
+_Static_assert(offsetof(struct exchange, path) >=
+                   offsetof(struct exchange, request) + sizeof(struct request),
+               "the two texts that need not be cleared stand one behind the other");
+_Static_assert(offsetof(struct exchange, request_id) >=
+                   offsetof(struct exchange, path) + sizeof((struct exchange *)0)->path,
+               "and the rest behind them");
+
+/* All is cleared but for the room of two texts, which are most of it and end where they begin. */
+void exchange_renew(struct exchange *x) {
+    const struct api_settings *settings = x->settings;
+    struct buf headers = kept(&x->headers, REPLY_HEADERS);
+    struct buf body = kept(&x->body, REPLY_MAXIMUM);
+    struct buf out = kept(&x->out, REPLY_MAXIMUM);
+    let_go(x);
+    memset(x, 0, offsetof(struct exchange, request) + offsetof(struct request, text));
+    x->request.text[0] = x->path[0] = '\0';
+    memset((char *)x + offsetof(struct exchange, request_id), 0,
+           sizeof *x - offsetof(struct exchange, request_id));
+    x->settings = settings;
+    x->began_us = clock_mono_us();
+    x->headers = headers;
+    x->body = body;
+    x->out = out;
+}
+
+void exchange_free(struct exchange *x) {
+    if (!x)
+        return;
+    let_go(x);
     buf_free(&x->headers);
     buf_free(&x->body);
+    buf_free(&x->out);
     free(x);
 }

@@ -62,6 +62,7 @@ struct exchange {
     bool page_file;     /* a file of the page: may be kept by ETag, and load its neighbours */
     struct buf headers; /* further header lines, each with CR LF */
     struct buf body;
+    struct buf out;    /* what is sent, for who renders it */
     struct json json;  /* writes to `body` */
     stream_pour *pour; /* makes the body once the head is sent, instead of `body`; NULL: none */
     void *pour_context;
@@ -134,9 +135,13 @@ struct decided *target_decided(const struct target *target); /* held */
 struct exchange *exchange_new(const struct api_settings *settings);
 /* The head alone, of a body of `length` bytes. */
 void exchange_render_head(const struct exchange *x, bool close, size_t length, struct buf *out);
-/* The whole answer, head and body; to be freed. `close`: the connection ends after it. Only the
- * head when the request's method is HEAD, or when the body is poured. */
+/* The whole answer, head and body, into an empty buffer or in place of what is in it. `close`: the
+ * connection ends after it. Only the head when the request's method is HEAD, or when the body is
+ * poured. */
 void exchange_render(struct exchange *x, bool close, struct buf *out);
+/* Lets go what the request held and makes it as exchange_new() gives it, with its memory: a thread
+ * that serves one request after the other need not have it made and cleared each time. */
+void exchange_renew(struct exchange *x);
 void exchange_free(struct exchange *x);
 
 #endif

@@ -126,6 +126,7 @@ static struct exchange *begin(struct guest *guest) {
 
 static void send_and_free(struct guest *guest, struct exchange *x) {
     struct buf answer;
+    buf_init(&answer, REPLY_MAXIMUM);
     exchange_render(x, true, &answer);
     log_debug("service", "%s %d (request %s)", x->path, x->status, x->request_id);
     bool refused = x->status >= 400;
