@@ -1,5 +1,8 @@
-/* The two budgets of a script: memory in its allocator, and CPU time by a timer of the thread that
- * runs it, whose signal sets a hook that nothing inside Lua can catch. */
+/* The two budgets of a script: memory in its allocator, and CPU time by a timer whose signal to the
+ * thread that runs it sets a hook that nothing inside Lua can catch. The timer runs by the
+ * monotonic clock, which the kernel keeps to microseconds; by the clock of a thread's CPU time it
+ * would look at its ticks only, every 4 ms or 10. A signal that comes before the CPU time is used
+ * up, since the thread had to wait, sets the timer anew for what is left. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +16,7 @@
 #define BUDGET_SIGNAL     (SIGRTMIN + 4)
 #define POLL_INSTRUCTIONS 1000
 #define LARGE_BYTES       8192
+#define LEAST_US          50 /* until the next look */
 
 #ifdef __SANITIZE_THREAD__
 #define BUDGET_SCALE 10 /* sanitizers slow everything down */
@@ -114,8 +118,14 @@ static bool is_over_budget(const struct script *script) {
            (hook == poll_hook && thread_cpu_us() - script->started_us >= script->budget_us);
 }
 
-/* lua_sethook() is made to be called from a signal handler (Lua 5.4 reference manual and ldebug.c).
- * The timer signals the thread that runs the script, so nothing else moves meanwhile. */
+static void set_timer(struct script *script, int64_t after_us) {
+    struct itimerspec at = {.it_value = {after_us / 1000000, after_us % 1000000 * 1000}};
+    timer_settime(script->timer, 0, &at, NULL);
+}
+
+/* lua_sethook() is made to be called from a signal handler (Lua 5.4 reference manual and ldebug.c),
+ * clocks and timers are too (POSIX). The timer signals the thread that runs the script, so nothing
+ * else moves meanwhile. */
 // NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): see above
 static void on_budget_signal(int signal, siginfo_t *info, void *context) {
     (void)signal;
@@ -123,8 +133,15 @@ static void on_budget_signal(int signal, siginfo_t *info, void *context) {
     if (info->si_code != SI_TIMER)
         return;
     struct script *script = info->si_value.sival_ptr;
-    if (script->armed)
-        lua_sethook(script->running, kill_hook, LUA_MASKCOUNT, 1);
+    int before = errno;
+    if (script->armed) {
+        int64_t left_us = script->budget_us - (thread_cpu_us() - script->started_us);
+        if (left_us > 0)
+            set_timer(script, left_us > LEAST_US ? left_us : LEAST_US);
+        else
+            lua_sethook(script->running, kill_hook, LUA_MASKCOUNT, 1);
+    }
+    errno = before;
 }
 
 void script_drop_timer(struct script *script) {
@@ -133,7 +150,7 @@ void script_drop_timer(struct script *script) {
     script->has_timer = false;
 }
 
-/* Makes the timer of this thread's CPU time, once. */
+/* Makes the timer that signals this thread, once. */
 static bool have_timer(struct script *script) {
     pid_t thread = gettid();
     if (script->has_timer && script->timer_thread == thread)
@@ -150,16 +167,11 @@ static bool have_timer(struct script *script) {
     event.sigev_notify_thread_id = thread;
     if (sigaction(BUDGET_SIGNAL, &action, NULL) != 0 ||
         pthread_sigmask(SIG_UNBLOCK, &budget, NULL) != 0 ||
-        timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &script->timer) != 0)
+        timer_create(CLOCK_MONOTONIC, &event, &script->timer) != 0)
         return false;
     script->timer_thread = thread;
     script->has_timer = true;
     return true;
-}
-
-static void set_timer(struct script *script, int64_t after_us) {
-    struct itimerspec at = {.it_value = {after_us / 1000000, after_us % 1000000 * 1000}};
-    timer_settime(script->timer, 0, &at, NULL);
 }
 
 void script_start_budget(struct script *script, lua_State *on, int64_t budget_us) {

@@ -34,7 +34,7 @@ struct script {
 
     bool has_timer;
     timer_t timer;
-    pid_t timer_thread; /* whose CPU time it runs on */
+    pid_t timer_thread; /* that it signals */
     /* Read by the signal handler, which runs on the thread that is inside a call. Hooks belong to
      * one thread of Lua: `running` is that one, the main one or a task's. */
     lua_State *volatile running;
