@@ -27,7 +27,7 @@
 #define CLUSTER "0f8fad5b-d9cb-469f-a165-70867728950e"
 #define START   INT64_C(1735689600000) /* 2025-01-01T00:00:00Z */
 #define COMMIT  5     /* instants in a commit, as the host has them when each is a second */
-#define APART   500   /* of samples that are further apart: they are only there to be read */
+#define ALONE   500   /* of one device alone, whose rows are only there to be read */
 #define BATCH   20000 /* samples in a commit, at most */
 #define PAGE    50    /* buckets that the API reads at a time */
 
@@ -86,7 +86,8 @@ static void fill(struct sample *sample, int64_t at_ms, int device) {
 static bool next_batch(const struct plan *plan, struct figures *figures, struct work *work) {
     double start = cpu_s(CLOCK_THREAD_CPUTIME_ID);
     int64_t all = plan->seconds / plan->every_s, done = figures->samples / plan->devices;
-    int64_t instants = done == 0 ? 1 : plan->every_s == 1 ? COMMIT : APART; /* it learns how many */
+    bool many = plan->devices > 1; /* the first commit tells it how many */
+    int64_t instants = done == 0 ? 1 : many ? COMMIT : ALONE;
     if (instants > BATCH / plan->devices)
         instants = BATCH / plan->devices;
     if (instants > all - done)
@@ -214,7 +215,7 @@ static int floor_of(const struct plan *plan) {
 /* --- reading --------------------------------------------------------------------------------- */
 
 struct seen {
-    int64_t next_ms, rows;
+    int64_t from_ms, until_ms, next_ms, rows;
     double sum; /* so that nothing is left out */
     bool raw;
 };
@@ -237,13 +238,13 @@ static bool read_once(struct telemetry *telemetry, enum level level, char **ids,
     struct reader *reader;
     struct recorded recorded;
     int count = PAGE;
-    seen->next_ms = 0;
+    seen->next_ms = seen->from_ms;
     if (reader_open(&reader, telemetry) != ERR_OK)
         return false;
     bool ok = reader_device(reader, ids[0], ids[1], &recorded) == ERR_OK;
     while (ok && count == PAGE)
-        ok = reader_rows(reader, level, recorded.number, seen->next_ms, INT64_MAX, PAGE, see_row,
-                         seen, &count) == ERR_OK;
+        ok = reader_rows(reader, level, recorded.number, seen->next_ms, seen->until_ms, PAGE,
+                         see_row, seen, &count) == ERR_OK;
     reader_close(reader);
     return ok;
 }
@@ -251,9 +252,12 @@ static bool read_once(struct telemetry *telemetry, enum level level, char **ids,
 static bool select_once(sqlite3 *db, const char *table, struct seen *seen) {
     char sql[120];
     sqlite3_stmt *ask;
-    snprintf(sql, sizeof sql, "SELECT at, data FROM %s WHERE device = 1 ORDER BY at", table);
+    snprintf(sql, sizeof sql,
+             "SELECT at, data FROM %s WHERE device = 1 AND at >= ? AND at < ? ORDER BY at", table);
     if (sqlite3_prepare_v2(db, sql, -1, &ask, NULL) != SQLITE_OK)
         return false;
+    sqlite3_bind_int64(ask, 1, seen->from_ms);
+    sqlite3_bind_int64(ask, 2, seen->until_ms);
     while (sqlite3_step(ask) == SQLITE_ROW) {
         const unsigned char *data = sqlite3_column_blob(ask, 1);
         int length = sqlite3_column_bytes(ask, 1);
@@ -263,18 +267,22 @@ static bool select_once(sqlite3 *db, const char *table, struct seen *seen) {
     return sqlite3_finalize(ask) == SQLITE_OK;
 }
 
-static int read_level(bool bare, const char *folder, const char *name, int times, char **ids) {
+/* `words`: FOLDER LEVEL FROM SECONDS TIMES DEVICE_ID CLUSTER_ID */
+static int read_level(bool bare, char **words) {
     static const char *const tables[] = {"raw", "minutes", "quarters", "days"};
-    int level = 0;
+    const char *folder = words[0];
+    int level = 0, times = (int)strtol(words[4], NULL, 10);
     char path[600];
     struct clock clock;
     struct telemetry *telemetry = NULL;
     sqlite3 *db = NULL;
-    while (level < LEVEL_COUNT && strcmp(level_name((enum level)level), name) != 0)
+    while (level < LEVEL_COUNT && strcmp(level_name((enum level)level), words[1]) != 0)
         level++;
-    if (level == LEVEL_COUNT)
+    if (level == LEVEL_COUNT || times < 1)
         return 2;
-    struct seen seen = {.raw = level == LEVEL_RAW};
+    struct seen seen = {.raw = level == LEVEL_RAW,
+                        .from_ms = START + 1000 * strtoll(words[2], NULL, 10)};
+    seen.until_ms = seen.from_ms + 1000 * strtoll(words[3], NULL, 10);
     clock_init(&clock, (struct wall){0}, 0);
     struct telemetry_settings settings = {.directory = folder, .clock = &clock};
     snprintf(path, sizeof path, "%s/telemetry.db", folder);
@@ -285,7 +293,7 @@ static int read_level(bool bare, const char *folder, const char *name, int times
     double start = cpu_s(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < times && ok; i++)
         ok = bare ? select_once(db, tables[level], &seen)
-                  : read_once(telemetry, (enum level)level, ids, &seen);
+                  : read_once(telemetry, (enum level)level, words + 5, &seen);
     double spent = cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start;
     printf("{\"rows\":%lld,\"cpuUs\":%.3f,\"sum\":%.0f}\n", (long long)(seen.rows / times),
            1e6 * spent / times, seen.sum);
@@ -310,9 +318,10 @@ int main(int argc, char **argv) {
             plan.seconds >= plan.every_s)
             return bare ? floor_of(&plan) : record(&plan);
     }
-    if (reads && argc >= (bare ? 5 : 7) && strtol(argv[4], NULL, 10) > 0)
-        return read_level(bare, argv[2], argv[3], (int)strtol(argv[4], NULL, 10), argv + 5);
+    if (reads && argc >= (bare ? 7 : 9))
+        return read_level(bare, argv + 2);
     fprintf(stderr, "usage: history record|floor FOLDER DEVICES FROM SECONDS EVERY\n"
-                    "       history read|select FOLDER LEVEL TIMES [DEVICE_ID CLUSTER_ID]\n");
+                    "       history read|select FOLDER LEVEL FROM SECONDS TIMES"
+                    " [DEVICE_ID CLUSTER_ID]\n");
     return 2;
 }
