@@ -55,7 +55,8 @@ struct wire { /* a link in use, by its URL */
     enum link_kind kind;
     struct link *link; /* of Modbus; NULL: hooks talk to it by clients of each machine's own */
     unsigned users;
-    char url[]; /* with its NUL */
+    struct machine *machines; /* that hang on it */
+    char url[];               /* with its NUL */
 };
 
 struct engine_settings {

@@ -504,8 +504,8 @@ static bool give_task(struct machine *machine) {
 
 struct machine *machine_find(struct engine *engine, const char *url, int unit) {
     const struct wire *wire = engine_wire_find(engine, url);
-    for (struct machine *machine = wire ? engine->machines : NULL; machine; machine = machine->next)
-        if (machine->unit == unit && machine->wire == wire)
+    for (struct machine *machine = wire ? wire->machines : NULL; machine; machine = machine->beside)
+        if (machine->unit == unit)
             return machine;
     return NULL;
 }
@@ -537,6 +537,8 @@ struct machine *machine_open(struct engine *engine, const char *url, int unit,
     settle_link(machine);
     machine->next = engine->machines;
     engine->machines = machine;
+    machine->beside = wire->machines;
+    wire->machines = machine;
     return machine;
 }
 
@@ -588,8 +590,12 @@ void machine_detach(struct machine *machine, struct device *device) {
     clients_close(machine);
     if (machine->wire->link)
         link_unlisten(machine->wire->link, &machine->listener);
+    struct machine **at = &machine->wire->machines;
+    while (*at != machine)
+        at = &(*at)->beside;
+    *at = machine->beside;
     engine_wire_release(machine->engine, machine->wire);
-    struct machine **at = &machine->engine->machines;
+    at = &machine->engine->machines;
     while (*at != machine)
         at = &(*at)->next;
     *at = machine->next;

@@ -44,6 +44,7 @@ struct machine {
     struct machine *next;
     struct engine *engine;
     struct wire *wire;
+    struct machine *beside; /* the next one on its wire */
     struct link_listener listener;
     int unit;
     unsigned number;               /* of its kind: spreads the polls */

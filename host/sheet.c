@@ -13,25 +13,29 @@ static_assert(sizeof(struct packed) == 72 && sizeof(struct book_entry) == 32,
 /* --- ids -----------------------------------------------------------------------------------------
  */
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+#define HEX_NONE 0x80
+
+/* Value of a digit, HEX_NONE of any other character. */
+static inline unsigned char hex_value(char c) {
+    unsigned char digit = (unsigned char)(c - '0');
+    unsigned char letter = (unsigned char)(c - 'a');
+    return digit < 10 ? digit : letter < 6 ? (unsigned char)(letter + 10) : HEX_NONE;
 }
 
 /* False when it is not a UUID in lower case, which alone comes back as it was. */
 static bool id_parse(const char *id, unsigned char bytes[16]) {
+    static const unsigned char at[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+    if (strnlen(id, ID_SIZE) != ID_SIZE - 1 || id[8] != '-' || id[13] != '-' || id[18] != '-' ||
+        id[23] != '-')
+        return false;
+    unsigned wrong = 0;
     for (size_t i = 0; i < 16; i++) {
-        if ((i == 4 || i == 6 || i == 8 || i == 10) && *id++ != '-')
-            return false;
-        int high = hex_value(id[0]);
-        int low = high < 0 ? -1 : hex_value(id[1]);
-        if (low < 0)
-            return false;
-        bytes[i] = (unsigned char)(high << 4 | low);
-        id += 2;
+        unsigned high = hex_value(id[at[i]]);
+        unsigned low = hex_value(id[at[i] + 1]);
+        wrong |= high | low;
+        bytes[i] = (unsigned char)((high << 4 | low) & 0xFF);
     }
-    return *id == '\0';
+    return !(wrong & HEX_NONE);
 }
 
 static void id_print(const unsigned char bytes[16], char id[ID_SIZE]) {

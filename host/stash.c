@@ -13,11 +13,19 @@
 
 #define BUCKETS_FIRST 64
 
+/* Eight characters at a time: there are millions of rows. */
 static struct stashed **bucket_of(const struct stash *stash, const char *target_id) {
-    uint64_t hash = UINT64_C(0xCBF29CE484222325);
-    for (const char *c = target_id; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001B3);
-    return &stash->buckets[(hash ^ hash >> 32) & (stash->bucket_count - 1)];
+    uint64_t hash = 1;
+    for (size_t left = strlen(target_id); left;) {
+        uint64_t part = 0;
+        size_t bytes = left < sizeof part ? left : sizeof part;
+        memcpy(&part, target_id, bytes);
+        hash = (hash ^ part) * UINT64_C(0x9E3779B97F4A7C15);
+        hash ^= hash >> 29;
+        target_id += bytes;
+        left -= bytes;
+    }
+    return &stash->buckets[hash & (stash->bucket_count - 1)];
 }
 
 /* Where it hangs; NULL: it is not there. */
