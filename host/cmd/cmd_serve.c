@@ -1,5 +1,6 @@
 /* `derd serve`: the host. The parent supervises; the child is the engine's loop and the API. */
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,11 @@ static void raise_descriptor_limit(void) {
         setrlimit(RLIMIT_NOFILE, &limit);
     }
 }
+
+/* An answer about all devices is as large as they are many. Left to itself, malloc() learns from
+ * the first one to take such memory from the heap of its thread, where it stays: a few MiB for each
+ * of the API's threads. */
+#define GIVEN_BACK_AT_ONCE (256 << 10)
 
 struct running { /* what a signal ends: the API first, while the engine still answers it */
     struct engine *engine;
@@ -133,6 +139,7 @@ static int run_host(void *context, int ready_fd) {
     struct report report;
     report_init(&report);
     signal(SIGPIPE, SIG_IGN);
+    (void)mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_AT_ONCE);
     raise_descriptor_limit();
     struct engine *engine = engine_open(&serve->engine, &report);
     print_mistakes(&report);
