@@ -202,7 +202,7 @@ int main(int count, char **arguments) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     floor.count = count - first_port;
-    floor.slots = floor.period_ms > 0 ? floor.period_ms * 1000 / SLOT_US : 1;
+    floor.slots = floor.period_ms > 0 ? (int)(1000L * floor.period_ms / SLOT_US) : 1;
     if (floor.count < 1 || floor.slots < 1 || floor.words < 1 || floor.words > 125) {
         fprintf(stderr, "poll_floor: it takes ports, a period of 5 ms or more, 1 to 125 words\n");
         return 2;
