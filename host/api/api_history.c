@@ -18,6 +18,7 @@ struct history {
     int64_t next_ms; /* what comes before it was read */
     enum point_id fields[POINT_NUMBER_COUNT];
     size_t field_count;
+    uint64_t shown;       /* the same, as bits by number */
     struct series series; /* while it is poured */
 };
 
@@ -246,7 +247,7 @@ static bool write_bucket(struct history *history, int64_t at_ms, bool complete,
 static bool write_packed(void *context, int64_t at_ms, const void *data, size_t length) {
     struct history *history = context;
     struct aggregate aggregate;
-    if (aggregate_unpack(data, length, &aggregate) &&
+    if (aggregate_unpack(data, length, history->shown, &aggregate) &&
         !write_bucket(history, at_ms, true, &aggregate))
         return false;
     history->next_ms = at_ms + 1;
@@ -258,7 +259,7 @@ static bool write_packed(void *context, int64_t at_ms, const void *data, size_t 
 static bool merge_packed(void *context, int64_t at_ms, const void *data, size_t length) {
     struct aggregate part;
     (void)at_ms;
-    if (aggregate_unpack(data, length, &part))
+    if (aggregate_unpack(data, length, SHOW_ALL, &part))
         aggregate_merge(context, &part);
     return true;
 }
@@ -345,6 +346,8 @@ void api_history_get(struct exchange *x) {
     }
     if (!history->field_count)
         take_all_fields(history);
+    for (size_t i = 0; i < history->field_count; i++)
+        history->shown |= UINT64_C(1) << quantity_number(history->fields[i]);
     exchange_stream(x, series_content_type(history->query.form), pour_history, history,
                     history_free);
 }

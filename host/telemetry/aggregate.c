@@ -222,7 +222,13 @@ size_t aggregate_pack(const struct aggregate *aggregate, unsigned char *to) {
     return (size_t)(out.at - to);
 }
 
-bool aggregate_unpack(const void *from, size_t length, struct aggregate *aggregate) {
+static double kept_number(struct byte_reader *in, bool shown) {
+    float kept = bytes_get_float(in);
+    return shown ? number_widen(kept) : (double)kept;
+}
+
+bool aggregate_unpack(const void *from, size_t length, uint64_t shown,
+                      struct aggregate *aggregate) {
     const unsigned char *bytes = from;
     struct byte_reader in = {bytes, bytes + length, false};
     aggregate_init(aggregate);
@@ -242,9 +248,10 @@ bool aggregate_unpack(const void *from, size_t length, struct aggregate *aggrega
             counted->marks = (unsigned)bytes_get(&in, 1);
         } else if (id != POINT_COUNT && has_spread((int)id)) {
             struct spread *spread = &aggregate->spreads[id];
-            spread->min = number_widen(bytes_get_float(&in));
-            spread->max = number_widen(bytes_get_float(&in));
-            spread->mean = number_widen(bytes_get_float(&in));
+            bool as_decimal = shown >> number & 1;
+            spread->min = kept_number(&in, as_decimal);
+            spread->max = kept_number(&in, as_decimal);
+            spread->mean = kept_number(&in, as_decimal);
             spread->ms = (int64_t)bytes_get(&in, 4);
             spread->count = (int32_t)bytes_get(&in, 4);
             if (spread->count < 0) /* damaged */

@@ -68,7 +68,10 @@ void aggregate_merge(struct aggregate *into, const struct aggregate *part);
 bool aggregate_empty(const struct aggregate *aggregate);
 
 size_t aggregate_pack(const struct aggregate *aggregate, unsigned char *to);
-bool aggregate_unpack(const void *from, size_t length, struct aggregate *aggregate);
+/* `shown`: quantities, as bits by number, whose numbers come as the decimals they were made from
+ * (number_widen); the others' as they are kept. False when it is none. */
+bool aggregate_unpack(const void *from, size_t length, uint64_t shown, struct aggregate *aggregate);
+#define SHOW_ALL    UINT64_MAX
 #define METER_BYTES 128
 size_t meter_pack(const struct meter *meter, unsigned char *to);
 /* A new one when it is none. */

@@ -1,8 +1,9 @@
-/* Numbers to and from bytes on disk, low byte first whatever the machine. A reader never goes
- * beyond its end: it notes that and gives zeros. */
+/* Numbers of up to eight bytes to and from disk, low byte first whatever the machine. A reader
+ * never goes beyond its end: it notes that and gives zeros. */
 #ifndef DERD_TELEMETRY_BYTES_H
 #define DERD_TELEMETRY_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,8 +19,9 @@ struct byte_reader {
 };
 
 static inline void bytes_put(struct byte_writer *to, uint64_t value, int count) {
-    for (int i = 0; i < count; i++)
-        *to->at++ = (unsigned char)(value >> (8 * i));
+    value = htole64(value);
+    memcpy(to->at, &value, (size_t)count);
+    to->at += count;
 }
 
 static inline void bytes_put_float(struct byte_writer *to, double value) {
@@ -42,9 +44,9 @@ static inline uint64_t bytes_get(struct byte_reader *from, int count) {
         from->at = from->end;
         return 0;
     }
-    for (int i = 0; i < count; i++)
-        value |= (uint64_t)*from->at++ << (8 * i);
-    return value;
+    memcpy(&value, from->at, (size_t)count);
+    from->at += count;
+    return le64toh(value);
 }
 
 static inline float bytes_get_float(struct byte_reader *from) {

@@ -129,7 +129,7 @@ static bool make_bucket(struct round *round, enum level level, int64_t at_ms) {
     while (rows && (code = sqlite3_step(rows)) == SQLITE_ROW) {
         struct aggregate part;
         if (aggregate_unpack(sqlite3_column_blob(rows, 1), (size_t)sqlite3_column_bytes(rows, 1),
-                             &part))
+                             SHOW_ALL, &part))
             aggregate_merge(&made, &part);
     }
     sqlite3_reset(rows);

@@ -228,7 +228,7 @@ static bool see_row(void *context, int64_t at_ms, const void *data, size_t lengt
     seen->rows++;
     if (seen->raw && sample_unpack(data, length, &sample))
         seen->sum += sample.values[POINT_ACTIVE_POWER];
-    else if (!seen->raw && aggregate_unpack(data, length, &aggregate))
+    else if (!seen->raw && aggregate_unpack(data, length, SHOW_ALL, &aggregate))
         seen->sum += aggregate.spreads[POINT_ACTIVE_POWER].mean;
     return true;
 }

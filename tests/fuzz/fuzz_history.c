@@ -24,11 +24,11 @@ static void check_aggregate(const uint8_t *data, size_t size) {
     unsigned char packed[AGGREGATE_BYTES_MAXIMUM], twice[AGGREGATE_BYTES_MAXIMUM];
     aggregate_init(&aggregate);
     aggregate_init(&again);
-    if (!aggregate_unpack(data, size, &aggregate))
+    if (!aggregate_unpack(data, size, SHOW_ALL, &aggregate))
         return;
     size_t length = aggregate_pack(&aggregate, packed);
     must(length <= sizeof packed);
-    must(aggregate_unpack(packed, length, &again));
+    must(aggregate_unpack(packed, length, SHOW_ALL, &again));
     must(aggregate_empty(&aggregate) == aggregate_empty(&again));
     must(aggregate_pack(&again, twice) == length && memcmp(packed, twice, length) == 0);
     struct aggregate sum;

@@ -100,7 +100,7 @@ struct rows {
 static inline bool take_bucket(void *context, int64_t at_ms, const void *data, size_t length) {
     struct rows *rows = context;
     assert_true(rows->count < ROWS);
-    assert_true(aggregate_unpack(data, length, &rows->buckets[rows->count]));
+    assert_true(aggregate_unpack(data, length, SHOW_ALL, &rows->buckets[rows->count]));
     rows->at_ms[rows->count++] = at_ms;
     return true;
 }

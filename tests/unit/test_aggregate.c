@@ -332,7 +332,7 @@ static void minutes_add_up_to_what_the_counter_moved(void **state) {
             minute_of(&meter, T0 + m * MINUTE, 10000, has_before ? &before : NULL, samples, 6);
         unsigned char bytes[AGGREGATE_BYTES_MAXIMUM];
         struct aggregate again;
-        assert_true(aggregate_unpack(bytes, aggregate_pack(&minute, bytes), &again));
+        assert_true(aggregate_unpack(bytes, aggregate_pack(&minute, bytes), SHOW_ALL, &again));
         aggregate_merge(&sum, &again);
         before = samples[5];
         has_before = true;
@@ -405,9 +405,9 @@ static void all_that_can_be_known_fits(void **state) {
     struct aggregate made = minute_of(&meter, T0, NAN, NULL, &sample, 1), again;
     size_t length = aggregate_pack(&made, buckets);
     assert_true(length <= sizeof buckets);
-    assert_true(aggregate_unpack(buckets, length, &again));
+    assert_true(aggregate_unpack(buckets, length, SHOW_ALL, &again));
     for (size_t cut = 0; cut < length; cut++)
-        assert_false(aggregate_unpack(buckets, cut, &again));
+        assert_false(aggregate_unpack(buckets, cut, SHOW_ALL, &again));
 }
 
 static void numbers_on_disk_are_given_once(void **state) {
@@ -463,6 +463,22 @@ static void any_kept_number_reads_as_its_shortest_text(void **state) {
     }
 }
 
+static void numbers_that_are_not_shown_come_as_they_are_kept(void **state) {
+    (void)state;
+    struct aggregate aggregate, again;
+    unsigned char bytes[AGGREGATE_BYTES_MAXIMUM];
+    aggregate_init(&aggregate);
+    aggregate.spreads[POINT_VOLTAGE_L1] = aggregate.spreads[POINT_VOLTAGE_L2] =
+        (struct spread){.min = 229.1, .max = 231.3, .mean = 230.4, .ms = 60000, .count = 60};
+    uint64_t shown = UINT64_C(1) << quantity_number(POINT_VOLTAGE_L2);
+    assert_true(aggregate_unpack(bytes, aggregate_pack(&aggregate, bytes), shown, &again));
+    assert_true(again.spreads[POINT_VOLTAGE_L1].mean == (double)230.4F);
+    assert_true(again.spreads[POINT_VOLTAGE_L2].min == 229.1);
+    assert_true(again.spreads[POINT_VOLTAGE_L2].max == 231.3);
+    assert_true(again.spreads[POINT_VOLTAGE_L2].mean == 230.4);
+    assert_int_equal(again.spreads[POINT_VOLTAGE_L1].count, 60);
+}
+
 static void a_damaged_number_of_samples_is_refused_and_none_overflows(void **state) {
     (void)state;
     struct aggregate aggregate, part;
@@ -471,11 +487,11 @@ static void a_damaged_number_of_samples_is_refused_and_none_overflows(void **sta
     aggregate.spreads[POINT_ACTIVE_POWER] =
         (struct spread){.min = 1, .max = 1, .mean = 1, .ms = 1000, .count = 2000000000};
     size_t length = aggregate_pack(&aggregate, bytes);
-    assert_true(aggregate_unpack(bytes, length, &part));
+    assert_true(aggregate_unpack(bytes, length, SHOW_ALL, &part));
     aggregate_merge(&aggregate, &part);
     assert_int_equal(aggregate.spreads[POINT_ACTIVE_POWER].count, INT32_MAX);
     bytes[length - 1] |= 0x80; /* the high byte of the count */
-    assert_false(aggregate_unpack(bytes, length, &part));
+    assert_false(aggregate_unpack(bytes, length, SHOW_ALL, &part));
 }
 
 int main(void) {
@@ -508,6 +524,7 @@ int main(void) {
         cmocka_unit_test(numbers_on_disk_are_given_once),
         cmocka_unit_test(kept_numbers_read_as_they_were_written),
         cmocka_unit_test(any_kept_number_reads_as_its_shortest_text),
+        cmocka_unit_test(numbers_that_are_not_shown_come_as_they_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
