@@ -85,13 +85,15 @@ def measure(chosen, report, stores):
     report.row(case, "more, where each reason is another text", "bytes of heap",
                (distinct["heapBytes"] - shared["heapBytes"]) / (middle * each),
                note="of some 40 letters; here 5,000 texts are shared")
-    report.note("A change, a boundary: found, decided and published to readers, with what history is told; no "
-                "device is looked at but its own. On many devices it takes longer all the same, since nothing of "
-                "the device is in the processor's caches: its constraints, what it measures, its card and its "
-                "command are 15 KB of memory, read once. At the start the file is read twice, once to see that it "
-                "is whole (quick_check) and once for its rows. Reasons are kept in memory, each "
-                "text once, since an answer, an event or the audit log may need one at any moment and the loop "
-                "never waits for the store.")
+    report.note("A change, a boundary: found, decided and published to readers, with what history is told. No "
+                "device is looked at but its own, so that the work is the same on any number of them; but of many, "
+                "nothing is in the processor's caches, and the 15 KB that belong to a device (its constraints, what "
+                "it measures, its card, its command) come from memory: that is the difference between the figures "
+                "beside each other. A start reads the file twice, once to see that it is whole (quick_check, which "
+                "takes as long as the SELECT) and once for its rows; each row is packed and put into its place, and "
+                "the devices are built, all on one processor here. Reasons are kept in memory, each text once, "
+                "since an answer, an event or the audit log may need one at any moment and the loop never waits "
+                "for the store.")
     report.bars(f"One change among {each} constraints of a device, CPU", "µs", [
         (f"{devices:,} devices", bench.statistics.median(of(rounds[name], "changeUs")), "derd")
         for name, devices in (("small", small), ("middle", middle), ("large", large))])
