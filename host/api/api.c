@@ -434,6 +434,15 @@ static void api_free(struct api *api) {
     free(api);
 }
 
+/* The store keeps it, so that what a client knows from before a restart is still known. */
+static void take_tag_key(struct api *api) {
+    char id[ID_SIZE];
+    if (store_id(api->settings.store, "etag", "", id) != ERR_OK ||
+        crypto_generichash(api->tag_key, sizeof api->tag_key, (const unsigned char *)id, strlen(id),
+                           NULL, 0) != 0)
+        randombytes_buf(api->tag_key, sizeof api->tag_key);
+}
+
 static enum err prepare(struct api *api, char *why, size_t why_size) {
     if (api->threads < 1 || api->threads > THREADS_MAXIMUM) {
         snprintf(why, why_size, "http.threads must be 1 to %d, got %d", THREADS_MAXIMUM,
@@ -452,7 +461,7 @@ static enum err prepare(struct api *api, char *why, size_t why_size) {
         return ERR_MEMORY;
     }
     api->start_mark = randombytes_random();
-    randombytes_buf(api->tag_key, sizeof api->tag_key);
+    take_tag_key(api);
     page_load(&api->page, api->web_root);
     return ERR_OK;
 }

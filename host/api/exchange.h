@@ -36,7 +36,7 @@ struct exchange {
     struct keys *keys;           /* idempotency.h */
     struct courteous *courteous; /* courtesy.h: the thread that answers; NULL: of no server */
     const struct page *page;
-    const unsigned char *tag_key; /* of ETags: random, EXCHANGE_TAG_KEY bytes */
+    const unsigned char *tag_key; /* of ETags: EXCHANGE_TAG_KEY bytes of this store's own */
     struct request request;
     char path[REQUEST_TARGET_MAXIMUM + 1]; /* as sent, for `instance` */
     char request_id[REQUEST_ID_SIZE];

@@ -119,6 +119,14 @@ def test_what_is_asked_together_holds_together(start_host, peer):
     assert host.get(device.path + "/constraints?minPriority=high")[0] == 400
 
 
+def test_what_was_read_before_a_restart_is_known_after_it(start_host, peer):
+    host = load(start_host, peer, "fallback = { activePower = 0 }").host
+    tag = host.get("/v1/clusters/home")[2]["ETag"]
+    host.kill()
+    host.start()
+    assert host.request("GET", "/v1/clusters/home", headers={"If-None-Match": tag})[0] == 304
+
+
 def test_conditions_repetitions_and_rehearsals(start_host, peer):
     device = load(start_host, peer, "fallback = { activePower = 0 }")
     mine = str(uuid.uuid4())

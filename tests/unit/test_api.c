@@ -671,7 +671,8 @@ static void what_cannot_be_listened_on_is_refused_in_words(void **state) {
     char why[300];
     struct api *api;
     snprintf(taken, sizeof taken, "127.0.0.1:%d", api_port(kit.api));
-    struct api_settings settings = {.listen = taken, .web_root = "/nonexistent"};
+    struct api_settings settings = {
+        .listen = taken, .web_root = "/nonexistent", .store = kit.store};
     assert_int_equal(api_start(&api, &settings, why, sizeof why), ERR_IO);
     assert_non_null(strstr(why, taken));
 }
