@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 
 import bench
 import peers
@@ -31,6 +32,12 @@ def ages_ms(host):
             at = datetime.datetime.fromisoformat(item["updatedAt"].replace("Z", "+00:00"))
             ages.append(1000 * (came - at.timestamp()))
     return ages
+
+
+def metrics_ms(host):
+    """How long a worker thread took to make /metrics; its last sample says so."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{host.service_port}/metrics", timeout=30) as answer:
+        return 1000 * float(answer.read().decode().rstrip().rsplit(" ", 1)[1])
 
 
 def told(used_s, figures, reads_a_poll=1):
@@ -74,6 +81,7 @@ class Bench:
             found["pace"] = found["polls"] / found["seconds"] / len(farm.ports)
             if ages:
                 found["ages"] = ages_ms(host.host)
+                found["metrics"] = metrics_ms(host.host)
             assert polled.online(host.host) >= host.living * 0.99, "devices are lost"
         return found
 
@@ -139,6 +147,7 @@ class Bench:
         for share in (0.5, 0.99):
             row(case, f"age of a value that the API gives, {100 * share:g} % within", "ms",
                 [bench.quantile(ages, share) for ages in all_of("derd", "ages")])
+        row(case, "/metrics is made in", "ms", all_of("derd", "metrics"))
         for percent, most in ((1, 1.3), (20, 1.5)):
             if f"dead {percent}" in found:
                 row(case, f"lateness of the living, 99 % within, {percent} % dead", "ms",

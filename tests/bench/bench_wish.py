@@ -19,7 +19,7 @@ import tempfile
 import threading
 
 import bench
-import thousand
+import polled
 from harness import Host, until
 
 DEVICES, CONNECTIONS = 1000, 64
@@ -59,14 +59,14 @@ class World:
                          f'link = "tcp://127.0.0.1:{words[1]}", unit = 1 }},\n')
         drivers = self.folder / "drivers"
         drivers.mkdir()
-        (drivers / "bench_meter.lua").write_text(thousand.driver())
+        (drivers / "bench_meter.lua").write_text(polled.driver())
         (drivers / "bench_limiter.lua").write_text(LIMITER)
-        site = thousand.site(ports, 1, devices).replace("devices = {\n", "devices = {\n" + limiters)
+        site = polled.site(ports, 1, devices).replace("devices = {\n", "devices = {\n" + limiters)
         site = site.replace('listen = "127.0.0.1:@HTTP@"', 'listen = "127.0.0.1:@HTTP@", service = '
                             f'"127.0.0.1:@SERVICE@", threads = {2 * CONNECTIONS}, rate = 100000, burst = 100000')
         self.host = Host(self.folder, site, arguments=("--log-level", "warning"))
         bench.pin(self.host.pid_of_child(), bench.HOST_CORE)
-        until(lambda: thousand.online(self.host) == devices + len(LATENCIES), "all devices are online", 120)
+        until(lambda: polled.online(self.host) == devices + len(LATENCIES), "all devices are online", 120)
         for latency in LATENCIES:
             self.ask(latency, "host", self.host.port, self.host.token,
                      f"/v1/clusters/home/devices/wish{latency}/constraints")
