@@ -579,7 +579,7 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     read_permanent(entry, &cluster->permanent);
     const json_t *devices = json_object_get(entry, "devices");
     const json_t *policies = json_object_get(entry, "policies");
-    cluster->devices = calloc(json_array_size(devices) + 1, sizeof *cluster->devices);
+    cluster->devices = calloc(json_array_size(devices) + 1, sizeof(struct site_device *));
     cluster->policies = calloc(json_array_size(policies) + 1, sizeof *cluster->policies);
     if (!cluster->devices || !cluster->policies) {
         report_add(report, where, NO_MEMORY);

@@ -41,8 +41,9 @@ static void check_site(const struct site *site) {
         must(site_key_valid(cluster->key));
         must(site_cluster_find(site, cluster->key) == cluster);
         for (size_t j = 0; j < cluster->device_count; j++) {
-            must(site_key_valid(cluster->devices[j].key));
-            must(cluster->devices[j].reach_count <= SITE_MAX_REACH);
+            const struct site_device *device = cluster->devices[j];
+            must(site_key_valid(device->key));
+            must(!device->access || device->access->reach_count <= SITE_MAX_REACH);
         }
         (void)site_grid_meter(cluster);
         (void)site_sees_grid(cluster);
