@@ -23,7 +23,7 @@ def figure(value):
         return "–"
     if value == 0:
         return "0"
-    if abs(value) >= 1000:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
@@ -50,7 +50,7 @@ def table(report):
 
 def picture(shown):
     """Horizontal bars with their figures, as SVG that needs nothing else."""
-    width, left, bar, gap, top = 760, 270, 20, 8, 44
+    width, left, bar, gap, top = 780, 290, 20, 8, 44
     bars = shown["bars"]
     most = max((value for _, value, _ in bars if value), default=1) or 1
     least = min((value for _, value, _ in bars if value), default=1) or 1
