@@ -2,9 +2,8 @@
  *
  * Everything that waits is taken at once and committed as one transaction: one fsync for all of
  * it. When that fails, each operation is tried once more alone, in order, so that one bad row does
- * not fail its neighbours. `done` is called in order after the whole batch, and only then is the
- * journal brought into the database, if it is long. A read ends a batch and runs alone, so it sees
- * what was submitted before it and runs once only. */
+ * not fail its neighbours. `done` is called in order after the whole batch. A read ends a batch and
+ * runs alone, so it sees what was submitted before it and runs once only. */
 #include "store/store.h"
 
 #include <signal.h>
@@ -101,13 +100,6 @@ enum err store_run(struct store *store, struct store_job *job) {
     pthread_cond_destroy(&waiter.wake);
     pthread_mutex_destroy(&waiter.lock);
     return result;
-}
-
-static bool queue_is_empty(struct store *store) {
-    pthread_mutex_lock(&store->lock);
-    bool empty = !store->first;
-    pthread_mutex_unlock(&store->lock);
-    return empty;
 }
 
 /* Waits for work. All writes up to the next read, or one read; NULL when the store closes and
@@ -287,7 +279,6 @@ static void *store_work(void *context) {
                 free(job);
             job = next;
         }
-        store_checkpoint(store, !queue_is_empty(store));
     }
 }
 
@@ -340,7 +331,6 @@ static enum err open_it(struct store **out, const char *directory, bool damaged_
     }
     store->lock_fd = -1;
     store->last = &store->first;
-    atomic_init(&store->checkpoint_pages, STORE_CHECKPOINT_PAGES);
     pthread_mutex_init(&store->lock, NULL);
     pthread_cond_init(&store->wake, NULL);
     pthread_rwlock_init(&store->tokens_lock, NULL);

@@ -385,27 +385,6 @@ static enum err database_use_wal(struct store *store, struct report *report) {
     return result;
 }
 
-static int on_wal(void *context, sqlite3 *db, const char *name, int pages) {
-    struct store *store = context;
-    (void)db;
-    (void)name;
-    store->wal_pages = pages;
-    return SQLITE_OK;
-}
-
-/* SQLite would do it within the commit that makes the journal too long, and who waits for that one
- * would wait for two more syncs of the disk. */
-void store_checkpoint(struct store *store, bool awaited) {
-    int most = atomic_load(&store->checkpoint_pages);
-    if (!store->db || store->wal_pages < (awaited ? 4 * most : most))
-        return;
-    store->wal_pages = 0;
-    int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    if (code != SQLITE_OK)
-        log_debug("store", "the journal was not brought into %s: %s", store->path,
-                  sqlite3_errmsg(store->db));
-}
-
 void store_database_close(struct store *store) {
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
         sqlite3_finalize(store->statements[i]);
@@ -475,10 +454,8 @@ static enum err open_for_writing(struct store *store, struct report *report) {
         result = database_use_wal(store, report);
     if (result == ERR_OK)
         result = store_database_migrate(store, version, STORE_SCHEMA, report);
-    if (result == ERR_OK) {
+    if (result == ERR_OK)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-        sqlite3_wal_hook(store->db, on_wal, store);
-    }
     return result == ERR_OK ? directory_sync(store->directory, report) : result;
 }
 

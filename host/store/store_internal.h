@@ -124,10 +124,7 @@ extern const char *const store_layouts[STORE_SCHEMA];
 
 #define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
 #define STORE_TOKENS_MAXIMUM 1024
-/* Of the journal: from here on it is brought into the database when nobody waits for a commit; and
- * whoever waits, when it is four times as long. */
-#define STORE_CHECKPOINT_PAGES 1000
-#define STORE_WHY_SIZE         STORE_DETAIL_SIZE
+#define STORE_WHY_SIZE       STORE_DETAIL_SIZE
 
 struct token_use {                  /* ms since 1970 UTC */
     atomic_int_fast64_t used, kept; /* last use; the one that is on disk or on its way there */
@@ -141,8 +138,7 @@ struct store {
     /* The store's thread only, once it runs. */
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
-    int wal_pages; /* in the journal, as the last commit left it; 0: since then it was brought in */
-    int fault;     /* extended result code of the last failure; its text: */
+    int fault; /* extended result code of the last failure; its text: */
     char fault_text[STORE_WHY_SIZE];
     struct audit_record *owed; /* that the disk has refused so far */
     size_t owed_count;
@@ -152,8 +148,6 @@ struct store {
      * It stands by for good. */
     bool damaged;
     char found[160]; /* what is wrong with the file, "" until something is */
-
-    atomic_int checkpoint_pages; /* STORE_CHECKPOINT_PAGES, but for tests */
 
     pthread_t thread;
     bool threaded;
@@ -241,9 +235,6 @@ must_check enum err store_database_migrate(struct store *store, int64_t version,
 void store_database_close(struct store *store);
 /* While it stands by: opens the file for writing if that is possible now. */
 void store_file_resume(struct store *store);
-/* Brings the journal into the database when it is long enough. When that fails the journal stays
- * and grows; the next commit leads here again. */
-void store_checkpoint(struct store *store, bool awaited);
 /* The kept statement, ready to bind; NULL with the fault noted. */
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which, const char *sql);
 /* Runs a statement that gives no rows. `bound`: the result codes of its binds, or-ed together. */

@@ -127,46 +127,6 @@ static void the_settings_that_durability_rests_on_are_in_force(void **state) {
     store_close(store);
 }
 
-static off_t journal_size(const struct folder *folder) {
-    char path[128];
-    struct stat status;
-    folder_path(folder, "derd.db-wal", path);
-    assert_int_equal(stat(path, &status), 0);
-    return status.st_size;
-}
-
-/* Its file keeps the length that it once had: begun anew it is written over. */
-static void a_long_journal_is_brought_in_and_begun_anew(void **state) {
-    struct store *store = store_opened(*state);
-    atomic_store(&store->checkpoint_pages, 8);
-    for (int i = 0; i < 400; i++) {
-        assert_int_equal(store_put_text(store, "k", "a", i % 2 ? "1" : "2", NULL, NULL), ERR_OK);
-        free(store_get_text(store, "k", "a"));
-    }
-    assert_true(journal_size(*state) < (off_t)100 * 4096);
-    atomic_store(&store->checkpoint_pages, STORE_CHECKPOINT_PAGES);
-    for (int i = 0; i < 400; i++) {
-        assert_int_equal(store_put_text(store, "k", "a", i % 2 ? "1" : "2", NULL, NULL), ERR_OK);
-        free(store_get_text(store, "k", "a"));
-    }
-    assert_true(journal_size(*state) > (off_t)400 * 4096);
-    store_close(store);
-}
-
-/* The store's thread stands in `done` of its first commit, where the host answers. */
-static void the_journal_is_brought_in_after_whoever_waits_was_answered(void **state) {
-    struct store *store = store_opened(*state);
-    struct gate gate;
-    atomic_store(&store->checkpoint_pages, 1);
-    gate_close(&gate, store);
-    assert_true(store->wal_pages > 0);
-    gate_open(&gate);
-    for (int i = 0; i < 2; i++) /* the second one comes after all that follows the first */
-        free(store_get_text(store, "k", "a"));
-    assert_int_equal(store->wal_pages, 0);
-    store_close(store);
-}
-
 static void a_folder_that_cannot_be_made_is_a_mistake_with_the_reason(void **state) {
     char file[128], inside[160];
     folder_path(*state, "file", file);
@@ -892,8 +852,6 @@ int main(void) {
         with_folder(a_file_that_others_could_read_is_made_private),
         with_folder(a_second_host_is_refused_with_the_first_ones_process_id),
         with_folder(the_settings_that_durability_rests_on_are_in_force),
-        with_folder(a_long_journal_is_brought_in_and_begun_anew),
-        with_folder(the_journal_is_brought_in_after_whoever_waits_was_answered),
         with_folder(a_folder_that_cannot_be_made_is_a_mistake_with_the_reason),
         with_folder(a_read_only_folder_is_a_mistake_with_the_reason),
         with_folder(a_file_of_a_newer_program_is_refused_and_left_alone),

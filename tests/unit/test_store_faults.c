@@ -258,7 +258,7 @@ static void work_in(const struct trouble *trouble) {
         assert_true(n < N_MOST);
         disk_format(true);
         struct store *store = open_well("before", 0);
-        atomic_store(&store->checkpoint_pages, 8);
+        sqlite3_wal_autocheckpoint(store->db, 8);
         for (int i = 0; i < 3; i++)
             witness_change(witness, store);
         assert_int_equal(store_put_receipt(store, &kept, NULL, NULL), ERR_OK);

@@ -112,7 +112,7 @@ static bool live(struct witness *witness, struct tally *tally) {
         }
         opened = true;
         static const int pages[] = {4, 16, 64, 1000};
-        atomic_store(&store->checkpoint_pages, pages[witness_random(witness, 4)]);
+        sqlite3_wal_autocheckpoint(store->db, pages[witness_random(witness, 4)]);
         for (int i = 0; i < ROUNDS && !disk_is_off(); i++)
             tally->acknowledged += witness_change(witness, store);
         store_close(store);
