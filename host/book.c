@@ -438,6 +438,13 @@ enum err book_ready(struct book *book, struct constraint *const *constraints, si
     return err;
 }
 
+/* Before anything is looked for: what is put on the clock that is trusted now may move to another
+ * sheet. A step that is first seen here concerns the others: the next advance turns to them. */
+static void see_clock_first(struct book *book, struct now now) {
+    if (book->started && book_see_clock(book, now))
+        look_at_all(book);
+}
+
 /* In place of `before`, or, when that is NULL, beside the others: there is room. */
 static void put_entry(struct book *book, struct book_entry *entry, const struct book_entry *before,
                       struct now now) {
@@ -447,9 +454,6 @@ static void put_entry(struct book *book, struct book_entry *entry, const struct 
         entry->max_gate_closed = before->max_gate_closed && entry_has_max_soc(entry);
     }
     if (book->started) {
-        /* A step that is first seen here concerns the others: the next advance turns to them. */
-        if (book_see_clock(book, now))
-            look_at_all(book);
         if (before)
             forget_due(book, before, now);
         if (is_due(entry->packed, now))
@@ -466,6 +470,7 @@ static void put_entry(struct book *book, struct book_entry *entry, const struct 
 void book_put_ready(struct book *book, const struct book_entry *ready, struct now now) {
     struct book_entry entry = *ready;
     struct id_key key;
+    see_clock_first(book, now);
     entry_key(&entry, &key);
     put_entry(book, &entry, find_key(book, &key), now);
 }
@@ -475,6 +480,7 @@ enum err book_put(struct book *book, struct constraint *constraint, struct now n
     if (!entry_fill(&entry, constraint))
         return ERR_MEMORY;
     struct id_key key;
+    see_clock_first(book, now);
     entry_key(&entry, &key);
     const struct book_entry *before = find_key(book, &key);
     enum err err = before ? ERR_OK : book_make_room(book, 1);

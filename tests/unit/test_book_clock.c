@@ -222,6 +222,29 @@ static void a_bound_longer_than_the_hold_stays_to_its_end(void **state) {
     assert_int_equal(max_now(desk), 5000);
 }
 
+/* Readers have the sheet, and the change is the first that sees the clock: others move first. */
+static void what_is_renewed_when_trust_comes_takes_the_place_of_the_old(void **state) {
+    struct desk *desk = *state;
+    put(desk, draft("b", WISH(MAX(950)), 8 * HOUR, 10 * HOUR));
+    load_untrusted(desk);
+    struct sheet *seen = book_share(&desk->book);
+    run_for(desk, MINUTE);
+    sheet_release(seen);
+    seen = book_share(&desk->book);
+    desk->now.trusted = true;
+    put(desk, draft("a", WISH(SET(600), MAX(800)), 8 * HOUR, 11 * HOUR));
+    advance(desk);
+    assert_int_equal(desk->book.count, 2);
+    assert_int_equal(set_now(desk), 600);
+    assert_int_equal(max_now(desk), 800);
+    run_to(desk, 10 * HOUR);
+    assert_int_equal(max_now(desk), 800);
+    run_to(desk, 11 * HOUR);
+    assert_int_equal(max_now(desk), 5000);
+    assert_int_equal(seen->count, 2);
+    sheet_release(seen);
+}
+
 static void when_trust_comes_what_is_over_ends(void **state) {
     struct desk *desk = *state;
     load_untrusted(desk);
@@ -390,6 +413,8 @@ int main(void) {
             teardown),
         cmocka_unit_test_setup_teardown(a_bound_longer_than_the_hold_stays_to_its_end, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_renewed_when_trust_comes_takes_the_place_of_the_old,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(when_trust_comes_what_is_over_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(when_trust_comes_what_still_holds_ends_by_the_wall, setup,
                                         teardown),
