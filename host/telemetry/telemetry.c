@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "telemetry/telemetry_internal.h"
 
-#define QUEUE_PER_DEVICE 12 /* where that is more than TELEMETRY_QUEUE_MAXIMUM */
+#define QUEUE_PER_DEVICE 12 /* where that is more than TELEMETRY_QUEUE_LEAST */
 
 /* --- the queue ------------------------------------------------------------------------------- */
 
@@ -20,7 +20,7 @@
  * however many there are. Samples get three quarters of it, the rest is for decisions. */
 static size_t queue_maximum(struct telemetry *telemetry) {
     size_t maximum = QUEUE_PER_DEVICE * atomic_load(&telemetry->track_count);
-    return maximum > TELEMETRY_QUEUE_MAXIMUM ? maximum : TELEMETRY_QUEUE_MAXIMUM;
+    return maximum > TELEMETRY_QUEUE_LEAST ? maximum : TELEMETRY_QUEUE_LEAST;
 }
 
 static size_t wake_at(struct telemetry *telemetry) {
@@ -43,12 +43,9 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry,
     size_t maximum = queue_maximum(telemetry);
     bool room = queue->count < (sample ? maximum / 4 * 3 : maximum);
     bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
-    struct entry *kept = taken ? entry_queue_add(queue, entry->length) : NULL;
+    bool kept = taken && entry_queue_add(queue, entry, data);
     if (kept) {
-        *kept = *entry;
-        if (entry->length)
-            memcpy(kept->data, data, entry->length);
-        if (queue->count == maximum / 2)
+        if (queue->count == wake_at(telemetry))
             pthread_cond_signal(&telemetry->wake);
     } else {
         drop_one(telemetry, entry);

@@ -29,9 +29,9 @@
 #include "telemetry/ruling.h"
 #include "telemetry/sample.h"
 
-#define TELEMETRY_SCHEMA        1 /* layout of the file */
-#define TELEMETRY_QUEUE_MAXIMUM 4096
-#define TELEMETRY_COMMIT_MS     5000
+#define TELEMETRY_SCHEMA      1    /* layout of the file */
+#define TELEMETRY_QUEUE_LEAST 4096 /* entries that may wait; more where many devices bring them */
+#define TELEMETRY_COMMIT_MS   5000
 
 struct telemetry;
 

@@ -54,8 +54,9 @@ struct entry_queue {
     size_t count;
 };
 
-/* Room for one entry with `length` bytes of data; NULL without memory. */
-struct entry *entry_queue_add(struct entry_queue *queue, size_t length);
+/* Copies the entry and its data, and takes its ruling over. False without memory. */
+bool entry_queue_add(struct entry_queue *queue, const struct entry *entry,
+                     const unsigned char *data);
 /* The first (`entry` NULL) or the one behind; NULL: there is none. *chunk is where it stands. */
 struct entry *entry_queue_next(const struct entry_queue *queue, struct entry_chunk **chunk,
                                struct entry *entry);
@@ -70,9 +71,8 @@ struct track {
     double rated_w;
     int64_t marks_ms[LEVEL_COUNT]; /* buckets before it are made; 0: none, and of LEVEL_RAW */
     struct meter meter;
-    /* The ruling in force, or the last one, and the last sample within it. */
-    bool rules;
-    struct ruling *ruling; /* NULL: none yet */
+    /* The ruling in force (NULL: none), and the last sample within it. */
+    struct ruling *ruling;
     bool ruling_dirty;
     int64_t ruling_mono_ms, flushed_mono_ms;
     int64_t last_ruling_ms;
@@ -110,10 +110,11 @@ struct telemetry {
     sqlite3_stmt *statements[TELEMETRY_STATEMENT_COUNT];
     int64_t open_again_ms; /* mono */
     struct track *tracks[TRACK_BUCKETS];
-    atomic_size_t track_count; /* read by all */
     size_t prune_turn;
     int64_t alive_mono_ms;
     bool told_dropped;
+
+    atomic_size_t track_count; /* the thread's, read by all */
 
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */

@@ -10,12 +10,13 @@ static size_t entry_size(size_t length) {
     return (size + _Alignof(struct entry) - 1) / _Alignof(struct entry) * _Alignof(struct entry);
 }
 
-struct entry *entry_queue_add(struct entry_queue *queue, size_t length) {
-    size_t size = entry_size(length);
+bool entry_queue_add(struct entry_queue *queue, const struct entry *entry,
+                     const unsigned char *data) {
+    size_t size = entry_size(entry->length);
     if (!queue->last || ENTRY_CHUNK_BYTES - queue->last->used < size) {
         struct entry_chunk *chunk = malloc(sizeof *chunk);
         if (!chunk)
-            return NULL;
+            return false;
         chunk->next = NULL;
         chunk->used = 0;
         if (queue->last)
@@ -24,12 +25,13 @@ struct entry *entry_queue_add(struct entry_queue *queue, size_t length) {
             queue->first = chunk;
         queue->last = chunk;
     }
-    struct entry *entry = (struct entry *)(void *)(queue->last->bytes + queue->last->used);
-    memset(entry, 0, sizeof *entry);
-    entry->length = length;
+    struct entry *kept = (struct entry *)(void *)(queue->last->bytes + queue->last->used);
+    *kept = *entry;
+    if (entry->length)
+        memcpy(kept->data, data, entry->length);
     queue->last->used += size;
     queue->count++;
-    return entry;
+    return true;
 }
 
 struct entry *entry_queue_next(const struct entry_queue *queue, struct entry_chunk **chunk,

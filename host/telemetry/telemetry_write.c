@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/likeness.h"
 #include "base/log.h"
 #include "telemetry/telemetry_internal.h"
 
@@ -13,10 +14,7 @@
 /* --- tracks ---------------------------------------------------------------------------------- */
 
 static struct track **bucket_of(struct telemetry *telemetry, const char *device_id) {
-    unsigned hash = 5381;
-    for (const char *at = device_id; *at; at++)
-        hash = hash * 33 + (unsigned char)*at;
-    return &telemetry->tracks[hash % TRACK_BUCKETS];
+    return &telemetry->tracks[likeness_of(device_id, '\0') % TRACK_BUCKETS];
 }
 
 struct track *track_find(struct telemetry *telemetry, const struct origin *origin) {
@@ -111,7 +109,7 @@ bool tracks_load(struct telemetry *telemetry) {
             track->rated_w = NAN;
             memset(track->marks_ms, 0, sizeof track->marks_ms);
             memset(&track->meter, 0, sizeof track->meter);
-            track->ruling_dirty = track->rules;
+            track->ruling_dirty = track->ruling != NULL;
             track->ruling_count = 0;
         }
     sqlite3_stmt *statement = telemetry_statement(
@@ -218,7 +216,7 @@ static void measure(struct track *track, int64_t mono_ms) {
     int64_t ms = mono_ms - track->reach_mono_ms;
     if (ms > track->reach_hold_ms)
         ms = track->reach_hold_ms;
-    if (track->rules && track->reach != REACH_UNKNOWN) {
+    if (track->ruling && track->reach != REACH_UNKNOWN) {
         /* That it is at its limit, or outside, is shown at once; for how long, now and then. */
         const struct ruling before = *track->ruling;
         ruling_measure(track->ruling, track->reach, ms);
@@ -232,7 +230,7 @@ static void measure(struct track *track, int64_t mono_ms) {
 
 static bool end_ruling(struct telemetry *telemetry, struct track *track, struct now now,
                        enum ruling_end end) {
-    if (!track->rules)
+    if (!track->ruling)
         return true;
     measure(track, now.mono.ms);
     track->ruling->end = end;
@@ -240,13 +238,14 @@ static bool end_ruling(struct telemetry *telemetry, struct track *track, struct 
         now.wall.ms > track->ruling->at_ms ? now.wall.ms : track->ruling->at_ms + 1;
     track->ruling->duration_ms = now.mono.ms - track->ruling_mono_ms;
     bool ok = put_ruling(telemetry, track);
-    track->rules = track->ruling_dirty = false;
+    free(track->ruling);
+    track->ruling = NULL;
+    track->ruling_dirty = false;
     return ok;
 }
 
 static bool begin_ruling(struct telemetry *telemetry, struct track *track, struct entry *entry) {
     bool ok = end_ruling(telemetry, track, entry->now, RULING_REPLACED);
-    free(track->ruling);
     track->ruling = entry->ruling; /* the track's from here on */
     entry->ruling = NULL;
     track->ruling->at_ms = entry->now.wall.ms;
@@ -256,7 +255,7 @@ static bool begin_ruling(struct telemetry *telemetry, struct track *track, struc
     track->ruling->trusted = entry->now.trusted;
     track->last_ruling_ms = track->ruling->at_ms;
     track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
-    track->rules = track->ruling_dirty = true;
+    track->ruling_dirty = true;
     track->ruling_count++;
     return ok;
 }
@@ -298,9 +297,10 @@ static bool take_entry(struct telemetry *telemetry, struct track *track, struct 
     case ENTRY_RULING:
         return begin_ruling(telemetry, track, entry);
     case ENTRY_TOLD:
-        if (track->ruling)
+        if (track->ruling) {
             ruling_told(track->ruling, entry->state, entry->since_ms);
-        track->ruling_dirty = track->rules;
+            track->ruling_dirty = true;
+        }
         return true;
     case ENTRY_LEAVE:
         return end_ruling(telemetry, track, entry->now, RULING_SITE_CHANGED);
@@ -311,9 +311,10 @@ static bool take_entry(struct telemetry *telemetry, struct track *track, struct 
 static bool flush_rulings(struct telemetry *telemetry, struct now now) {
     for (size_t i = 0; i < TRACK_BUCKETS; i++)
         for (struct track *track = telemetry->tracks[i]; track; track = track->next) {
-            bool due = track->rules && track->ruling->in_force &&
-                       now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
-            if (!track->rules || (!track->ruling_dirty && !due))
+            if (!track->ruling)
+                continue;
+            bool due = track->ruling->in_force && now.mono.ms - track->flushed_mono_ms >= FLUSH_MS;
+            if (!track->ruling_dirty && !due)
                 continue;
             track->ruling->duration_ms = now.mono.ms - track->ruling_mono_ms;
             track->flushed_mono_ms = now.mono.ms;
@@ -358,8 +359,6 @@ static int compare_placed(const void *left, const void *right) {
     const struct placed *a = left, *b = right;
     if (a->track->number != b->track->number)
         return a->track->number < b->track->number ? -1 : 1;
-    if (a->track != b->track)
-        return (uintptr_t)a->track < (uintptr_t)b->track ? -1 : 1;
     return a->order < b->order ? -1 : a->order > b->order;
 }
 
@@ -373,8 +372,10 @@ static bool take_sorted(struct telemetry *telemetry, const struct entry_queue *e
         return false;
     for (struct entry *entry = NULL; (entry = entry_queue_next(entries, &chunk, entry));) {
         struct track *track = track_find(telemetry, &entry->origin);
-        if (track) /* no memory: as if it had been dropped */
-            placed[count++] = (struct placed){track, count, entry};
+        if (!track) /* no memory: as if it had been dropped */
+            continue;
+        placed[count] = (struct placed){track, count, entry};
+        count++;
     }
     qsort(placed, count, sizeof *placed, compare_placed);
     for (size_t i = 0; i < count && *ok; i++)

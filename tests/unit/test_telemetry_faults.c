@@ -154,13 +154,13 @@ static void a_full_queue_drops_and_never_waits(void **state) {
     struct folder missing;
     snprintf(missing.path, sizeof missing.path, "%.80s/later", folder->path);
     struct telemetry *telemetry = opened(&missing);
-    for (int i = 0; i < 2 * TELEMETRY_QUEUE_MAXIMUM; i++)
+    for (int i = 0; i < 2 * TELEMETRY_QUEUE_LEAST; i++)
         give(telemetry, minutes_ago(10) + i, 100, 7000);
     telemetry_settle(telemetry);
     struct telemetry_status status = status_of(telemetry);
     assert_false(status.ready);
     assert_true(status.failing);
-    assert_int_equal(status.dropped, 2 * TELEMETRY_QUEUE_MAXIMUM);
+    assert_int_equal(status.dropped, 2 * TELEMETRY_QUEUE_LEAST);
     struct reader *reader;
     assert_int_equal(reader_open(&reader, telemetry), ERR_CLOSED);
     telemetry_close(telemetry);
