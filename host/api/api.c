@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "api/api_figures.h"
 #include "api/courtesy.h"
@@ -34,9 +33,9 @@
 #define DRAIN_MAXIMUM   ((size_t)256 * 1024)
 #define DRAIN_TIME_MS   2000
 #define BODY_TIME_MS    10000
+#define SENT_APART      ((size_t)64 * 1024) /* a body from here on is sent by itself */
 /* civetweb waits for all that one mg_read() asks for, however slowly it comes, a byte each few
  * seconds: small steps are what a deadline can end. */
-#define SENT_APART       ((size_t)64 * 1024) /* a body from here on is sent by itself */
 #define READ_STEP        16
 #define OPTION_TEXT_SIZE 64
 #define STREAM_SOCKET    65536  /* bytes that the kernel keeps for a stream's client, at least */
@@ -270,9 +269,10 @@ static int on_request(struct mg_connection *connection) {
     if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
         drain(connection, seat);
     bool reads = x->request.method == METHOD_GET || x->request.method == METHOD_HEAD;
+    struct courteous *courteous = x->courteous;
     end_exchange(x, worker);
     seat_end(api->crowd, seat);
-    give_way(api, worker ? &worker->courteous : NULL, reads);
+    give_way(api, courteous, reads);
     return status;
 }
 

@@ -18,7 +18,6 @@ struct exchange *exchange_new(const struct api_settings *settings) {
     if (!x)
         return NULL;
     x->settings = settings;
-    x->began_us = clock_mono_us();
     buf_init(&x->headers, REPLY_HEADERS);
     buf_init(&x->body, REPLY_MAXIMUM);
     buf_init(&x->out, REPLY_MAXIMUM);
@@ -325,7 +324,6 @@ void exchange_renew(struct exchange *x) {
     memset((char *)x + offsetof(struct exchange, request_id), 0,
            sizeof *x - offsetof(struct exchange, request_id));
     x->settings = settings;
-    x->began_us = clock_mono_us();
     x->headers = headers;
     x->body = body;
     x->out = out;

@@ -12,21 +12,13 @@ void json_start(struct json *json, struct buf *out) {
     *json = (struct json){.out = out};
 }
 
-/* Room in the buffer, mostly what is there already; NULL: it has failed. */
-static char *room(struct buf *out, size_t length) {
-    bool there = !out->failed && out->capacity - out->length > length &&
-                 out->maximum - out->length >= length;
-    return there ? out->data + out->length : buf_room(out, length);
-}
-
-static void wrote(struct buf *out, char *end) {
-    *end = '\0';
-    out->length = (size_t)(end - out->data);
+static void wrote(struct buf *out, const char *end) {
+    buf_wrote(out, (size_t)(end - out->data) - out->length);
 }
 
 /* A value that is text already. */
 static void put(struct json *json, const char *text, size_t length) {
-    char *to = room(json->out, length + json->comma);
+    char *to = buf_room(json->out, length + json->comma);
     if (to) {
         if (json->comma)
             *to++ = ',';
@@ -64,7 +56,7 @@ void json_array_close(struct json *json) {
 
 void json_key(struct json *json, const char *key) {
     size_t length = strlen(key);
-    char *to = room(json->out, length + KEY_MARKS + json->comma);
+    char *to = buf_room(json->out, length + KEY_MARKS + json->comma);
     if (to) {
         if (json->comma)
             *to++ = ',';
@@ -174,7 +166,7 @@ void json_write_string(struct json *json, const char *text) {
     size_t length = plain_length(text, strlen(text));
     const unsigned char *at = (const unsigned char *)text + length;
     const unsigned char *plain = at; /* start of what can be copied as it is */
-    char *to = room(json->out, length + 2 + json->comma);
+    char *to = buf_room(json->out, length + 2 + json->comma);
     if (!to)
         return;
     if (json->comma)

@@ -1,7 +1,6 @@
 #include "api/precondition.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 
 /* SipHash with a key that nobody knows: whoever can choose what an answer says can still not make
@@ -11,6 +10,7 @@
 _Static_assert(sizeof((struct exchange *)0)->version + (size_t)2 * HASH_BYTES + sizeof "\"\"" <=
                    TAG_SIZE,
                "the longest tag fits with its quotes");
+_Static_assert(EXCHANGE_TAG_KEY == crypto_shorthash_siphashx24_KEYBYTES, "a key of the hash");
 
 /* --- lists of tags --------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* Entity tags and the conditions that requests put on them (RFC 9110, sections 8.8.3 and 13).
  *
  * Every answer 200 to a GET that needs a token carries a strong ETag of its bytes, so what is read
- * again unchanged is 304; tags of one run of the host only, since their key is made at its start.
+ * again unchanged is 304, also after a restart: their key is the store's.
  * The tag of a resource that can be changed begins with its version, parted by a dot:
  * "version.bytes". A change with If-Match looks at the version alone, since time and others move
  * what is shown of a resource (status, outcome) without anyone having changed it. */

@@ -134,8 +134,7 @@ enum key_use route_key(const struct route *route) {
     return KEY_REFUSED;
 }
 
-/* --- patterns taken apart, once ----------------------------------------------------------------
- */
+/* --- patterns taken apart, once --------------------------------------------------------------- */
 
 struct step {
     const char *text; /* into the path; of "{name}:verb" its ":verb" */

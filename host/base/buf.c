@@ -20,8 +20,7 @@ void buf_clear(struct buf *buf) {
         buf->data[0] = '\0';
 }
 
-/* Room for `more` bytes and the NUL, or false with `failed` set. */
-static bool buf_reserve(struct buf *buf, size_t more) {
+bool buf_reserve(struct buf *buf, size_t more) {
     if (buf->failed || more > buf->maximum - buf->length) {
         buf->failed = true;
         return false;
@@ -43,12 +42,12 @@ static bool buf_reserve(struct buf *buf, size_t more) {
 }
 
 void buf_append(struct buf *buf, const void *data, size_t length) {
-    if (!buf_reserve(buf, length))
+    char *to = buf_room(buf, length);
+    if (!to)
         return;
     if (length)
-        memcpy(buf->data + buf->length, data, length);
-    buf->length += length;
-    buf->data[buf->length] = '\0';
+        memcpy(to, data, length);
+    buf_wrote(buf, length);
 }
 
 void buf_text(struct buf *buf, const char *text) {
@@ -57,15 +56,6 @@ void buf_text(struct buf *buf, const char *text) {
 
 void buf_char(struct buf *buf, char c) {
     buf_append(buf, &c, 1);
-}
-
-char *buf_room(struct buf *buf, size_t length) {
-    return buf_reserve(buf, length) ? buf->data + buf->length : NULL;
-}
-
-void buf_wrote(struct buf *buf, size_t length) {
-    buf->length += length;
-    buf->data[buf->length] = '\0';
 }
 
 /* Into what room there is; only what does not fit is formatted twice. */

@@ -26,10 +26,19 @@ void buf_text(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char c);
 void buf_format(struct buf *buf, const char *format, ...) printf_like(2, 3);
 void buf_vformat(struct buf *buf, const char *format, va_list arguments);
+/* Room for `more` bytes and the NUL, or false with `failed` set. */
+bool buf_reserve(struct buf *buf, size_t more);
 /* Room for `length` bytes to be written in place, or NULL with `failed` set; buf_wrote() says how
- * many became text, at most that. */
-char *buf_room(struct buf *buf, size_t length);
-void buf_wrote(struct buf *buf, size_t length);
+ * many became text, at most that. Mostly there is room already. */
+static inline char *buf_room(struct buf *buf, size_t length) {
+    bool there = !buf->failed && buf->capacity - buf->length > length &&
+                 buf->maximum - buf->length >= length;
+    return there || buf_reserve(buf, length) ? buf->data + buf->length : NULL;
+}
+static inline void buf_wrote(struct buf *buf, size_t length) {
+    buf->length += length;
+    buf->data[buf->length] = '\0';
+}
 /* The text, "" when empty. Valid until the next change. */
 const char *buf_string(const struct buf *buf);
 /* Hands the text to the caller, who frees it; NULL when `failed`. The buffer is empty after. */

@@ -5,9 +5,9 @@
 #include <time.h>
 
 #define WALL_FIRST_MS INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
+#define WALL_LAST_MS  INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 #define CYCLE_DAYS    146097                   /* of 400 years */
 #define MARCH_DAYS    60 /* of year 0, a leap year, before the first of March */
-#define WALL_LAST_MS  INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
 static int64_t read_ms(clockid_t id) {
     struct timespec at;
@@ -54,7 +54,7 @@ static int64_t days_from_date(int64_t year, int month, int day) {
     int64_t year_of_era = year - era * 400;
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
+    return era * CYCLE_DAYS + day_of_era - 719468;
 }
 
 /* The same the other way round, for days from 0000-03-01 on: years then begin with March, so that

@@ -1,7 +1,7 @@
 /* A number of a text (FNV-1a): texts of different numbers differ, so lists of thousands that are
  * searched by a name compare numbers first. Not for what an attacker may choose. Pure. */
-#ifndef DERD_LIKENESS_H
-#define DERD_LIKENESS_H
+#ifndef DERD_BASE_LIKENESS_H
+#define DERD_BASE_LIKENESS_H
 
 #include <stdint.h>
 

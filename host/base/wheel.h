@@ -6,8 +6,8 @@
  *
  * A loop has one wheel, at loop->data; whoever uses it holds it, and the last to let go closes it
  * (at a later turn of the loop). A wheel with nothing set does not keep its loop alive. */
-#ifndef DERD_WHEEL_H
-#define DERD_WHEEL_H
+#ifndef DERD_BASE_WHEEL_H
+#define DERD_BASE_WHEEL_H
 
 #include <stdbool.h>
 #include <stdint.h>
