@@ -1,5 +1,4 @@
 #include "kit/conform.h"
-#include "base/text.h"
 
 #include <math.h>
 #include <signal.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "machine.h"
 
 #define PROBLEMS_SHOWN 12

@@ -2,6 +2,7 @@
  * looked up in the simulated device's registers. */
 #include <string.h>
 
+#include "base/text.h"
 #include "kit/conform.h"
 #include "machine.h"
 
@@ -97,7 +98,7 @@ static void run_case(struct conform *conform, struct bench *bench, struct device
     const struct command *command = &device->command;
     if (!done || command->state == COMMAND_REJECTED || command->state == COMMAND_UNSUPPORTED) {
         conform_problem(conform, "the command stays %s: %s", command_state_name(command->state),
-                        command->text);
+                        text_of(command->text));
         return;
     }
     if (command->plans->sent.control_case != control_case)

@@ -132,15 +132,13 @@ static void wait_for_all(const struct probing *probing) {
 static void show(const struct device *device, FILE *out) {
     for (int i = 0; i < POINT_COUNT; i++) {
         const struct point_word *word = point_word((enum point_id)i);
+        double value = i < POINT_NUMBER_COUNT ? device_known(device, (enum point_id)i)->value : NAN;
         if (i >= POINT_TEXT_FIRST && device->identity[i - POINT_TEXT_FIRST])
             fprintf(out, "  %-18s %s\n", word->name, device->identity[i - POINT_TEXT_FIRST]);
-        else if (i == POINT_STATE && !isnan(device_known(device, (enum point_id)i)->value))
-            fprintf(out, "  %-18s %s\n", word->name,
-                    device_state_name(
-                        (enum device_state)device_known(device, (enum point_id)i)->value));
-        else if (i < POINT_NUMBER_COUNT && !isnan(device_known(device, (enum point_id)i)->value))
-            fprintf(out, "  %-18s %.9g %s\n", word->name,
-                    device_known(device, (enum point_id)i)->value, word->unit);
+        else if (i == POINT_STATE && !isnan(value))
+            fprintf(out, "  %-18s %s\n", word->name, device_state_name((enum device_state)value));
+        else if (!isnan(value))
+            fprintf(out, "  %-18s %.9g %s\n", word->name, value, word->unit);
     }
 }
 

@@ -350,8 +350,10 @@ static void remember(const struct library *library, const struct entry *entry,
                      const struct generation *generation) {
     char file[SUBJECT_SIZE];
     const char *text = generation ? generation->text : NULL;
-    if (!library->memory || (text && strlen(text) != generation->length))
+    if (!library->memory)
         return;
+    if (text && strlen(text) != generation->length)
+        text = NULL; /* a NUL in it: it cannot be kept, and what was before is not the last one */
     subject_of(entry, file);
     if (!library->opened && text) { /* most starts change nothing */
         char *known = library->memory->recall(library->memory->context, file);
