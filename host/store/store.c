@@ -138,7 +138,7 @@ static void transaction_abandon(struct store *store) {
         sqlite3_get_autocommit(store->db)) /* SQLite rolls back by itself on some errors */
         return;
     int fault = store->fault;
-    char text[STORE_WHY_SIZE];
+    char text[STORE_DETAIL_SIZE];
     snprintf(text, sizeof text, "%s", store->fault_text);
     if (control_run(store, STATEMENT_ROLLBACK, "ROLLBACK") != ERR_OK)
         log_error("store", "a transaction could not be rolled back: %s", store->fault_text);

@@ -248,6 +248,13 @@ static void note_damage(struct store *store, const char *what) {
         snprintf(store->found, sizeof store->found, "%s", what);
 }
 
+static enum err refuse_damaged(struct store *store, const char *what, struct report *report) {
+    note_damage(store, what);
+    report_add(report, store->path,
+               "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, what);
+    return ERR_FORMAT;
+}
+
 static enum err database_refused(struct store *store, struct report *report, const char *what) {
     (void)store_fault(store);
     int code = store->fault & 0xff;
@@ -348,10 +355,7 @@ static enum err database_check(struct store *store, int64_t *version, struct rep
     for (char *c = text; *c; c++)
         if (*c == '\n')
             *c = ' ';
-    note_damage(store, text);
-    report_add(report, store->path,
-               "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
-    return ERR_FORMAT;
+    return refuse_damaged(store, text, report);
 }
 
 enum err store_database_migrate(struct store *store, int64_t version, int64_t to,
@@ -426,10 +430,7 @@ static enum err journal_check(struct store *store, struct report *report) {
                  lost);
     if (!text[0])
         return ERR_OK;
-    note_damage(store, text);
-    report_add(report, store->path,
-               "the file is damaged (%s); nothing was changed in it: " RESTORE_ADVICE, text);
-    return ERR_FORMAT;
+    return refuse_damaged(store, text, report);
 }
 
 enum err store_examine(const char *directory, struct report *report) {

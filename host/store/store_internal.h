@@ -124,7 +124,6 @@ extern const char *const store_layouts[STORE_SCHEMA];
 
 #define STORE_BUSY_MS        2000 /* for a lock that some other program holds on the file */
 #define STORE_TOKENS_MAXIMUM 1024
-#define STORE_WHY_SIZE       STORE_DETAIL_SIZE
 
 struct token_use {                  /* ms since 1970 UTC */
     atomic_int_fast64_t used, kept; /* last use; the one that is on disk or on its way there */
@@ -139,7 +138,7 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int fault; /* extended result code of the last failure; its text: */
-    char fault_text[STORE_WHY_SIZE];
+    char fault_text[STORE_DETAIL_SIZE];
     struct audit_record *owed; /* that the disk has refused so far */
     size_t owed_count;
     bool standby; /* the disk can only be read: each write fails until it can be written */
@@ -157,7 +156,7 @@ struct store {
     size_t waiting, waiting_bytes;
     bool closing;
     bool failing;
-    char why[STORE_WHY_SIZE];
+    char why[STORE_DETAIL_SIZE];
 
     atomic_uint_fast64_t last_rank;
     struct store_figures figures;

@@ -123,6 +123,9 @@ static enum err texts_run(struct store *store, struct store_job *job) {
             texts->row(texts->context, key, value);
     }
     enum err result = code == SQLITE_DONE ? ERR_OK : store_fault(store);
+    if (result != ERR_OK)
+        log_error("store", "the texts of %s could not be read at once: %s", texts->kind,
+                  store->fault_text);
     sqlite3_reset(statement);
     return result;
 }

@@ -164,8 +164,7 @@ static bool run_is_in(struct reading *reading, sqlite3_file *database, const str
         const sqlite3_int64 place = ((sqlite3_int64)number - 1) * reading->page_size;
         if (i >= run->proven)
             continue; /* perhaps it is, perhaps it never was */
-        if (!number ||
-            !read_at(reading, page, reading->page_size, frame_at(reading, i) + FRAME_HEADER_SIZE))
+        if (!read_at(reading, page, reading->page_size, frame_at(reading, i) + FRAME_HEADER_SIZE))
             return false;
         if (database->pMethods->xRead(database, reading->frame, (int)reading->page_size, place) !=
                 SQLITE_OK ||

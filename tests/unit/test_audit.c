@@ -298,7 +298,7 @@ static void a_value_that_is_too_long_leaves_its_size_and_hash(void **state) {
 static void what_the_disk_refuses_is_written_when_it_works_again(void **state) {
     struct store *store = store_opened(*state);
     struct rlimit before, tiny;
-    char why[STORE_WHY_SIZE];
+    char why[STORE_DETAIL_SIZE];
     add(store, "one", AUDIT_REST);
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);

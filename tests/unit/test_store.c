@@ -701,7 +701,7 @@ static void a_full_disk_fails_what_waits_and_ends_when_there_is_room_again(void 
     struct store *store = store_opened(*state);
     struct results *results = results_new();
     struct rlimit before, tiny;
-    char why[STORE_WHY_SIZE];
+    char why[STORE_DETAIL_SIZE];
     struct constraint constraint = constraint_plain(1);
     put(store, &constraint, results);
     results_wait(results, 1);
@@ -743,7 +743,7 @@ static void a_full_disk_fails_what_waits_and_ends_when_there_is_room_again(void 
 
 static void a_lock_that_another_program_holds_is_a_failure_until_it_lets_go(void **state) {
     struct store *store = store_opened(*state);
-    char path[128], why[STORE_WHY_SIZE], id[ID_SIZE];
+    char path[128], why[STORE_DETAIL_SIZE], id[ID_SIZE];
     sqlite3 *other;
     folder_path(*state, "derd.db", path);
     struct gate gate;
