@@ -2,8 +2,8 @@
 # Every test with the quick counts: release, address+undefined and thread sanitizer builds, formatter,
 # linters, the second arbiter, the real binary over real sockets, the API against its OpenAPI document,
 # the Debian package, whether the benchmarks run.
-# Installs what is missing (Debian packages; for the last, what npm and PyPI have as it is locked). Ends
-# with "N passed, N failed".
+# Installs what is missing (Debian packages; for the API's document what npm and PyPI have, as it is
+# locked). Ends with "N passed, N failed".
 #
 #   sh scripts/test.sh            under 20 minutes
 #   sh scripts/test.sh --full     the long counts

@@ -6,9 +6,8 @@
  *                                                        its own, else they share 5,000 texts
  *   build/deciding host FOLDER [CHANGES]                 starts the engine on it and measures
  *   build/deciding load FOLDER                           floor: a bare SELECT over the same rows
- *   build/deciding fold COUNT                            floor: folds over dense records of 32
- * bytes build/deciding heap COUNT                            floor: an array of such records on the
- * heap
+ *   build/deciding fold COUNT                            floor: folds over records of 32 bytes
+ *   build/deciding heap COUNT                            floor: such records on the heap
  *
  * Each prints one line of JSON. The devices are batteries at an address that nobody answers; what
  * is measured is all that the host does on its loop when a constraint changes, begins or ends: the

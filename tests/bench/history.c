@@ -3,12 +3,14 @@
  *
  *   history record FOLDER DEVICES FROM SECONDS EVERY [DEVICE_ID CLUSTER_ID]
  *   history floor FOLDER DEVICES FROM SECONDS EVERY
- *       A sample of each device every so many seconds, from FROM seconds after the begin of 2025
- * on. `record` is the telemetry of the host with its default retention, queue, buckets and thread;
- * `floor` inserts the same packed rows, nothing else, as many in a transaction. history read FOLDER
- * LEVEL TIMES DEVICE_ID CLUSTER_ID history select FOLDER LEVEL TIMES All rows of LEVEL (raw, 1m,
- * 15m, 1d) of a device so many times: `read` as the API does it (a connection for each, pages,
- * unpacked), `select` by stepping through one statement.
+ *   history read FOLDER LEVEL FROM SECONDS TIMES DEVICE_ID CLUSTER_ID
+ *   history select FOLDER LEVEL FROM SECONDS TIMES
+ *
+ * FROM: seconds after the begin of 2025. `record` takes a sample of each device every EVERY seconds
+ * with the telemetry of the host, its default retention, queue, buckets and thread; `floor` inserts
+ * the same packed rows, nothing else, as many in a transaction. The others take all rows of LEVEL
+ * (raw, 1m, 15m, 1d) of a device within SECONDS, so many times: `read` as the API does it (a
+ * connection for each, pages, unpacked), `select` by stepping through one statement.
  *
  * CPU is that of the whole process without making up the samples. Memory is resident, after a tenth
  * and at the end. */
@@ -267,7 +269,7 @@ static bool select_once(sqlite3 *db, const char *table, struct seen *seen) {
     return sqlite3_finalize(ask) == SQLITE_OK;
 }
 
-/* `words`: FOLDER LEVEL FROM SECONDS TIMES DEVICE_ID CLUSTER_ID */
+/* `words`: FOLDER LEVEL FROM SECONDS TIMES, and of `read` DEVICE_ID CLUSTER_ID */
 static int read_level(bool bare, char **words) {
     static const char *const tables[] = {"raw", "minutes", "quarters", "days"};
     const char *folder = words[0];
@@ -320,8 +322,10 @@ int main(int argc, char **argv) {
     }
     if (reads && argc >= (bare ? 7 : 9))
         return read_level(bare, argv + 2);
-    fprintf(stderr, "usage: history record|floor FOLDER DEVICES FROM SECONDS EVERY\n"
-                    "       history read|select FOLDER LEVEL FROM SECONDS TIMES"
-                    " [DEVICE_ID CLUSTER_ID]\n");
+    fprintf(stderr, "usage: history record FOLDER DEVICES FROM SECONDS EVERY"
+                    " [DEVICE_ID CLUSTER_ID]\n"
+                    "       history floor FOLDER DEVICES FROM SECONDS EVERY\n"
+                    "       history read FOLDER LEVEL FROM SECONDS TIMES DEVICE_ID CLUSTER_ID\n"
+                    "       history select FOLDER LEVEL FROM SECONDS TIMES\n");
     return 2;
 }

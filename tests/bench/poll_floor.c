@@ -4,9 +4,9 @@
  *
  *   poll_floor [--seconds S] [--period MS] [--blocks N] [--words N] PORT...
  *
- * It connects, says "ready", polls for a second, then measures for S seconds and prints one line of
- * JSON: polls and reads that were answered, and its CPU time for each in microseconds. Period 0:
- * each poll follows the one before at once. */
+ * It connects, says "ready", polls for a second, says "warm", then measures for S seconds and
+ * prints one line of JSON: polls and reads that were answered, and its CPU time for each in
+ * microseconds. Period 0: each poll follows the one before at once. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>

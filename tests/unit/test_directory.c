@@ -164,8 +164,6 @@ static void what_was_decided_before_is_freed_with_its_constraints(void **state) 
     constraint_release(constraint);
 }
 
-/* Readers and a publisher at once: thread and address sanitizer watch. */
-
 #define MANY_CLUSTERS 7
 #define MANY_DEVICES  300 /* in each */
 
@@ -240,6 +238,8 @@ static void a_published_directory_finds_what_a_walk_finds(void **state) {
     directory_release(walked);
     directory_slot_free(&slot);
 }
+
+/* Readers and a publisher at once: thread and address sanitizer watch. */
 
 #define ROUNDS 2000
 

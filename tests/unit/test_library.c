@@ -578,7 +578,6 @@ static void what_was_rolled_back_is_not_tried_again_until_its_file_changes(void 
     generation_release(fresh);
 }
 
-/* The hash of a file's text, as a library sees it. */
 /* One text, as the store would keep it. */
 struct kept {
     char file[64];
@@ -647,6 +646,7 @@ static void a_file_that_is_broken_at_the_start_leaves_the_text_that_was_taken(vo
     free(kept.text);
 }
 
+/* The hash of a file's text, as a library sees it. */
 static void hash_of(const struct fixture *fixture, const char *file, char hash[SCRIPT_HASH_SIZE]) {
     char path[300];
     struct report report;
