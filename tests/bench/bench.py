@@ -145,7 +145,7 @@ class Report:
         if judged is not None and (at_most is not None or at_least is not None):
             met = (at_most is None or judged <= at_most) and (at_least is None or judged >= at_least)
         row = {"case": case, "what": what, "unit": unit, "derd": statistics.median(derd),
-               "spread": [min(derd), max(derd)],
+               "rounds": len(derd), "spread": [min(derd), max(derd)],
                "beside": {other: statistics.median(values) for other, values in beside.items()},
                "ratios": ratios, "of": of, "atMost": at_most, "atLeast": at_least, "met": met, "note": note}
         self.report["rows"].append(row)

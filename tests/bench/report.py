@@ -36,14 +36,21 @@ def target(row):
     return what + (" ✓" if row["met"] else " ✗ not met" if row["met"] is False else " not measured")
 
 
+def remarks(row, report):
+    """What stands behind a figure's name: its note, and how many rounds it has if not those of the others."""
+    rounds = row.get("rounds", report["rounds"])  # a report of an earlier day does not say
+    words = ([row["note"]] if row["note"] else []) + (
+        [f"{rounds} round{'s' if rounds > 1 else ''}"] if rounds != report["rounds"] else [])
+    return f" ({'; '.join(words)})" if words else ""
+
+
 def table(report):
     lines = ["| case | figure | derd | beside it | ratio | target |", "|---|---|---|---|---|---|"]
     for row in report["rows"]:
         beside = ", ".join(f"{who} {figure(value)}" for who, value in row["beside"].items())
         ratios = ", ".join(f"{figure(r['median'])} ({figure(r['least'])}–{figure(r['most'])})"
                            for r in row["ratios"].values())
-        note = f" ({row['note']})" if row["note"] else ""
-        lines.append(f"| {row['case']} | {row['what']}, {row['unit']}{note} | **{figure(row['derd'])}** | "
+        lines.append(f"| {row['case']} | {row['what']}, {row['unit']}{remarks(row, report)} | **{figure(row['derd'])}** | "
                      f"{beside} | {ratios} | {target(row)} |")
     return lines
 
