@@ -377,7 +377,6 @@ def main():
     report = Report("rest", "REST: answers, beside nginx serving a file", chosen)
     if not need("wrk", "wrk") or not need("nginx", "nginx-light"):
         sys.exit(1)
-    os.sched_setaffinity(0, {WORLD_CORE})
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         bench = Bench(chosen, report, folder)
