@@ -11,12 +11,12 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . scripts/packages.sh
 
-only="" short="" rounds="" publish=""
+only="" short="" rounds="" publish="" out=build/bench
 while [ $# -gt 0 ]; do
     case "$1" in
     --only) only=$2; shift ;;
     --rounds) rounds="--rounds $2"; shift ;;
-    --short) short=--short ;;
+    --short) short=--short out=build/bench/short ;; # a full run's reports stay
     --publish) publish=--publish ;;
     *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
@@ -40,7 +40,7 @@ for name in polling rest wish deciding scripts history; do
     echo "== $name"
     since=$(date +%s)
     # shellcheck disable=SC2086
-    if /usr/bin/python3 "tests/bench/bench_$name.py" $short $rounds; then
+    if /usr/bin/python3 "tests/bench/bench_$name.py" $short $rounds --out "$out"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -48,6 +48,6 @@ for name in polling rest wish deciding scripts history; do
     fi
     echo "  took $(($(date +%s) - since)) s"
 done
-/usr/bin/python3 tests/bench/report.py build/bench $publish || failed=$((failed + 1))
+/usr/bin/python3 tests/bench/report.py "$out" $publish || failed=$((failed + 1))
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
