@@ -20,7 +20,6 @@ ROOT = BENCH.parents[1]
 sys.path.insert(0, str(BENCH.parent / "system"))
 
 BUILD = pathlib.Path(os.environ.get("DERD_BUILD", ROOT / "build"))
-TICKS_S = os.sysconf("SC_CLK_TCK")
 
 # Which processor runs what: the host (or its floor, or a peer) alone on one, all that plays the world
 # around it (devices, clients) on another. On a machine with one processor they share it.
@@ -42,12 +41,6 @@ def pin(pid, core):
             pass
 
 
-def cpu_s(pid):
-    """(user, system) seconds that a process has used with all its threads, to a hundredth."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) / TICKS_S, int(fields[12]) / TICKS_S
-
-
 def run_s(pid):
     """Seconds on a processor of a process with all its threads, to a nanosecond (schedstat)."""
     total = 0
@@ -59,9 +52,9 @@ def run_s(pid):
     return total / 1e9
 
 
-def memory_kib(pid, word="VmRSS"):
+def memory_kib(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(word + ":"):
+        if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return float("nan")
 
@@ -89,8 +82,8 @@ def machine():
             "virtual": "hypervisor" in pathlib.Path("/proc/cpuinfo").read_text()}
 
 
-def options(description, rounds=5, add=None):
-    """The options that every benchmark takes. `add`: called with the parser, for more."""
+def options(description, rounds=5):
+    """The options that every benchmark takes."""
     os.sched_setaffinity(0, {WORLD_CORE})  # a client that counts for itself is of the world, too
     parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     parser.add_argument("--short", action="store_true",
@@ -98,8 +91,6 @@ def options(description, rounds=5, add=None):
     parser.add_argument("--rounds", type=int, default=None, help=f"interleaved rounds (otherwise {rounds})")
     parser.add_argument("--only", default="", help="cases whose name holds one of these, with commas between")
     parser.add_argument("--out", type=pathlib.Path, default=BUILD / "bench", help="where the report goes")
-    if add:
-        add(parser)
     chosen = parser.parse_args()
     if chosen.rounds is None:
         chosen.rounds = 1 if chosen.short else rounds
@@ -156,10 +147,9 @@ class Report:
         print(f"  {case}: {what} {row['derd']:.4g} {unit}{others}{verdict}", flush=True)
         return row
 
-    def bars(self, title, unit, bars, logarithmic=False):
+    def bars(self, title, unit, bars):
         """A picture: `bars` is [(label, value, who)], who one of "derd", "floor", "peer"."""
-        self.report["pictures"].append({"title": title, "unit": unit, "logarithmic": logarithmic,
-                                        "bars": [list(bar) for bar in bars]})
+        self.report["pictures"].append({"title": title, "unit": unit, "bars": [list(bar) for bar in bars]})
 
     def note(self, text):
         """A sentence below the table."""

@@ -57,8 +57,8 @@ def measure(chosen, report, stores):
     loaded, empty = rounds["large"], rounds["empty"]
     case = f"{large:,} devices x {each}"
 
-    def of(runs, key, per=1.0):
-        return [run[key] / per for run in runs]
+    def of(runs, key):
+        return [run[key] for run in runs]
 
     report.row(case, "start: loaded from disk, all decided", "s", of(loaded, "startWallS"),
                {"SELECT": of(rounds["select"], "wallS")}, at_most=5)

@@ -71,7 +71,7 @@ class Bench:
             farm.figures()
             found = json.loads(process.stdout.readline())
             figures = farm.figures()
-        return told(found["cpuUsPerRead"] * found["reads"] / 1e6, figures, reads_a_poll)
+        return told(found["cpuUs"] / 1e6, figures, reads_a_poll)
 
     def derd(self, farm, text=None, living=None, reads_a_poll=1, ages=False, seconds=None):
         with polled.Polling(farm, text, living=living) as host:

@@ -18,8 +18,7 @@ import threading
 import time
 
 import polled
-from bench import (BENCH, BUILD, HOST_CORE, ROOT, WORLD_CORE, Report, interleave, need, on_core, options, quantile,
-                   run_s)
+from bench import (BUILD, HOST_CORE, ROOT, WORLD_CORE, Report, interleave, need, on_core, options, quantile, run_s)
 from harness import Host, free_port, until
 
 CONNECTIONS = (1, 16, 64, 256)

@@ -57,13 +57,13 @@ class WithPolicy(polled.Polling):
 
     def start(self):
         site = polled.site
-        keys = [f'"m{i}"' for i in range(self.count)]
+        keys = [f'"m{i}"' for i in range(len(self.farm.ports))]
         half = len(keys) // 2
         policies = ('policies = { { key = "bench", policy = "bench_policy", priority = 100, '
                     f'a = {{ {", ".join(keys[:half])} }}, b = {{ {", ".join(keys[half:])} }} }} }}, ')
 
-        def with_policy(*given):
-            return site(*given).replace('{ key = "home", ', '{ key = "home", ' + policies)
+        def with_policy(ports):
+            return site(ports).replace('{ key = "home", ', '{ key = "home", ' + policies)
         polled.site = with_policy
         try:
             super().start()
@@ -77,7 +77,6 @@ class WithPolicy(polled.Polling):
 class Bench:
     def __init__(self, chosen):
         self.chosen = chosen
-        self.rounds = chosen.rounds
         self.seconds = 0.5 if chosen.short else SECONDS
         self.devices = 50 if chosen.short else 1000
         self.report = bench.Report("scripts", "Scripts", chosen)
@@ -88,7 +87,7 @@ class Bench:
     def calls(self):
         if not self.chosen.wanted("a call"):
             return
-        runs = bench.interleave(self.rounds, call=lambda: inside("call", 2000 if self.chosen.short else 100000),
+        runs = bench.interleave(self.chosen.rounds, call=lambda: inside("call", 2000 if self.chosen.short else 100000),
                                 loop=lambda: inside("loop", 10000 if self.chosen.short else 100000))
         floor = {"lua_pcall": [run["floorUs"] for run in runs["call"]]}
         self.report.row("a call", "of a hook, its arguments the same", "µs",
@@ -107,7 +106,7 @@ class Bench:
     def runaway(self):
         if not self.chosen.wanted("a runaway script"):
             return
-        runs = [inside("runaway", 10 if self.chosen.short else 100) for _ in range(self.rounds)]
+        runs = [inside("runaway", 10 if self.chosen.short else 100) for _ in range(self.chosen.rounds)]
         for place, word in enumerate(("median", "99 %", "most")):
             self.report.row("a runaway script", f"is stopped after its budget of {runs[0]['budgetUs'] / 1000:g} ms "
                             f"of CPU time, {word}", "ms", [run["overUs"][place] / 1000 for run in runs],
@@ -117,10 +116,10 @@ class Bench:
     def garbage(self):
         if not self.chosen.wanted("garbage"):
             return
-        runs = [inside("garbage", 500 if self.chosen.short else 10000) for _ in range(self.rounds)]
+        runs = [inside("garbage", 500 if self.chosen.short else 10000) for _ in range(self.chosen.rounds)]
         case = "garbage, 10,000 devices with hooks"
-        self.report.row(case, "a call that makes 16 tables, median", "ms", [run["us"][0] / 1000 for run in runs])
-        self.report.row(case, "the longest of 100,000 calls", "ms", [run["us"][3] / 1000 for run in runs],
+        self.report.row(case, "a call that makes 16 tables, median", "ms", [run["medianUs"] / 1000 for run in runs])
+        self.report.row(case, "the longest of 100,000 calls", "ms", [run["mostUs"] / 1000 for run in runs],
                         at_most=5, note="CPU time; the collector runs within calls")
 
     # --- in a host -------------------------------------------------------------------------------
@@ -142,7 +141,7 @@ class Bench:
         if not self.chosen.wanted("hooks.values of each poll"):
             return
         with polled.Farm(self.devices) as farm:
-            runs = bench.interleave(self.rounds, without=lambda: self.cpu(farm, None),
+            runs = bench.interleave(self.chosen.rounds, without=lambda: self.cpu(farm, None),
                                     hook=lambda: self.cpu(farm, self.hooked))
         case = f"hooks.values of each poll, {self.devices:,} devices"
         without = [run["cpu"] for run in runs["without"]]
@@ -159,7 +158,7 @@ class Bench:
         if not self.chosen.wanted("a policy tick"):
             return
         figures = []
-        for _ in range(self.rounds):
+        for _ in range(self.chosen.rounds):
             with polled.Farm(TICK_DEVICES) as farm, WithPolicy(farm) as host:
                 def ran(host=host):
                     return of_script(metrics(host.host), "derd_script_calls_total", "bench_policy")
@@ -174,7 +173,7 @@ class Bench:
             return
         costs, periods = [], []
         reloads = 2 if self.chosen.short else RELOADS
-        for _ in range(self.rounds):
+        for _ in range(self.chosen.rounds):
             with polled.Farm(self.devices) as farm, polled.Polling(farm, self.hooked) as host:
                 quiet = host.cpu_s(self.seconds)[0] / self.seconds
                 began, before = time.monotonic(), bench.run_s(host.pid)
@@ -203,7 +202,7 @@ class Bench:
             return
         few, many = (1, 50) if self.chosen.short else (1000, 3000)
         extra = {f"bench_{i}": self.hooked.replace('"bench_meter"', f'"bench_{i}"') for i in range(EXTRA_DRIVERS)}
-        rounds = min(self.rounds, 2)
+        rounds = min(self.chosen.rounds, 2)
         cases = {"one": lambda: self.rss(1), "many": lambda: self.rss(many)}
         if not self.chosen.short:
             cases |= {"few": lambda: self.rss(few), "few_hooked": lambda: self.rss(few, self.hooked),

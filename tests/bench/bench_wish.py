@@ -61,7 +61,7 @@ class World:
         drivers.mkdir()
         (drivers / "bench_meter.lua").write_text(polled.driver())
         (drivers / "bench_limiter.lua").write_text(LIMITER)
-        site = polled.site(ports, 1, devices).replace("devices = {\n", "devices = {\n" + limiters)
+        site = polled.site(ports).replace("devices = {\n", "devices = {\n" + limiters)
         site = site.replace('listen = "127.0.0.1:@HTTP@"', 'listen = "127.0.0.1:@HTTP@", service = '
                             f'"127.0.0.1:@SERVICE@", threads = {2 * CONNECTIONS}, rate = 100000, burst = 100000')
         self.host = Host(self.folder, site, arguments=("--log-level", "warning"))

@@ -5,7 +5,6 @@
  *   commits FOLDER MS ROUNDS     the folder is empty; MS: how long each of the three is measured
  *
  * Prints one line of JSON for each round: commits a second. */
-#include <math.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>

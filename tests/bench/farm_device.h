@@ -141,7 +141,7 @@ static size_t spoil(struct device *device, uint8_t *answer, size_t length) {
 }
 
 /* The answer to a whole frame of 12 bytes or more into `answer`; its length, 0 when there is none.
- * `device`: NULL when there is none with this unit. */
+ * `device`: NULL when another unit is asked. */
 static size_t device_answer(struct device *device, struct figures *figures, int64_t now_us,
                             const uint8_t *frame, size_t length, uint8_t *answer) {
     memcpy(answer, frame, length < 12 ? length : 12); /* writes are echoed */
@@ -186,19 +186,6 @@ static size_t device_answer(struct device *device, struct figures *figures, int6
         answer_length = spoil(device, answer, answer_length);
     device->requests++;
     return answer_length;
-}
-
-/* The value in ms that `share` of all stand at or below. */
-static double histogram_quantile(const struct histogram *histogram, double share) {
-    uint64_t total = 0, seen = 0;
-    for (int bin = 0; bin < BINS; bin++)
-        total += histogram->count[bin];
-    for (int bin = 0; bin < BINS; bin++) {
-        seen += histogram->count[bin];
-        if (seen > 0 && (double)seen >= share * (double)total)
-            return (double)bin * BIN_US / 1000;
-    }
-    return 0;
 }
 
 #endif

@@ -2,13 +2,13 @@
  * with frames of its own, so that neither a library's limits nor the code under test stand in the
  * way.
  *
- *   modbus_farm --devices N [--units U] [--first-port P] [--latency MS] [--period MS]
+ *   modbus_farm --devices N [--latency MS] [--period MS]
  *               [--dead PERCENT] [--slow PERCENT] [--pieces PERCENT] [--wrong PERCENT]
  *
- * N devices, U of them (default 1) behind each port as units 1..U; port 0: any free ones. It prints
- * "ready PORT PORT ..." when it listens. What a device answers: farm_device.h. Of them some are
- * dead (take requests and never answer), slow (SLOW_US later than the others), answer in pieces
- * (three, PIECE_US apart), or every fourth time wrongly.
+ * N devices, each as unit 1 behind a port of its own, any that are free. It prints "ready PORT PORT
+ * ..." when it listens. What a device answers: farm_device.h. Of them some are dead (take requests
+ * and never answer), slow (SLOW_US later than the others), answer in pieces (three, PIECE_US
+ * apart), or every fourth time wrongly.
  *
  * On SIGUSR1 it prints its figures since the last time as one line of JSON and begins anew; on
  * SIGTERM or SIGINT it prints them and ends. `period`: how often each is meant to be read, which
@@ -43,7 +43,7 @@ enum source_kind { SOURCE_LISTENER, SOURCE_CLIENT, SOURCE_SIGNAL };
 struct source { /* what an epoll event is about */
     enum source_kind kind;
     int fd;
-    int group;       /* index of the port */
+    int device;      /* index */
     unsigned serial; /* of a client: a held answer for one before it on the same fd is dropped */
     size_t filled;
     uint8_t input[4 * FRAME_MAXIMUM];
@@ -66,9 +66,9 @@ struct ring { /* one delay for all in it, so due in order of arrival */
 };
 
 struct farm {
-    int devices, units, first_port, next_port;
+    int devices, next_port;
     int epoll, signals;
-    struct device *device; /* [group * units + unit - 1] */
+    struct device *device;
     struct source *listeners;
     struct source **clients; /* by file descriptor, made once */
     int client_slots;
@@ -87,12 +87,6 @@ static int64_t now_us(void) {
 static void fail(const char *what) {
     fprintf(stderr, "modbus_farm: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static struct device *farm_device(struct farm *farm, int group, int unit) {
-    int index = group * farm->units + unit - 1;
-    bool exists = unit >= 1 && unit <= farm->units && index < farm->devices;
-    return exists ? &farm->device[index] : NULL;
 }
 
 /* ---- connections ---- */
@@ -170,7 +164,7 @@ static void client_read(struct farm *farm, struct source *client) {
         if (client->filled - at < length)
             break;
         uint8_t answer[FRAME_MAXIMUM];
-        struct device *device = farm_device(farm, client->group, frame[6]);
+        struct device *device = frame[6] == 1 ? &farm->device[client->device] : NULL;
         size_t answer_length =
             device_answer(device, &farm->figures, now_us(), frame, length, answer);
         farm->figures.requests++;
@@ -199,7 +193,7 @@ static void client_accept(struct farm *farm, const struct source *listener) {
         fail("memory");
     client->kind = SOURCE_CLIENT;
     client->fd = fd;
-    client->group = listener->group;
+    client->device = listener->device;
     client->filled = 0;
     watch(farm, client);
 }
@@ -231,14 +225,12 @@ static int64_t send_due(struct farm *farm) {
 
 /* The kernel takes minutes to find thousands of free ports by itself. */
 static int listen_on(struct farm *farm, struct source *listener) {
-    const int on = farm->first_port > 0; /* else ports that others left just now are left alone */
     listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
         fail("socket");
-    setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     for (int tries = 0; tries < PORTS; tries++) {
         int port = farm->next_port++;
-        if (!farm->first_port && farm->next_port == FIRST_PORT + PORTS)
+        if (farm->next_port == FIRST_PORT + PORTS)
             farm->next_port = FIRST_PORT;
         const struct sockaddr_in address = {.sin_family = AF_INET,
                                             .sin_port = htons((uint16_t)port),
@@ -248,7 +240,7 @@ static int listen_on(struct farm *farm, struct source *listener) {
             watch(farm, listener);
             return port;
         }
-        if (farm->first_port || errno != EADDRINUSE)
+        if (errno != EADDRINUSE)
             break;
     }
     fail("a port cannot be had");
@@ -284,14 +276,9 @@ static void print_histogram(const char *name, const struct histogram *histogram)
 static void print_figures(struct farm *farm) {
     const struct figures *figures = &farm->figures;
     double seconds = (double)(now_us() - farm->started_us + 1) / 1e6; /* never 0 */
-    printf("{\"devices\":%d,\"seconds\":%.3f,\"requests\":%" PRIu64
-           ",\"requestsPerSecond\":%.1f,\"bytesIn\":%" PRIu64 ",\"bytesOut\":%" PRIu64
-           ",\"dropped\":%" PRIu64
-           ",\"periodMs\":{\"min\":%.2f,\"median\":%.2f,\"p99\":%.2f,\"max\":%.2f}",
-           farm->devices, seconds, figures->requests, (double)figures->requests / seconds,
-           figures->bytes_in, figures->bytes_out, figures->dropped,
-           histogram_quantile(&figures->period, 0), histogram_quantile(&figures->period, 0.5),
-           histogram_quantile(&figures->period, 0.99), histogram_quantile(&figures->period, 1));
+    printf("{\"seconds\":%.3f,\"requests\":%" PRIu64 ",\"bytesIn\":%" PRIu64
+           ",\"bytesOut\":%" PRIu64 ",\"dropped\":%" PRIu64,
+           seconds, figures->requests, figures->bytes_in, figures->bytes_out, figures->dropped);
     measure_lateness(farm);
     print_histogram("period", &figures->period);
     print_histogram("error", &figures->error);
@@ -389,8 +376,6 @@ static void serve(struct farm *farm) {
 int main(int count, char **arguments) {
     static struct farm farm;
     farm.devices = option(count, arguments, "--devices", 1, 100000);
-    farm.units = option(count, arguments, "--units", 1, 247);
-    farm.first_port = option(count, arguments, "--first-port", 0, 65535);
     farm.figures.period_us = 1000 * (int64_t)option(count, arguments, "--period", 1000, 60000);
     int latency_ms = option(count, arguments, "--latency", 0, 60000);
     struct rlimit files;
@@ -399,18 +384,13 @@ int main(int count, char **arguments) {
     setrlimit(RLIMIT_NOFILE, &files);
     farm.client_slots = files.rlim_cur < 1000000 ? (int)files.rlim_cur : 1000000;
 
-    farm.next_port = farm.first_port;
-    if (farm.first_port == 0)
-        farm.next_port = FIRST_PORT + (int)(now_us() / 7 % PORTS); /* farms of one time differ */
-    if (farm.units == 0)
-        farm.units = 1;
+    farm.next_port = FIRST_PORT + (int)(now_us() / 7 % PORTS); /* farms of one time differ */
     if (farm.figures.period_us == 0)
         farm.figures.period_us = 1000000;
-    int groups = (farm.devices + farm.units - 1) / farm.units;
     farm.epoll = epoll_create1(EPOLL_CLOEXEC);
     farm.device = calloc((size_t)farm.devices + 1, sizeof *farm.device);
     farm.clients = calloc((size_t)farm.client_slots, sizeof(struct source *));
-    farm.listeners = calloc((size_t)groups + 1, sizeof *farm.listeners);
+    farm.listeners = calloc((size_t)farm.devices + 1, sizeof *farm.listeners);
     if (farm.epoll < 0 || !farm.device || !farm.clients || !farm.listeners)
         fail("start");
     give_habits(&farm, count, arguments);
@@ -426,8 +406,8 @@ int main(int count, char **arguments) {
     struct source signal_source = {.kind = SOURCE_SIGNAL, .fd = farm.signals};
     watch(&farm, &signal_source);
     printf("ready");
-    for (int i = 0; i < groups; i++) {
-        farm.listeners[i].group = i;
+    for (int i = 0; i < farm.devices; i++) {
+        farm.listeners[i].device = i;
         printf(" %d", listen_on(&farm, &farm.listeners[i]));
     }
     printf("\n");

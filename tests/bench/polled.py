@@ -23,14 +23,14 @@ VALUES_HOOK = """
 """
 
 
-def driver(name="bench_meter", points=20, period_s=1, block=40, more=""):
+def driver(points=20, period_s=1, block=40, more=""):
     """A meter of float32 points in input registers from 0 on; `more`: text in its table, as hooks."""
     names = NAMES + tuple(f"_p{i}" for i in range(len(NAMES), points))
     rows = ",\n    ".join(
         f'{{ name = "{point}", kind = "input", address = {2 * i}, encoding = "float32", period = {period_s} }}'
         for i, point in enumerate(names[:points]))
     return f"""return {{
-  api = 1, name = "{name}", version = "1", manufacturer = "Bench", models = {{ "40" }},
+  api = 1, name = "bench_meter", version = "1", manufacturer = "Bench", models = {{ "40" }},
   type = "meter", link = {{ kinds = {{ "tcp" }}, maxBlock = {block} }},
   points = {{
     {rows}
@@ -39,11 +39,10 @@ def driver(name="bench_meter", points=20, period_s=1, block=40, more=""):
 """
 
 
-def site(ports, units=1, count=None, name="bench_meter"):
-    """A device for each unit 1..`units` of each port, `count` in all."""
-    devices = "\n".join(
-        f'{{ key = "m{i}", driver = "{name}", link = "tcp://127.0.0.1:{ports[i // units]}", '
-        f"unit = {i % units + 1} }}," for i in range(count or len(ports) * units))
+def site(ports):
+    """A device for each port."""
+    devices = "\n".join(f'{{ key = "m{i}", driver = "bench_meter", link = "tcp://127.0.0.1:{port}", unit = 1 }},'
+                        for i, port in enumerate(ports))
     return f"""return {{ http = {{ listen = "127.0.0.1:@HTTP@" }}, store = {{ directory = "state" }},
   clusters = {{ {{ key = "home", devices = {{
 {devices}
@@ -85,26 +84,25 @@ def mean_ms(histogram):
 
 
 class Farm:
-    """`devices` simulated devices, one or `units` behind each port; `with` ends it. `more`: options of
-    modbus_farm. Thousands of devices take several processes."""
+    """`devices` simulated devices, each behind a port; `with` ends it. `more`: options of modbus_farm.
+    Thousands of devices take several processes."""
 
-    def __init__(self, devices, units=1, more=()):
+    def __init__(self, devices, more=()):
         self.processes = []
         self.ports = []
         while devices > 0:
-            count = min(devices, FARM_DEVICES * units)
+            count = min(devices, FARM_DEVICES)
             devices -= count
             self.processes.append(subprocess.Popen(
-                bench.on_core(bench.WORLD_CORE, [bench.BUILD / "modbus_farm", "--devices", count,
-                                                 "--units", units, *more]),
+                bench.on_core(bench.WORLD_CORE, [bench.BUILD / "modbus_farm", "--devices", count, *more]),
                 stdout=subprocess.PIPE, text=True))
         for process in self.processes:
             self.ports += [int(port) for port in process.stdout.readline().split()[1:]]
 
-    def figures(self, last=False):
+    def figures(self):
         """Of all processes since the last time: counts are sums, histograms are joined."""
         for process in self.processes:
-            process.send_signal(signal.SIGTERM if last else signal.SIGUSR1)
+            process.send_signal(signal.SIGUSR1)
         joined = {}
         for process in self.processes:
             for name, value in json.loads(process.stdout.readline()).items():
@@ -114,7 +112,7 @@ class Farm:
                         bins[end] = bins.get(end, 0) + count
                 elif name == "seconds":
                     joined[name] = value
-                elif not isinstance(value, dict):
+                else:
                     joined[name] = joined.get(name, 0) + value
         joined = {name: list(value.items()) if isinstance(value, dict) else value
                   for name, value in joined.items()}
@@ -134,11 +132,10 @@ class Polling:
     """A host that polls the devices of `farm`; `with` ends it. `living`: as many are to be online before
     it begins. `drivers`: more of them, {name: text}."""
 
-    def __init__(self, farm, text=None, units=1, living=None, drivers=None, count=None):
-        self.farm, self.text, self.units = farm, text or driver(), units
-        self.count = count or len(farm.ports) * units
-        self.living = self.count if living is None else living
-        self.drivers = {"bench_meter": self.text, **(drivers or {})}
+    def __init__(self, farm, text=None, living=None, drivers=None):
+        self.farm = farm
+        self.living = len(farm.ports) if living is None else living
+        self.drivers = {"bench_meter": text or driver(), **(drivers or {})}
 
     def start(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -146,7 +143,7 @@ class Polling:
         self.driver_folder.mkdir()
         for name, text in self.drivers.items():
             (self.driver_folder / f"{name}.lua").write_text(text)
-        self.host = Host(self.folder.name, site(self.farm.ports, self.units, self.count),
+        self.host = Host(self.folder.name, site(self.farm.ports),
                          arguments=("--log-level", "warning"))
 
     def __enter__(self):

@@ -60,25 +60,17 @@ def picture(shown):
     width, left, bar, gap, top = 780, 290, 20, 8, 44
     bars = shown["bars"]
     most = max((value for _, value, _ in bars if value), default=1) or 1
-    least = min((value for _, value, _ in bars if value), default=1) or 1
 
     def length(value):
-        room = width - left - 110
-        if not value:
-            return 0
-        if shown["logarithmic"]:
-            decades = math.log10(most) - math.floor(math.log10(least))
-            return room * (math.log10(value) - math.floor(math.log10(least))) / (decades or 1)
-        return room * value / most
+        return (width - left - 110) * value / most if value else 0
 
     height = top + len(bars) * (bar + gap) + 8
-    scale = ", logarithmic" if shown["logarithmic"] else ""
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
            f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13" role="img">',
            f'<title>{html.escape(shown["title"])}</title>',
            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
            f'<text x="12" y="24" font-size="15" font-weight="bold" fill="#1f2933">'
-           f'{html.escape(shown["title"])} ({html.escape(shown["unit"])}{scale})</text>']
+           f'{html.escape(shown["title"])} ({html.escape(shown["unit"])})</text>']
     for number, (label, value, who) in enumerate(bars):
         y = top + number * (bar + gap)
         out += [f'<text x="{left - 8}" y="{y + 15}" text-anchor="end" fill="#1f2933">'
