@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/schema.h"
+#include "base/text.h"
 #include "driver_compile.h"
 
 /* A place too long to show ends in dots: it is for people. */
@@ -38,10 +39,6 @@ int name_find(const char *const *names, const char *name) {
 
 const char *quantity_unit(int id) {
     return id == POINT_NONE ? "" : point_word((enum point_id)id)->unit;
-}
-
-static void copy_text(char *to, size_t size, const char *text) {
-    (void)snprintf(to, size, "%s", text);
 }
 
 /* ---- identity and link ---- */
@@ -103,12 +100,12 @@ static const char *text_at(const json_t *tree, const char *key) {
 static void identity_compile(struct compile *compile, const json_t *tree, const char *name) {
     struct driver *driver = compile->driver;
     const char *said = text_at(tree, "name");
-    copy_text(driver->name, sizeof driver->name, name);
+    text_copy(driver->name, sizeof driver->name, name);
     if (said[0] && strcmp(said, name) != 0)
         report_add(compile->report, "name", "the file is called \"%s.lua\", the driver \"%s\"",
                    name, said);
-    copy_text(driver->version, sizeof driver->version, text_at(tree, "version"));
-    copy_text(driver->manufacturer, sizeof driver->manufacturer, text_at(tree, "manufacturer"));
+    text_copy(driver->version, sizeof driver->version, text_at(tree, "version"));
+    text_copy(driver->manufacturer, sizeof driver->manufacturer, text_at(tree, "manufacturer"));
     driver->models = json_deep_copy(json_object_get(tree, "models"));
 }
 
@@ -139,13 +136,13 @@ static void link_io_compile(struct compile *compile, const json_t *link) {
     io->auth = (enum link_auth)name_find(auths, tree_string(link, "auth", "none"));
     io->local_port = (unsigned)tree_integer(link, "localPort", 0);
     const char *line_end = tree_string(link, "lineEnd", "crlf");
-    copy_text(io->line_end, sizeof io->line_end,
+    text_copy(io->line_end, sizeof io->line_end,
               strcmp(line_end, "crlf") == 0 ? "\r\n"
               : strcmp(line_end, "cr") == 0 ? "\r"
                                             : "\n");
     const json_t *topics = json_object_get(link, "subscribe");
     for (size_t i = 0; i < json_array_size(topics) && i < DRIVER_MAX_TOPICS; i++)
-        copy_text(io->topics[io->topic_count++], sizeof io->topics[0],
+        text_copy(io->topics[io->topic_count++], sizeof io->topics[0],
                   json_string_value(json_array_get(topics, i)));
 }
 
@@ -305,7 +302,7 @@ static void fingerprint_compile(struct compile *compile, const json_t *row, cons
                        sizeof print->text - 1);
             return;
         }
-        copy_text(print->text, sizeof print->text, text);
+        text_copy(print->text, sizeof print->text, text);
         print->words = (uint16_t)((strlen(text) + 1) / 2);
         return;
     }
@@ -355,7 +352,7 @@ static void parameter_compile(struct compile *compile, const json_t *row, const 
     char place[PLACE_SIZE];
     place_key(place, "parameters", name);
     enum point_id id;
-    copy_text(parameter->name, sizeof parameter->name, name);
+    text_copy(parameter->name, sizeof parameter->name, name);
     bool known = point_word_parse(name, &id);
     parameter->id = known ? (int)id : POINT_NONE;
     if (strlen(name) >= sizeof parameter->name || (!known && name[0] != '_') ||
@@ -369,7 +366,7 @@ static void parameter_compile(struct compile *compile, const json_t *row, const 
     if (!parameter_check(row, place, compile->report))
         return;
     const char *unit = tree_string(row, "unit", quantity_unit(parameter->id));
-    copy_text(parameter->unit, sizeof parameter->unit, unit);
+    text_copy(parameter->unit, sizeof parameter->unit, unit);
     if (parameter->id != POINT_NONE && strcmp(unit, quantity_unit(parameter->id)) != 0)
         report_add(compile->report, place, "%s is in \"%s\" everywhere, not in \"%s\"", name,
                    quantity_unit(parameter->id), unit);
@@ -495,7 +492,7 @@ static void part_name(struct compile *compile, const char *name, struct driver_p
         report_add(compile->report, "parts",
                    "expected names of at most %d characters, got \"%.60s\"", POINT_NAME_SIZE - 1,
                    name);
-    copy_text(part->name, sizeof part->name, name);
+    text_copy(part->name, sizeof part->name, name);
 }
 
 static void with_parts(struct compile *compile, const json_t *tree, json_t *parts) {

@@ -69,12 +69,6 @@ void journal_sample(struct device *device, const struct flexibility *published) 
 
 /* --- rulings --------------------------------------------------------------------------------- */
 
-static void copy(char *to, size_t size, const char *from) {
-    size_t length = strnlen(from, size - 1);
-    memcpy(to, from, length);
-    to[length] = '\0';
-}
-
 /* Whether a bound of the device is tighter than what it can do: by its share of its cluster's
  * limits. */
 static bool is_shared(const struct decided *decided, enum ruled_field field) {
@@ -89,26 +83,27 @@ static void fill_cause(struct ruling *ruling, enum ruled_field field, const stru
                        int by) {
     struct cause *cause = &ruling->causes[field];
     if (by == BY_DEVICE && is_shared(decided, field)) {
-        copy(cause->id, sizeof cause->id, "cluster");
-        copy(cause->key, sizeof cause->key, "cluster"); /* its words change with every measure */
-        copy(cause->reason, sizeof cause->reason, text_of(decided->share_why));
+        text_copy(cause->id, sizeof cause->id, "cluster");
+        /* Its words change with every measure. */
+        text_copy(cause->key, sizeof cause->key, "cluster");
+        text_copy(cause->reason, sizeof cause->reason, text_of(decided->share_why));
     } else if (by == BY_DEVICE) {
-        copy(cause->id, sizeof cause->id, "device");
+        text_copy(cause->id, sizeof cause->id, "device");
     }
     if (by < 0 || (size_t)by >= decided->count)
         return;
     if (!decided->sheet || (size_t)by >= decided->sheet->count) {
-        copy(cause->id, sizeof cause->id, "fallback");
+        text_copy(cause->id, sizeof cause->id, "fallback");
         return;
     }
     const struct book_entry *entry = &decided->sheet->entries[by];
     const struct words *words = entry->packed->words;
     char id[ID_SIZE];
     entry_id(entry, id);
-    copy(cause->id, sizeof cause->id, id);
-    copy(cause->key, sizeof cause->key, words_policy_key(words));
-    copy(cause->created_by, sizeof cause->created_by, words_created_by(words));
-    copy(cause->reason, sizeof cause->reason, words_reason(words));
+    text_copy(cause->id, sizeof cause->id, id);
+    text_copy(cause->key, sizeof cause->key, words_policy_key(words));
+    text_copy(cause->created_by, sizeof cause->created_by, words_created_by(words));
+    text_copy(cause->reason, sizeof cause->reason, words_reason(words));
     cause->priority = entry->packed->priority;
 }
 

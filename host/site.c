@@ -13,6 +13,7 @@
 #include "base/likeness.h"
 #include "base/luadata.h"
 #include "base/schema.h"
+#include "base/text.h"
 #include "io/reach.h"
 #include "link/link.h"
 #include "link/rtu_settings.h"
@@ -298,10 +299,6 @@ static const struct schema site_fields[] = {
 };
 static const struct schema site_schema = {.kind = SCHEMA_OBJECT, .fields = site_fields};
 
-static void copy_text(char *to, size_t size, const char *from) {
-    snprintf(to, size, "%s", from);
-}
-
 bool site_key_valid(const char *key) {
     for (const char *at = key; *at; at++)
         if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
@@ -451,8 +448,8 @@ static void read_policy(const json_t *entry, const struct site_cluster *cluster,
         if (json_object_get(entry, field->key))
             json_object_set(own, field->key, json_object_get(entry, field->key));
     if (schema_check(&known, own, policy->where, PATH_LUA, report)) {
-        copy_text(policy->key, sizeof policy->key, tree_string(own, "key", ""));
-        copy_text(policy->policy, sizeof policy->policy, tree_string(own, "policy", ""));
+        text_copy(policy->key, sizeof policy->key, tree_string(own, "key", ""));
+        text_copy(policy->policy, sizeof policy->policy, tree_string(own, "policy", ""));
         policy->priority = (int)tree_integer(own, "priority", 0);
         check_key(policy->key, policy->where, report);
     }
@@ -570,12 +567,12 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     char where[64], place[96];
     snprintf(where, sizeof where, "clusters[%zu]", index + 1);
     cluster->entry = entry;
-    copy_text(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
-    copy_text(cluster->name, sizeof cluster->name, tree_string(entry, "name", cluster->key));
-    copy_text(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));
+    text_copy(cluster->key, sizeof cluster->key, tree_string(entry, "key", ""));
+    text_copy(cluster->name, sizeof cluster->name, tree_string(entry, "name", cluster->key));
+    text_copy(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));
     cluster->observe = strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
     check_key(cluster->key, where, report);
-    copy_text(cluster->parent, sizeof cluster->parent, tree_string(entry, "parent", ""));
+    text_copy(cluster->parent, sizeof cluster->parent, tree_string(entry, "parent", ""));
     read_permanent(entry, &cluster->permanent);
     const json_t *devices = json_object_get(entry, "devices");
     const json_t *policies = json_object_get(entry, "policies");
@@ -683,7 +680,7 @@ static void check_listen(const struct site *site, struct report *report) {
 static void read_service(struct site *site, struct report *report) {
     const json_t *http = json_object_get(site->tree, "http");
     struct sockaddr_in address;
-    copy_text(site->service, sizeof site->service, tree_string(http, "service", DEFAULT_SERVICE));
+    text_copy(site->service, sizeof site->service, tree_string(http, "service", DEFAULT_SERVICE));
     if (strcmp(site->service, "off") == 0)
         site->service[0] = '\0';
     else if (!address_parse(site->service, &address))
@@ -695,16 +692,16 @@ static void read_service(struct site *site, struct report *report) {
 
 static void read_head(struct site *site, const char *folder) {
     const json_t *http = json_object_get(site->tree, "http");
-    copy_text(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
+    text_copy(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
     site->threads = (int)tree_integer(http, "threads", 64);
     site->streams = (int)tree_integer(http, "streams", 0);
     site->rate = tree_number(http, "rate", RATE_DEFAULT);
     site->burst = tree_number(http, "burst", BURST_DEFAULT);
     site->guesses = (int)tree_integer(http, "guesses", GUESSES_FREE_DEFAULT);
-    copy_text(site->folder, sizeof site->folder, folder);
+    text_copy(site->folder, sizeof site->folder, folder);
     const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
     if (directory[0] == '/')
-        copy_text(site->store_directory, sizeof site->store_directory, directory);
+        text_copy(site->store_directory, sizeof site->store_directory, directory);
     else
         snprintf(site->store_directory, sizeof site->store_directory, "%.100s/%.400s", folder,
                  directory);

@@ -7,12 +7,9 @@
 
 #include "base/luadata.h"
 #include "base/schema.h"
+#include "base/text.h"
 #include "io/reach.h"
 #include "io/tls.h"
-
-static void copy_text(char *to, size_t size, const char *from) {
-    snprintf(to, size, "%s", from);
-}
 
 static void whole_path(char *path, size_t size, const char *folder, const char *name) {
     if (name[0] == '/')
@@ -55,7 +52,7 @@ static void read_secret(const json_t *entry, const char *folder, const struct si
     report_init(&problems);
     char *text = file_read(access->password_file, SITE_SECRET_SIZE - 1, &length, &problems);
     if (!text)
-        copy_text(access->secret_problem, sizeof access->secret_problem,
+        text_copy(access->secret_problem, sizeof access->secret_problem,
                   problems.count ? problems.items[0].text : "this file cannot be read");
     report_free(&problems);
     if (!text)
@@ -63,10 +60,10 @@ static void read_secret(const json_t *entry, const char *folder, const struct si
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         text[--length] = '\0';
     if (length == 0 || strlen(text) != length || strpbrk(text, "\r\n"))
-        copy_text(access->secret_problem, sizeof access->secret_problem,
+        text_copy(access->secret_problem, sizeof access->secret_problem,
                   "it must hold the password in one line");
     else
-        copy_text(access->secret, sizeof access->secret, text);
+        text_copy(access->secret, sizeof access->secret, text);
     sodium_memzero(text, length);
     free(text);
 }
@@ -101,11 +98,11 @@ void site_read_access(const json_t *entry, const char *folder, struct site_devic
         return;
     }
     const char *ca_file = tree_string(entry, "caFile", NULL);
-    copy_text(access->username, sizeof access->username, tree_string(entry, "username", ""));
+    text_copy(access->username, sizeof access->username, tree_string(entry, "username", ""));
     read_secret(entry, folder, device, access, report);
     if (ca_file)
         whole_path(access->ca_file, sizeof access->ca_file, folder, ca_file);
-    copy_text(access->pinned_key, sizeof access->pinned_key, tree_string(entry, "pinnedKey", ""));
+    text_copy(access->pinned_key, sizeof access->pinned_key, tree_string(entry, "pinnedKey", ""));
     if (access->pinned_key[0] && !tls_pin_valid(access->pinned_key)) {
         snprintf(where, sizeof where, "%s.pinnedKey", device->where);
         report_add(report, where, "expected sha256// and 44 characters of base64");

@@ -13,3 +13,9 @@ void text_set(char **text, const char *value) {
 const char *text_of(const char *text) {
     return text ? text : "";
 }
+
+void text_copy(char *to, size_t size, const char *from) {
+    size_t length = strnlen(from, size - 1);
+    memcpy(to, from, length);
+    to[length] = '\0';
+}

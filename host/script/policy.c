@@ -7,6 +7,7 @@
 
 #include "base/luadata.h"
 #include "base/schema.h"
+#include "base/text.h"
 
 #define LEASE_LEAST_MS  15000
 #define EVERY_DEFAULT_S 5
@@ -19,20 +20,13 @@ const char *policy_parameter_type_name(enum policy_parameter_type type) {
     return type_names[type];
 }
 
-/* Copies text that may be too long: what does not fit is left out. */
-static void copy_text(char *to, size_t size, const char *from) {
-    size_t length = strnlen(from, size - 1);
-    memcpy(to, from, length);
-    to[length] = '\0';
-}
-
 /* `where` plus one step, in Lua's notation. */
 static void place_of(char place[PLACE_SIZE], const char *where, const char *key) {
     struct buf path;
     buf_init(&path, PLACE_SIZE - 1);
     buf_text(&path, where);
     path_key(&path, key, PATH_LUA);
-    copy_text(place, PLACE_SIZE, buf_string(&path));
+    text_copy(place, PLACE_SIZE, buf_string(&path));
     buf_free(&path);
 }
 
@@ -41,7 +35,7 @@ static void place_of_item(char place[PLACE_SIZE], const char *where, size_t inde
     buf_init(&path, PLACE_SIZE - 1);
     buf_text(&path, where);
     path_index(&path, index, PATH_LUA);
-    copy_text(place, PLACE_SIZE, buf_string(&path));
+    text_copy(place, PLACE_SIZE, buf_string(&path));
     buf_free(&path);
 }
 
@@ -203,7 +197,7 @@ static bool is_name(const char *text) {
 /* Fills one parameter from a tree that has the right form. */
 static void compile_parameter(const char *name, const json_t *tree, const char *where,
                               struct policy_parameter *parameter, struct report *report) {
-    copy_text(parameter->name, sizeof parameter->name, name);
+    text_copy(parameter->name, sizeof parameter->name, name);
     if (!is_name(name) || is_reserved(name))
         report_add(report, where,
                    "a parameter's name has letters and digits, at most %d, and is not 'key', "
@@ -219,7 +213,7 @@ static void compile_parameter(const char *name, const json_t *tree, const char *
     if (device && !is_device)
         report_add(report, where, "'device' belongs to parameters of type device or devices");
     parameter->has_device_type = device && device_type_parse(device, &parameter->device_type);
-    copy_text(parameter->unit, sizeof parameter->unit, tree_string(tree, "unit", ""));
+    text_copy(parameter->unit, sizeof parameter->unit, tree_string(tree, "unit", ""));
     parameter->minimum = tree_number(tree, "min", -HUGE_VAL);
     parameter->maximum = tree_number(tree, "max", HUGE_VAL);
     if (parameter->minimum > parameter->maximum)
@@ -311,8 +305,8 @@ struct policy *policy_compile(const json_t *tree, const char *name, struct repor
                    tree_string(tree, "name", ""), name);
     if (!json_is_true(json_object_get(tree, "run")))
         report_add(report, "run", "a function(snapshot, params, state) was expected");
-    copy_text(policy->name, sizeof policy->name, name);
-    copy_text(policy->version, sizeof policy->version, tree_string(tree, "version", ""));
+    text_copy(policy->name, sizeof policy->name, name);
+    text_copy(policy->version, sizeof policy->version, tree_string(tree, "version", ""));
     policy->every_ms = llround(tree_number(tree, "every", EVERY_DEFAULT_S) * 1000);
     policy->lease_ms = 3 * policy->every_ms;
     if (policy->lease_ms < LEASE_LEAST_MS)
