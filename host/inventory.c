@@ -167,9 +167,8 @@ static enum inventory_result check_new_key(const struct work *work, const char *
     const struct made_list *list = list_of(work->inventory, change->is_device);
     bool taken = !change->is_device && site_cluster_find(work->file, key) != NULL;
     for (size_t i = 0; i < work->file->cluster_count && change->is_device; i++)
-        for (size_t j = 0; j < work->file->clusters[i].device_count; j++)
-            taken = taken || (strcmp(work->file->clusters[i].id, change->owner) == 0 &&
-                              strcmp(work->file->clusters[i].devices[j]->key, key) == 0);
+        taken = taken || (strcmp(work->file->clusters[i].id, change->owner) == 0 &&
+                          site_device_find(&work->file->clusters[i], key));
     if (taken)
         return say(work, INVENTORY_CONFLICT, "The key \"%s\" is taken: the site file declares it.",
                    key);

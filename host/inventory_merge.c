@@ -131,13 +131,8 @@ static bool add_cluster(struct merge *merge, struct made *made) {
 
 /* Whether the file has a device of that key there; those of the API differ among themselves. */
 static bool file_has_device(const struct merge *merge, size_t cluster, const char *key) {
-    if (cluster >= merge->file->cluster_count)
-        return false;
-    const struct site_cluster *declared = &merge->file->clusters[cluster];
-    for (size_t i = 0; i < declared->device_count; i++)
-        if (strcmp(declared->devices[i]->key, key) == 0)
-            return true;
-    return false;
+    return cluster < merge->file->cluster_count &&
+           site_device_find(&merge->file->clusters[cluster], key) != NULL;
 }
 
 static bool add_device(struct merge *merge, struct made *made) {

@@ -391,6 +391,13 @@ void site_device_release(struct site_device *device) {
     free(device);
 }
 
+const struct site_device *site_device_find(const struct site_cluster *cluster, const char *key) {
+    for (size_t i = 0; i < cluster->device_count; i++)
+        if (strcmp(cluster->devices[i]->key, key) == 0)
+            return cluster->devices[i];
+    return NULL;
+}
+
 static void read_device(const json_t *entry, const struct site_cluster *cluster,
                         struct site_device *device, struct report *report) {
     device->driver = tree_string(entry, "driver", "");
@@ -553,11 +560,8 @@ static void check_grid_operator(const struct site_cluster *cluster, const char *
         report_add(report, place,
                    "nothing tells what this connection carries: give its meter role = \"grid\", or "
                    "the cluster maxUncontrolledPower, or take scope = \"controllable\"");
-    bool found = box->device[0] == '\0';
-    for (size_t i = 0; i < cluster->device_count; i++)
-        found = found || strcmp(cluster->devices[i]->key, box->device) == 0;
     snprintf(place, sizeof place, "%s.gridOperator.source.device", where);
-    if (!found)
+    if (box->device[0] && !site_device_find(cluster, box->device))
         report_add(report, place, "there is no device with the key \"%s\" in this cluster",
                    box->device);
 }

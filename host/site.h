@@ -131,6 +131,7 @@ void site_free(struct site *site);
 bool site_key_valid(const char *key);
 /* By key, or NULL. */
 const struct site_cluster *site_cluster_find(const struct site *site, const char *key);
+const struct site_device *site_device_find(const struct site_cluster *cluster, const char *key);
 /* The device that measures the cluster's connection, or NULL. */
 const struct site_device *site_grid_meter(const struct site_cluster *cluster);
 /* Whether anything tells what the connection carries. */
