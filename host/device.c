@@ -34,7 +34,7 @@ bool device_has_soc(const struct device *device) {
     const struct driver *driver = machine_driver(device->machine);
     for (int i = 0; i < driver->point_count; i++)
         if (driver->points[i].id == POINT_STATE_OF_CHARGE &&
-            (driver->points[i].part == POINT_NONE || driver->points[i].part == device->part))
+            point_is_of(&driver->points[i], device->part))
             return true;
     return false;
 }
@@ -127,9 +127,8 @@ static void take_values(struct device *device) {
     bool seen[POINT_NUMBER_COUNT] = {false};
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        bool ours = point->part == POINT_NONE || point->part == device->part;
-        if (!ours || point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
-            machine->value_at[i].mono.ms == 0)
+        if (!point_is_of(point, device->part) || point->id == POINT_NONE ||
+            point->id >= POINT_NUMBER_COUNT || machine->value_at[i].mono.ms == 0)
             continue;
         struct quantity *known = quantities_at(device->known, (enum point_id)point->id);
         if (!known)
@@ -565,7 +564,7 @@ static uint64_t quantities_of(const struct device *device) {
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
         if (point->id != POINT_NONE && point->id < POINT_NUMBER_COUNT &&
-            (point->part == POINT_NONE || point->part == device->part))
+            point_is_of(point, device->part))
             quantities |= UINT64_C(1) << point->id;
     }
     return quantities;
@@ -636,7 +635,7 @@ void device_renewed(struct device *device) {
     caller_forget(&device->write_caller);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        if (point->id != POINT_NONE && (point->part == POINT_NONE || point->part == device->part))
+        if (point->id != POINT_NONE && point_is_of(point, device->part))
             known[point->id] = true;
     }
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)

@@ -556,7 +556,7 @@ static void scale_factor_resolve(struct compile *compile, int index) {
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *factor = &driver->points[i];
         if (strcmp(factor->name, name) != 0 || !models_within(point, factor) ||
-            (factor->part != point->part && factor->part != POINT_NONE))
+            !point_is_of(factor, point->part))
             continue;
         if (!compile->sources[i].sound)
             return;

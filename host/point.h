@@ -73,6 +73,11 @@ struct point {                  /* NOLINT(clang-analyzer-optin.performance.Paddi
     int read_back_point;                 /* index of another point that shows what was written */
 };
 
+/* Whether it says something of that part of the machine: its own points and those of all. */
+static inline bool point_is_of(const struct point *point, int part) {
+    return point->part == POINT_NONE || point->part == part;
+}
+
 enum point_quality {
     POINT_OK,
     POINT_NOT_AVAILABLE, /* a marker, a float NaN, an unknown scale factor */

@@ -157,7 +157,7 @@ static void take_text(struct machine *machine, const struct point *point, const 
     if (point_decode_text(point, words, text, sizeof text) != POINT_OK)
         text[0] = '\0';
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i] && (point->part == POINT_NONE || point->part == i))
+        if (machine->parts[i] && point_is_of(point, i))
             text_set(&machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], text);
 }
 

@@ -92,10 +92,10 @@ static bool ask_for(struct machine *machine, int part) {
 }
 
 static void take_text(struct machine *machine, const struct reading *reading,
-                      const struct point *point, int part) {
+                      const struct point *point) {
     const char *text = reading->texts[point->id - POINT_TEXT_FIRST];
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
-        if (machine->parts[i] && (i == part || point->part == POINT_NONE))
+        if (machine->parts[i] && point_is_of(point, i))
             text_set(&machine->parts[i]->identity[point->id - POINT_TEXT_FIRST], text);
 }
 
@@ -109,7 +109,7 @@ static void take(struct machine *machine, struct device *device) {
         machine->values[i] = reading->values[i];
         machine->value_at[i] = at;
         if (point->id >= POINT_TEXT_FIRST)
-            take_text(machine, reading, point, device->part);
+            take_text(machine, reading, point);
     }
     if (!reading->problem[0]) {
         text_set(&device->read_problem, "");

@@ -22,8 +22,7 @@ static int item_of(const struct bench *bench, const struct device *device, const
     const struct machine *machine = bench_machine(bench);
     for (size_t i = 0; i < machine->plan.item_count; i++) {
         const struct point *point = &machine_driver(machine)->points[machine->plan.items[i].point];
-        if (strcmp(point->name, name) == 0 &&
-            (point->part == POINT_NONE || point->part == device->part))
+        if (strcmp(point->name, name) == 0 && point_is_of(point, device->part))
             return (int)i;
     }
     return -1;

@@ -478,8 +478,7 @@ static void take_input(const struct device *device, struct mono now, struct oper
     *newest_ms = 0;
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        if (point->id >= 0 && point->id < POINT_NUMBER_COUNT &&
-            (point->part == POINT_NONE || point->part == device->part))
+        if (point->id >= 0 && point->id < POINT_NUMBER_COUNT && point_is_of(point, device->part))
             input->has[point->id] = true;
     }
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {

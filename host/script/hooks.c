@@ -85,7 +85,7 @@ static bool has_register(const struct device *device, enum point_id id) {
     const struct driver *driver = machine_driver(machine);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        if (point->id == (int)id && (point->part == POINT_NONE || point->part == device->part) &&
+        if (point->id == (int)id && point_is_of(point, device->part) &&
             machine->value_at[i].mono.ms)
             return true;
     }
@@ -101,8 +101,7 @@ static int push_values(lua_State *L, void *context) {
     lua_createtable(L, 0, driver->point_count);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        bool ours = point->part == POINT_NONE || point->part == call->device->part ||
-                    point->id == POINT_NONE;
+        bool ours = point_is_of(point, call->device->part) || point->id == POINT_NONE;
         if (!ours || isnan(machine->values[i]) ||
             outlived(driver, point, &machine->value_at[i], now))
             continue; /* what is made from it would look fresh */

@@ -57,7 +57,7 @@ void reading_free(struct reading *reading) {
 
 bool reading_has(const struct point *point, int part) {
     return point->kind == REGISTER_VALUE && point->period_ms != POINT_NEVER &&
-           (point->part == POINT_NONE || point->part == part);
+           point_is_of(point, part);
 }
 
 /* --- read ----------------------------------------------------------------------------------------
