@@ -371,17 +371,10 @@ struct mono book_next(const struct book *book, struct now now) {
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
-static const struct book_entry *find_key(const struct book *book, const struct id_key *key) {
-    for (size_t i = 0; i < book->count; i++)
-        if (book->entries[i].mark == key->mark && entry_has_id(&book->entries[i], key))
-            return &book->entries[i];
-    return NULL;
-}
-
 const struct book_entry *book_find(const struct book *book, const char *id) {
     struct id_key key;
     id_key_of(&key, id);
-    return find_key(book, &key);
+    return sheet_find(book->sheet, &key);
 }
 
 enum err book_make_room(struct book *book, size_t count) {
@@ -472,7 +465,7 @@ void book_put_ready(struct book *book, const struct book_entry *ready, struct no
     struct id_key key;
     see_clock_first(book, now);
     entry_key(&entry, &key);
-    put_entry(book, &entry, find_key(book, &key), now);
+    put_entry(book, &entry, sheet_find(book->sheet, &key), now);
 }
 
 enum err book_put(struct book *book, struct constraint *constraint, struct now now) {
@@ -482,7 +475,7 @@ enum err book_put(struct book *book, struct constraint *constraint, struct now n
     struct id_key key;
     see_clock_first(book, now);
     entry_key(&entry, &key);
-    const struct book_entry *before = find_key(book, &key);
+    const struct book_entry *before = sheet_find(book->sheet, &key);
     enum err err = before ? ERR_OK : book_make_room(book, 1);
     if (err) {
         packed_free(entry.packed);

@@ -1,7 +1,6 @@
 #include "directory.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,7 +8,6 @@
 #include "directory_index.h"
 #include "operator/operator_view.h"
 #include "script/script_figures.h"
-#include "sheet.h"
 
 void directory_slot_init(struct directory_slot *slot) {
     pthread_mutex_init(&slot->lock, NULL);
@@ -144,71 +142,6 @@ struct decided *device_card_decided(struct device_card *card) {
     struct decided *published = device_card_snapshot(card);
     struct decided *decided = decided_read(published);
     decided_release(published);
-    return decided;
-}
-
-struct decided *decided_new_bare(size_t count) {
-    struct decided *decided = calloc(1, sizeof *decided);
-    if (!decided)
-        return NULL;
-    atomic_init(&decided->references, 1);
-    decided->count = count;
-    return decided;
-}
-
-struct decided *decided_new(size_t count) {
-    struct decided *decided = calloc(1, sizeof *decided);
-    struct decided_item *items = count ? calloc(count, sizeof *items) : NULL;
-    if (!decided || (count && !items)) {
-        free(decided);
-        free(items);
-        return NULL;
-    }
-    atomic_init(&decided->references, 1);
-    decided->count = count;
-    decided->items = items;
-    return decided;
-}
-
-struct decided *decided_hold(struct decided *decided) {
-    atomic_fetch_add_explicit(&decided->references, 1, memory_order_relaxed);
-    return decided;
-}
-
-void decided_release(struct decided *decided) {
-    if (!decided || !drop_reference(&decided->references))
-        return;
-    for (size_t i = 0; decided->items && i < decided->count; i++)
-        constraint_release(decided->items[i].constraint);
-    sheet_release(decided->sheet);
-    free(decided->share_why);
-    if (decided->cluster)
-        free(decided->cluster->shares);
-    free(decided->cluster);
-    free(decided->items);
-    free(decided);
-}
-
-struct decided *decided_new_cluster(size_t count, size_t share_count) {
-    struct decided *decided = decided_new(count);
-    if (!decided)
-        return NULL;
-    struct cluster_decided *cluster = calloc(1, sizeof *cluster);
-    decided->cluster = cluster;
-    if (cluster)
-        cluster->shares = calloc(share_count + 1, sizeof *cluster->shares);
-    if (!cluster || !cluster->shares) {
-        decided_release(decided);
-        return NULL;
-    }
-    cluster->share_count = share_count;
-    cluster->permanent.min = cluster->permanent.max = cluster->permanent.current =
-        cluster->permanent.uncontrolled_import = NAN;
-    cluster->measure.power = cluster->measure.uncontrolled = cluster->measure.controllable = NAN;
-    for (int i = 0; i < 3; i++)
-        cluster->measure.power_phases[i] = NAN;
-    for (int scope = 0; scope < SCOPE_COUNT; scope++)
-        cluster->limits[scope] = limit_none();
     return decided;
 }
 

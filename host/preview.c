@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "outlook.h"
 
 /* --- one moment ------------------------------------------------------------------------------ */
@@ -89,34 +88,20 @@ static bool settle(struct decided *decided) {
     return true;
 }
 
-/* A snapshot with room for `count` items and all else of `from` but the items. */
-static struct decided *copy_frame(const struct decided *from, size_t count, struct now at) {
-    struct decided *copy = from->cluster ? decided_new_cluster(count, 0) : decided_new(count);
-    if (!copy)
+static struct decided *frame_at(const struct decided *from, size_t count, struct now at) {
+    struct decided *frame = decided_frame(from, count);
+    if (!frame)
         return NULL;
-    copy->at = at;
-    copy->has_decision = from->has_decision;
-    copy->decision = from->decision;
-    copy->allowed = from->allowed;
-    copy->soc = from->soc;
-    copy->type = from->type;
-    copy->no_set_point = from->no_set_point;
-    copy->fallback = from->fallback;
-    copy->own = from->own;
-    copy->share = from->share;
-    text_set(&copy->share_why, text_of(from->share_why));
-    if (from->cluster) {
-        copy->cluster->supposed = true;
-        copy->cluster->permanent = from->cluster->permanent;
-        copy->cluster->measure = from->cluster->measure;
-    }
-    return copy;
+    frame->at = at;
+    if (frame->cluster)
+        frame->cluster->supposed = true;
+    return frame;
 }
 
 /* The same items at another moment. */
 static struct decided *at_moment(const struct decided *from, struct wall at, bool without_sets) {
     struct decided *then =
-        copy_frame(from, from->count, (struct now){.wall = at, .trusted = from->at.trusted});
+        frame_at(from, from->count, (struct now){.wall = at, .trusted = from->at.trusted});
     if (!then)
         return NULL;
     for (size_t i = 0; i < from->count; i++) {
@@ -198,7 +183,7 @@ struct decided *preview_suppose(const struct decided *from, const struct preview
     if (from->count + change->add_count > ARBITER_WISHES)
         return NULL;
     *err = ERR_MEMORY;
-    struct decided *then = copy_frame(from, from->count + change->add_count, now);
+    struct decided *then = frame_at(from, from->count + change->add_count, now);
     if (!then)
         return NULL;
     then->count = 0;

@@ -253,6 +253,13 @@ struct sheet *sheet_hold(struct sheet *sheet) {
     return sheet;
 }
 
+const struct book_entry *sheet_find(const struct sheet *sheet, const struct id_key *key) {
+    for (size_t i = 0; sheet && i < sheet->count; i++)
+        if (sheet->entries[i].mark == key->mark && entry_has_id(&sheet->entries[i], key))
+            return &sheet->entries[i];
+    return NULL;
+}
+
 void sheet_release(struct sheet *sheet) {
     while (sheet && atomic_fetch_sub_explicit(&sheet->references, 1, memory_order_acq_rel) == 1) {
         struct sheet *next = sheet->next;

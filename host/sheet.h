@@ -130,6 +130,8 @@ bool entry_has_id(const struct book_entry *entry, const struct id_key *key);
 /* Empty, with room; one reference. NULL without memory. */
 struct sheet *sheet_new(size_t capacity);
 struct sheet *sheet_hold(struct sheet *sheet); /* NULL is fine */
+/* NULL: it is not there, or there is no sheet. */
+const struct book_entry *sheet_find(const struct sheet *sheet, const struct id_key *key);
 /* Any thread. Frees with the last reference what was dropped since; not its entries. */
 void sheet_release(struct sheet *sheet);
 

@@ -88,7 +88,9 @@ void api_constraint_list(struct exchange *x) {
         !read_priority(x, "minPriority", &list.min_priority) ||
         !read_priority(x, "maxPriority", &list.max_priority))
         return;
-    struct decided *decided = target_decided(&target);
+    struct decided *decided = exchange_decided(x, &target);
+    if (!decided)
+        return;
     list.decided = decided;
     list.target_id = target.id;
     list_answer(x,
@@ -105,7 +107,9 @@ void api_constraint_get(struct exchange *x) {
     struct target target;
     if (!exchange_target(x, &target))
         return;
-    struct decided *decided = target_decided(&target);
+    struct decided *decided = exchange_decided(x, &target);
+    if (!decided)
+        return;
     size_t index = change_find(decided, x->step_name);
     if (index == SIZE_MAX) {
         change_answer_missing(x, x->step_name);

@@ -101,7 +101,9 @@ void api_effective_get(struct exchange *x) {
     struct target target;
     if (!exchange_target(x, &target))
         return;
-    struct decided *decided = target_decided(&target);
+    struct decided *decided = exchange_decided(x, &target);
+    if (!decided)
+        return;
     struct wall next;
     bool changes = outlook_next_change(decided, &next) == ERR_OK;
     struct json *json = exchange_json(x, 200);

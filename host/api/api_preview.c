@@ -214,7 +214,9 @@ void api_effective_preview(struct exchange *x) {
     if (!exchange_target(x, &preview.target))
         return;
     struct door door = change_door(x, &preview.target);
-    struct decided *decided = target_decided(&preview.target);
+    struct decided *decided = exchange_decided(x, &preview.target);
+    if (!decided)
+        return;
     report_init(&report);
     drafts_check_members(x->tree, "constraints leaveOut until", &report);
     (void)!drafts_read(json_object_get(x->tree, "constraints"), 0, ADD_MAXIMUM, &door, x->now,

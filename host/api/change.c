@@ -45,7 +45,9 @@ bool change_begin(struct exchange *x, struct change *change) {
 bool change_expect(struct exchange *x, struct change *change, const char *id) {
     if (!x->request.if_match && !x->request.if_none_match)
         return true;
-    struct decided *decided = target_decided(&change->target);
+    struct decided *decided = exchange_decided(x, &change->target);
+    if (!decided)
+        return false;
     size_t index = change_find(decided, id);
     char version[CONSTRAINT_VERSION_SIZE] = "";
     if (index != SIZE_MAX)
@@ -166,7 +168,13 @@ static bool is_quarantined(const struct target *target) {
 struct decided *change_decided(struct exchange *x, const struct change *change,
                                const struct ask_answer *answer, const char *removed) {
     struct decided *decided = target_decided(&change->target);
-    if (!change->terms.dry_run)
+    if (!decided)
+        exchange_unavailable(x, 5,
+                             change->terms.dry_run
+                                 ? "The host is short of memory."
+                                 : "It is done, but the host is short of memory to say what it "
+                                   "decided. Look at the constraints before trying again.");
+    if (!decided || !change->terms.dry_run)
         return decided;
     char leave_out[ASK_ITEMS_MAXIMUM + 1][ID_SIZE];
     size_t count = answer->makes_way_count;

@@ -222,6 +222,13 @@ struct decided *target_decided(const struct target *target) {
                           : decided_slot_get(target->cluster->slot);
 }
 
+struct decided *exchange_decided(struct exchange *x, const struct target *target) {
+    struct decided *decided = target_decided(target);
+    if (!decided)
+        exchange_unavailable(x, 5, "The host is short of memory.");
+    return decided;
+}
+
 /* The API's answers may be shown by a browser but never run anything; the page's files may load
  * what comes from here and nothing else. */
 #define POLICY_API "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"

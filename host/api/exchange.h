@@ -129,7 +129,9 @@ struct target {
     const char *kind;           /* "device", "cluster" */
 };
 bool exchange_target(struct exchange *x, struct target *target);
-struct decided *target_decided(const struct target *target); /* held */
+struct decided *target_decided(const struct target *target); /* held; NULL without memory */
+/* The same; without memory it is answered with 503. */
+struct decided *exchange_decided(struct exchange *x, const struct target *target);
 
 /* NULL without memory. What else is known of it its maker fills in. */
 struct exchange *exchange_new(const struct api_settings *settings);

@@ -109,17 +109,9 @@ static void put_explanation(struct json *json, const struct decided *decided, si
     buf_free(&explanation);
 }
 
-static const char *present_name(const struct decided *decided, int by) {
-    const char *name = NULL;
-    if (by == BY_DEVICE)
-        name = decided->cluster ? "site" : "device";
-    else if (by >= 0 && (size_t)by < decided->count)
-        name = decided->items[by].constraint ? decided->items[by].constraint->id : "fallback";
-    return name;
-}
-
 void present_winner(struct json *json, const char *key, const struct decided *decided, int by) {
-    json_put_string(json, key, present_name(decided, by));
+    char id[ID_SIZE];
+    json_put_string(json, key, decided_name(decided, by, id));
 }
 
 void present_outcome(struct json *json, const struct decided *decided, size_t index) {
@@ -245,8 +237,10 @@ static void put_limit(struct json *json, const struct decided *decided, enum sco
     present_winner(json, "maxActivePower", decided, limit->max_by);
     json_key(json, "maxCurrentPhases");
     json_array_open(json);
-    for (int i = 0; i < 3; i++)
-        json_write_string(json, present_name(decided, limit->current_by[i]));
+    for (int i = 0; i < 3; i++) {
+        char id[ID_SIZE];
+        json_write_string(json, decided_name(decided, limit->current_by[i], id));
+    }
     json_array_close(json);
     json_object_close(json);
     json_put_boolean(json, "unmet", limit->unmet);

@@ -80,11 +80,10 @@ void cluster_publish(struct cluster *cluster, struct now now) {
             decided_release(decided);
             return;
         }
-        item->origin = book->entries[i].packed;
         item->in_force = cluster->in_force[i];
         item->verdict = cluster->verdicts[i];
     }
-    decided->sheet = book_share(book); /* so that each origin stays what it is */
+    decided->sheet = book_share(book);
     cluster_fill_split(cluster, decided);
     struct decided *before = decided_slot_get(cluster->slot);
     decided_hold(decided);

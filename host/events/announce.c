@@ -7,6 +7,8 @@
 #include "api/present.h"
 #include "base/json_read.h"
 #include "device.h"
+#include "sheet.h"
+#include "words.h"
 
 #define DATA_MAXIMUM ((size_t)64 << 10)
 
@@ -145,41 +147,66 @@ void announce_gone(struct subject subject, const char *action,
     publish_of(subject, EVENT_CONSTRAINT, action, data_take(&out));
 }
 
-static const struct decided_item *item_before(const struct decided *before, const char *id) {
-    for (size_t i = 0; i < before->count; i++)
-        if (before->items[i].constraint && strcmp(before->items[i].constraint->id, id) == 0)
-            return &before->items[i];
-    return NULL;
+static bool is_in_force(const struct decided *decided, const struct book_entry *entry) {
+    return decided->has_decision && entry_in_force(entry);
+}
+
+/* What stood on the sheet before under the id of this one; NULL: nothing. Both stand in one order,
+ * so that mostly it is found at `*at`. */
+static const struct book_entry *entry_before(const struct sheet *before,
+                                             const struct book_entry *entry, size_t *at) {
+    if (!before)
+        return NULL;
+    while (*at < before->count && before->entries[*at].packed != entry->packed &&
+           entry_order(&before->entries[*at], entry) < 0)
+        ++*at;
+    if (*at < before->count && before->entries[*at].packed == entry->packed)
+        return &before->entries[(*at)++];
+    struct id_key key;
+    entry_key(entry, &key);
+    return sheet_find(before, &key);
 }
 
 /* What happened to a constraint that is there; NULL: nothing. */
-static const char *change_of(const struct decided *before, const struct decided_item *item) {
-    const struct decided_item *was = item_before(before, item->constraint->id);
+static const char *change_of(const struct decided *before, const struct book_entry *was,
+                             const struct decided *after, const struct book_entry *entry) {
     if (!was)
         return "created";
-    bool same = item->origin ? was->origin == item->origin : was->constraint == item->constraint;
-    if (!same)
+    if (was->packed != entry->packed)
         return "replaced";
-    return item->in_force && !was->in_force ? "started" : NULL;
+    return is_in_force(after, entry) && !is_in_force(before, was) ? "started" : NULL;
 }
 
+static void tell_constraint(struct subject subject, const char *action,
+                            const struct decided *decided, size_t index) {
+    struct buf out;
+    struct json json;
+    buf_init(&out, DATA_MAXIMUM);
+    json_start(&json, &out);
+    json_object_open(&json);
+    present_constraint(&json, target_of(subject), decided, index, decided->at.wall);
+    json_object_close(&json);
+    publish_of(subject, EVENT_CONSTRAINT, action, data_take(&out));
+}
+
+/* Their outcomes are made only when there is one to be told. */
 static void announce_constraints(struct subject subject, const struct decided *before,
-                                 const struct decided *after) {
-    for (size_t i = 0; i < after->count; i++) {
-        const struct decided_item *item = &after->items[i];
-        const char *action =
-            item->constraint && !item->constraint->policy_key[0] ? change_of(before, item) : NULL;
-        if (!action)
+                                 struct decided *after) {
+    if (!after->sheet ||
+        (before->sheet == after->sheet && before->has_decision == after->has_decision))
+        return;
+    struct decided *read = NULL;
+    for (size_t i = 0, at = 0; i < after->sheet->count; i++) {
+        const struct book_entry *entry = &after->sheet->entries[i];
+        const struct book_entry *was = entry_before(before->sheet, entry, &at);
+        const char *action = change_of(before, was, after, entry);
+        if (!action || words_policy_key(entry->packed->words)[0])
             continue;
-        struct buf out;
-        struct json json;
-        buf_init(&out, DATA_MAXIMUM);
-        json_start(&json, &out);
-        json_object_open(&json);
-        present_constraint(&json, target_of(subject), after, i, after->at.wall);
-        json_object_close(&json);
-        publish_of(subject, EVENT_CONSTRAINT, action, data_take(&out));
+        if (!read && !(read = decided_read(after)))
+            return; /* no memory to say so */
+        tell_constraint(subject, action, read, i);
     }
+    decided_release(read);
 }
 
 static char *decision_data(struct subject subject, const struct decided *decided) {
@@ -254,8 +281,12 @@ static void announce_unkept(struct subject subject, const struct decided *before
                    alarm_data("limits", is, is ? after->cluster->alarm : ""));
 }
 
-static void announce_read(struct subject subject, struct announced_decision *told, bool begun,
-                          const struct decided *before, const struct decided *after) {
+void announce_decided(struct subject subject, struct announced_decision *told,
+                      const struct decided *before, struct decided *after) {
+    bool begun = told->begun;
+    told->begun = true;
+    if (!events_wanted(subject.engine->events))
+        return;
     if (begun)
         announce_constraints(subject, before, after);
     char *mark = after->cluster ? cluster_mark(after) : decision_data(subject, after);
@@ -269,19 +300,6 @@ static void announce_read(struct subject subject, struct announced_decision *tol
     }
     free(mark);
     announce_unkept(subject, before, after);
-}
-
-void announce_decided(struct subject subject, struct announced_decision *told,
-                      struct decided *before, struct decided *after) {
-    bool begun = told->begun;
-    told->begun = true;
-    if (!events_wanted(subject.engine->events))
-        return;
-    struct decided *read_before = decided_read(before);
-    struct decided *read_after = decided_read(after);
-    announce_read(subject, told, begun, read_before, read_after);
-    decided_release(read_before);
-    decided_release(read_after);
 }
 
 void announce_command(struct device *device) {

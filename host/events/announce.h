@@ -39,7 +39,7 @@ void announce_flexibility(struct device *device, const struct flexibility *flexi
  * the decision itself if it is another one. Proposals of policies come and go with each tick; they
  * are told by what they decide. */
 void announce_decided(struct subject subject, struct announced_decision *told,
-                      struct decided *before, struct decided *after);
+                      const struct decided *before, struct decided *after);
 /* One that is gone: action "ended" or "removed". */
 void announce_gone(struct subject subject, const char *action, const struct constraint *constraint);
 /* The grid operator's box of the subject's cluster is missing, or is there again. */

@@ -9,7 +9,6 @@
 #include "operator/operator_view.h"
 #include "service/metrics.h"
 #include "service/metrics_text.h"
-#include "sheet.h"
 
 #define SERIES_OF_DEVICE 24 /* at most; see the families below */
 #define BYTES_OF_SERIES  96 /* of the name and the value; labels come on top */
@@ -18,7 +17,7 @@ struct row {
     const struct device_card *card;
     struct flexibility now;
     uint64_t polls, polls_failed;
-    uint64_t in_force, scheduled; /* constraints */
+    size_t in_force, scheduled; /* constraints */
     char labels[METRICS_LABELS_SIZE];
 };
 
@@ -44,25 +43,6 @@ static bool clashes(const struct directory *directory, const struct cluster_card
     return false;
 }
 
-static void count_constraints(const struct decided *decided, struct wall now, uint64_t *in_force,
-                              uint64_t *scheduled) {
-    *in_force = *scheduled = 0;
-    for (size_t i = 0; !decided->items && decided->sheet && i < decided->sheet->count; i++) {
-        const struct book_entry *entry = &decided->sheet->entries[i];
-        if (decided->has_decision && entry_in_force(entry))
-            ++*in_force;
-        else if (entry->packed->valid_at.ms > now.ms)
-            ++*scheduled;
-    }
-    for (size_t i = 0; decided->items && i < decided->count; i++) {
-        const struct decided_item *item = &decided->items[i];
-        if (item->constraint && item->in_force)
-            ++*in_force;
-        else if (item->constraint && item->constraint->valid_at.ms > now.ms)
-            ++*scheduled;
-    }
-}
-
 /* --- rows ------------------------------------------------------------------------------------ */
 
 static void fill_row(struct row *row, struct device_card *card, struct wall now) {
@@ -71,7 +51,7 @@ static void fill_row(struct row *row, struct device_card *card, struct wall now)
     row->polls = figure_get(&card->polls);
     row->polls_failed = figure_get(&card->polls_failed);
     live_read(card->live, &row->now);
-    count_constraints(decided, now, &row->in_force, &row->scheduled);
+    decided_count(decided, now, &row->in_force, &row->scheduled);
     decided_release(decided);
 }
 
@@ -268,8 +248,8 @@ static void put_words(const struct rows *rows) {
                      following_name(rows->items[i].now.following));
 }
 
-static void put_constraint_count(struct buf *out, const char *name, const char *of,
-                                 uint64_t in_force, uint64_t scheduled) {
+static void put_constraint_count(struct buf *out, const char *name, const char *of, size_t in_force,
+                                 size_t scheduled) {
     char labels[METRICS_LABELS_SIZE];
     memcpy(labels, of, sizeof labels);
     metrics_label(labels, "status", "inForce");
@@ -329,12 +309,12 @@ static void put_clusters(const struct rows *rows) {
     metrics_family(rows->out, constraints, METRIC_GAUGE, "Constraints on the cluster.");
     for (size_t i = 0; i < directory->cluster_count; i++) {
         char labels[METRICS_LABELS_SIZE] = "";
-        uint64_t in_force;
-        uint64_t scheduled;
+        size_t in_force;
+        size_t scheduled;
         if (!cluster_shown(rows, i))
             continue;
         struct decided *decided = decided_slot_get(directory->clusters[i].slot);
-        count_constraints(decided, rows->sources->now.wall, &in_force, &scheduled);
+        decided_count(decided, rows->sources->now.wall, &in_force, &scheduled);
         decided_release(decided);
         metrics_label(labels, "cluster", directory->clusters[i].key);
         put_constraint_count(rows->out, constraints, labels, in_force, scheduled);

@@ -13,15 +13,23 @@
 
 #include "cluster/cluster_limits.h"
 #include "device.h"
+#include "sheet.h"
 
 #define ID_A "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 #define ID_B "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+#define ID_C "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+#define START_MS INT64_C(1795795200000)
+#define SOON_MS  60000
 
 struct desk { /* an engine that has nothing but events, and who listens to it */
     struct engine engine;
     struct event_reader reader;
     struct announced_decision told;
     struct subject subject;
+    struct book book;
+    struct now now;
+    uint64_t rank;
 };
 
 static int desk_make(void **state) {
@@ -29,6 +37,9 @@ static int desk_make(void **state) {
     clock_init(&desk->engine.clock, (struct wall){0}, 0);
     desk->engine.events = events_open(17);
     desk->subject = (struct subject){&desk->engine, "cluster", "home", "device"};
+    desk->now = (struct now){.wall = {START_MS}, .mono = {1000}, .trusted = true};
+    book_init(&desk->book);
+    (void)book_advance(&desk->book, desk->now, NULL, NULL);
     *state = desk;
     return !desk->engine.events;
 }
@@ -36,6 +47,7 @@ static int desk_make(void **state) {
 static int desk_free(void **state) {
     struct desk *desk = *state;
     free(desk->told.text);
+    book_free(&desk->book);
     events_close(desk->engine.events);
     free(desk);
     return 0;
@@ -64,32 +76,43 @@ static const char *heard(struct desk *desk) {
     return text;
 }
 
-static struct constraint *constraint_of(const char *id, const char *policy_key) {
-    struct constraint constraint = {.valid_at = {1}, .invalid_at = {INT64_C(4102444800000)}};
+static void put(struct desk *desk, const char *id, const char *policy_key, int32_t priority,
+                int64_t valid_at_ms) {
+    struct constraint constraint = {.valid_at = {valid_at_ms},
+                                    .invalid_at = {START_MS + 3600000},
+                                    .wish = {.rank = ++desk->rank, .priority = priority}};
     snprintf(constraint.id, sizeof constraint.id, "%s", id);
     snprintf(constraint.created_by, sizeof constraint.created_by, "token:ems");
     snprintf(constraint.policy_key, sizeof constraint.policy_key, "%s", policy_key);
     constraint.wish.has_max = true;
     constraint.wish.max = 5000;
-    return constraint_new(&constraint);
+    assert_int_equal(book_put(&desk->book, &constraint, desk->now), ERR_OK);
 }
 
-/* One constraint (taken over; NULL: none), and the upper bound that was decided. */
-static struct decided *decided_of(struct constraint *constraint, bool in_force, int32_t max) {
-    struct decided *decided = decided_new(constraint ? 1 : 0);
+static void leave(struct desk *desk, const char *id) {
+    struct constraint constraint;
+    entry_read(book_find(&desk->book, id), &constraint);
+    assert_int_equal(book_remove(&desk->book, id), ERR_OK);
+    announce_gone(desk->subject, "ended", &constraint);
+}
+
+/* The book as it is, and the upper bound that was decided: what the engine publishes. */
+static struct decided *decided_of(struct desk *desk, int32_t max) {
+    (void)book_advance(&desk->book, desk->now, NULL, NULL);
+    size_t count = desk->book.count;
+    struct decided *decided = count ? decided_new_bare(count + 1) : decided_new(1);
+    assert_non_null(decided);
+    decided->at = desk->now;
+    decided->allowed = ranges_of(0, 11000);
     decided->has_decision = true;
+    decided->sheet = book_share(&desk->book);
     decided->decision = (struct decision){.set_by = BY_NOBODY,
                                           .min_by = BY_NOBODY,
-                                          .max_by = BY_NOBODY,
+                                          .max_by = count ? 0 : BY_NOBODY,
                                           .walked_min_by = BY_NOBODY,
                                           .walked_max_by = BY_NOBODY,
                                           .min = -POWER_UNBOUNDED,
                                           .max = max};
-    if (constraint) {
-        decided->items[0].constraint = constraint;
-        decided->items[0].in_force = in_force;
-        decided->items[0].verdict.against = BY_NOBODY;
-    }
     return decided;
 }
 
@@ -103,10 +126,10 @@ static struct decided *decide_from(struct desk *desk, struct decided *before,
 
 static void nothing_is_described_before_somebody_listens(void **state) {
     struct desk *desk = *state;
-    struct decided *now = decide_from(desk, decided_new(0), decided_of(NULL, false, 7000));
+    struct decided *now = decide_from(desk, decided_new(0), decided_of(desk, 7000));
     assert_null(desk->told.text);
     hark(desk);
-    now = decide_from(desk, now, decided_of(NULL, false, 7000));
+    now = decide_from(desk, now, decided_of(desk, 7000));
     assert_string_equal(heard(desk), "decision changed"); /* the first that he can know of */
     decided_release(now);
     events_reader_close(&desk->reader);
@@ -115,23 +138,60 @@ static void nothing_is_described_before_somebody_listens(void **state) {
 static void a_constraint_is_told_from_its_creation_to_its_end(void **state) {
     struct desk *desk = *state;
     hark(desk);
-    struct decided *now = decide_from(desk, decided_new(0), decided_of(NULL, false, 9000));
+    struct decided *now = decide_from(desk, decided_new(0), decided_of(desk, 9000));
     assert_string_equal(heard(desk), "decision changed");
-    struct constraint *first = constraint_of(ID_A, "");
-    now = decide_from(desk, now, decided_of(constraint_hold(first), false, 9000));
-    assert_string_equal(heard(desk), "constraint created");
-    now = decide_from(desk, now, decided_of(constraint_hold(first), true, 5000));
+    put(desk, ID_A, "", 5, START_MS + SOON_MS);
+    now = decide_from(desk, now, decided_of(desk, 9000));
+    assert_string_equal(heard(desk), "constraint created, decision changed"); /* another winner */
+    desk->now.wall.ms += SOON_MS;
+    desk->now.mono.ms += SOON_MS;
+    now = decide_from(desk, now, decided_of(desk, 5000));
     assert_string_equal(heard(desk), "constraint started, decision changed");
-    now = decide_from(desk, now, decided_of(constraint_hold(first), true, 5000));
+    now = decide_from(desk, now, decided_of(desk, 5000));
     assert_string_equal(heard(desk), "");
-    struct constraint *second = constraint_of(ID_A, "");
-    now = decide_from(desk, now, decided_of(constraint_hold(second), true, 4000));
+    put(desk, ID_A, "", 5, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 4000));
     assert_string_equal(heard(desk), "constraint replaced, decision changed");
-    announce_gone(desk->subject, "ended", second);
-    now = decide_from(desk, now, decided_of(NULL, false, 9000));
+    leave(desk, ID_A);
+    now = decide_from(desk, now, decided_of(desk, 9000));
     assert_string_equal(heard(desk), "constraint ended, decision changed");
-    constraint_release(first);
-    constraint_release(second);
+    decided_release(now);
+    events_reader_close(&desk->reader);
+}
+
+/* The places of the others move with it. */
+static void one_that_changes_its_place_is_told_alone(void **state) {
+    struct desk *desk = *state;
+    hark(desk);
+    put(desk, ID_A, "", 1, START_MS);
+    put(desk, ID_B, "", 2, START_MS);
+    put(desk, ID_C, "", 3, START_MS);
+    struct decided *now = decide_from(desk, decided_new(0), decided_of(desk, 5000));
+    (void)heard(desk);
+    put(desk, ID_A, "", 4, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 5000));
+    assert_string_equal(heard(desk), "constraint replaced, decision changed");
+    put(desk, ID_C, "", 0, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 5000));
+    assert_string_equal(heard(desk), "constraint replaced");
+    leave(desk, ID_B);
+    put(desk, ID_B, "", 2, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 5000));
+    assert_string_equal(heard(desk), "constraint ended, constraint replaced");
+    decided_release(now);
+    events_reader_close(&desk->reader);
+}
+
+static void what_begins_when_a_device_can_be_decided_on_is_told(void **state) {
+    struct desk *desk = *state;
+    hark(desk);
+    put(desk, ID_A, "", 1, START_MS);
+    struct decided *unknown = decided_of(desk, 5000);
+    unknown->has_decision = false;
+    struct decided *now = decide_from(desk, decided_new(0), unknown);
+    assert_string_equal(heard(desk), "");
+    now = decide_from(desk, now, decided_of(desk, 5000));
+    assert_string_equal(heard(desk), "constraint started, decision changed");
     decided_release(now);
     events_reader_close(&desk->reader);
 }
@@ -139,8 +199,8 @@ static void a_constraint_is_told_from_its_creation_to_its_end(void **state) {
 static void what_a_device_begins_with_is_no_news(void **state) {
     struct desk *desk = *state;
     hark(desk);
-    struct decided *now =
-        decide_from(desk, decided_new(0), decided_of(constraint_of(ID_A, ""), true, 5000));
+    put(desk, ID_A, "", 5, START_MS);
+    struct decided *now = decide_from(desk, decided_new(0), decided_of(desk, 5000));
     assert_string_equal(heard(desk), "decision changed");
     decided_release(now);
     events_reader_close(&desk->reader);
@@ -149,16 +209,16 @@ static void what_a_device_begins_with_is_no_news(void **state) {
 static void proposals_are_told_by_what_they_decide_alone(void **state) {
     struct desk *desk = *state;
     hark(desk);
-    struct decided *now = decide_from(desk, decided_new(0), decided_of(NULL, false, 9000));
+    struct decided *now = decide_from(desk, decided_new(0), decided_of(desk, 9000));
     (void)heard(desk);
-    now = decide_from(desk, now, decided_of(constraint_of(ID_B, "car"), true, 4000));
+    put(desk, ID_B, "car", 5, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 4000));
     assert_string_equal(heard(desk), "decision changed");
-    now = decide_from(desk, now, decided_of(constraint_of(ID_B, "car"), true, 4000));
+    put(desk, ID_B, "car", 5, START_MS);
+    now = decide_from(desk, now, decided_of(desk, 4000));
     assert_string_equal(heard(desk), "");
-    struct constraint *proposal = constraint_of(ID_B, "car");
-    announce_gone(desk->subject, "ended", proposal);
+    leave(desk, ID_B);
     assert_string_equal(heard(desk), "");
-    constraint_release(proposal);
     decided_release(now);
     events_reader_close(&desk->reader);
 }
@@ -166,7 +226,7 @@ static void proposals_are_told_by_what_they_decide_alone(void **state) {
 static void a_meter_is_never_decided_on(void **state) {
     struct desk *desk = *state;
     hark(desk);
-    struct decided *nothing = decided_of(NULL, false, POWER_UNBOUNDED);
+    struct decided *nothing = decided_of(desk, POWER_UNBOUNDED);
     nothing->has_decision = false;
     struct decided *now = decide_from(desk, decided_new(0), nothing);
     assert_string_equal(heard(desk), "");
@@ -230,6 +290,8 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, desk_make, desk_free)
         TEST(nothing_is_described_before_somebody_listens),
         TEST(a_constraint_is_told_from_its_creation_to_its_end),
+        TEST(one_that_changes_its_place_is_told_alone),
+        TEST(what_begins_when_a_device_can_be_decided_on_is_told),
         TEST(what_a_device_begins_with_is_no_news),
         TEST(proposals_are_told_by_what_they_decide_alone),
         TEST(a_meter_is_never_decided_on),

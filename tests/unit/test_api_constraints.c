@@ -20,6 +20,15 @@
 
 static struct kit kit;
 
+/* A decision that cannot be read for want of memory (the linker's --wrap). */
+static atomic_bool short_of_memory;
+struct decided *__real_decided_read(struct decided *published);
+struct decided *__wrap_decided_read(struct decided *published);
+
+struct decided *__wrap_decided_read(struct decided *published) {
+    return atomic_load(&short_of_memory) ? NULL : __real_decided_read(published);
+}
+
 static int start(void **state) {
     (void)state;
     log_set_level(LOG_LEVEL_ERROR);
@@ -676,6 +685,37 @@ static void a_preview_of_what_cannot_be_controlled_has_no_segments(void **state)
     expect("POST", DEVICES "/grid/effective:preview", "{\"constraints\": [" LIMIT "]}", 422);
 }
 
+static void expect_short(const char *method, const char *path, const char *header,
+                         const char *body) {
+    struct answer answer;
+    char value[512];
+    atomic_store(&short_of_memory, true);
+    kit_request_with(&kit, kit.token, method, path, header, body, &answer);
+    atomic_store(&short_of_memory, false);
+    assert_string_equal(answer_header(&answer, "Retry-After", value), "5");
+    assert_non_null(strstr(answer.body, "short of memory"));
+    expect_problem(&answer, 503);
+}
+
+static void what_finds_no_memory_is_answered_503(void **state) {
+    (void)state;
+    static const char limit[] = "{\"priority\": 10, \"maxActivePower\": 3000, \"validFor\": 600}";
+    json_decref(put("PUT", CONSTRAINTS "/" OWN_ID, limit, 201));
+    expect_short("GET", CONSTRAINTS, NULL, NULL);
+    expect_short("GET", CONSTRAINTS "/" OWN_ID, NULL, NULL);
+    expect_short("GET", WALLBOX "/effective", NULL, NULL);
+    expect_short("POST", WALLBOX "/effective:preview", NULL, "{\"constraints\": []}");
+    expect_short("DELETE", CONSTRAINTS "/" OWN_ID, "If-Match: *", NULL);
+    assert_int_equal(kit.engine.count, 1);
+    expect_short("DELETE", CONSTRAINTS "/" OWN_ID "?dryRun=true", NULL, NULL);
+    assert_int_equal(kit.engine.count, 1);
+    expect_short("PUT", CONSTRAINTS "/" OWN_ID, NULL, limit); /* it is done, and says so */
+    expect_short("POST", CONSTRAINTS ":batch", NULL,
+                 "{\"constraints\": [{\"priority\": 11, \"maxActivePower\": 2000, "
+                 "\"validFor\": 600}]}");
+    assert_int_equal(kit.engine.count, 2);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup(name, begin)
     const struct CMUnitTest tests[] = {
@@ -709,6 +749,7 @@ int main(void) {
         T(a_preview_shows_the_timeline_and_writes_nothing),
         T(a_previews_mistakes_come_at_once),
         T(a_preview_of_what_cannot_be_controlled_has_no_segments),
+        T(what_finds_no_memory_is_answered_503),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
