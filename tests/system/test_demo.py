@@ -1,5 +1,6 @@
 """`derd demo`: what somebody sees who has nothing but this program."""
 
+import collections
 import json
 import os
 import pathlib
@@ -95,16 +96,21 @@ def test_the_demo_shows_a_page_and_a_car_that_follows_the_sun(start_demo, full):
     seen = until(lambda: demo.flexibility()["wallbox"]["activePower"] > 4000 and
                  demo.flexibility(), "the car charges")
     assert seen["roof"]["activePower"] < -4000
-    # The sun rises as we look: the house gets little from the grid and gives it little.
-    grid, left, at = [], [], ""
-    for _ in range(60 if full else 10):
-        until(lambda before=at: demo.flexibility()["grid"]["updatedAt"] > before, "a fresh sample")
+    # The sun rises as we look: the house gets little from the grid and gives it little, and the car has
+    # what the roof gives less the household. On a machine that is too busy for its own simulation, later.
+    samples, at = collections.deque(maxlen=60 if full else 10), ""
+
+    def follows():
+        nonlocal at
         seen = demo.flexibility()
-        at = seen["grid"]["updatedAt"]
-        grid.append(abs(seen["grid"]["activePower"]))
-        left.append(-seen["roof"]["activePower"] - seen["wallbox"]["activePower"])
-    assert statistics.median(grid) < 300, grid
-    assert statistics.median(left) < 1500, "the car has what the roof gives less the household"
+        if seen["grid"]["updatedAt"] > at:
+            at = seen["grid"]["updatedAt"]
+            power = {key: seen[key]["activePower"] for key in ("grid", "roof", "wallbox")}
+            samples.append((abs(power["grid"]), -power["roof"] - power["wallbox"]))
+        grid, left = (statistics.median(values) for values in zip(*samples))
+        return len(samples) == samples.maxlen and grid < 300 and left < 1500
+
+    until(follows, "the car follows the sun", patience_s=180)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

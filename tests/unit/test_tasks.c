@@ -3,9 +3,11 @@
 #include "base/text.h"
 #include "tasks_world.h"
 
+/* The neighbour. It waits long, so that it fails when the engine leaves it alone, not when the machine
+ * is busy. */
 #define METER                                                                                      \
     "return { api = 1, name = 'plain', version = '1', manufacturer = 'A', models = { 'A' },\n"     \
-    "  type = 'meter', link = { kinds = { 'tcp' } }, points = {\n"                                 \
+    "  type = 'meter', link = { kinds = { 'tcp' }, timeout = 30 }, points = {\n"                   \
     "  { name = 'activePower', address = 0, encoding = 'int16', period = 0.1 } } }\n"
 
 /* A station whose only register is its limit (A) at 10, its power at 20, its serial number at 30.
