@@ -5,7 +5,8 @@
 
 #include "base/decimal.h"
 
-#define KEY_MARKS   3              /* quotes, colon */
+#define KEY_MARKS   3 /* quotes, colon */
+#define TIME_LENGTH (WALL_TEXT_LENGTH + 2)
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for bytes that are not UTF-8 */
 
 void json_start(struct json *json, struct buf *out) {
@@ -16,16 +17,37 @@ static void wrote(struct buf *out, const char *end) {
     buf_wrote(out, (size_t)(end - out->data) - out->length);
 }
 
-/* A value that is text already. */
-static void put(struct json *json, const char *text, size_t length) {
+/* Where the next key or value begins, behind its comma: room for `length` bytes, or NULL. */
+static inline char *place(struct json *json, size_t length) {
     char *to = buf_room(json->out, length + json->comma);
-    if (to) {
-        if (json->comma)
-            *to++ = ',';
-        memcpy(to, text, length);
-        wrote(json->out, to + length);
-    }
+    if (to && json->comma)
+        *to++ = ',';
     json->comma = true;
+    return to;
+}
+
+/* As memcpy(), for texts that are mostly short: a call for each costs more than they do. */
+static inline char *copy(char *to, const char *text, size_t length) {
+    if (length >= 16 && length <= 32) {
+        memcpy(to, text, 16);
+        memcpy(to + length - 16, text + length - 16, 16);
+    } else if (length >= 8 && length < 16) {
+        memcpy(to, text, 8);
+        memcpy(to + length - 8, text + length - 8, 8);
+    } else if (length > 32) {
+        memcpy(to, text, length);
+    } else {
+        for (size_t i = 0; i < length; i++)
+            to[i] = text[i];
+    }
+    return to + length;
+}
+
+/* A value that is text already. */
+static inline void put(struct json *json, const char *text, size_t length) {
+    char *to = place(json, length);
+    if (to)
+        wrote(json->out, copy(to, text, length));
 }
 
 static void open_with(struct json *json, const char *bracket) {
@@ -54,18 +76,14 @@ void json_array_close(struct json *json) {
     close_with(json, "]");
 }
 
-void json_key(struct json *json, const char *key) {
-    size_t length = strlen(key);
-    char *to = buf_room(json->out, length + KEY_MARKS + json->comma);
+void json_key_of(struct json *json, const char *key, size_t length) {
+    char *to = place(json, length + KEY_MARKS);
     if (to) {
-        if (json->comma)
-            *to++ = ',';
-        *to++ = '"';
-        memcpy(to, key, length + 1); /* its NUL makes way for the quote */
-        to += length;
-        *to++ = '"';
-        *to++ = ':';
-        wrote(json->out, to);
+        *to = '"';
+        to = copy(to + 1, key, length);
+        to[0] = '"';
+        to[1] = ':';
+        wrote(json->out, to + 2);
     }
     json->comma = false;
 }
@@ -82,18 +100,31 @@ void json_write_boolean(struct json *json, bool value) {
     json_write_raw(json, value ? "true" : "false");
 }
 
+/* Numbers are written where they belong, as long as there is room for the longest. */
+static bool in_place(const struct json *json) {
+    return buf_has(json->out, DECIMAL_SIZE);
+}
+
 void json_write_integer(struct json *json, int64_t value) {
     char text[DECIMAL_SIZE];
-    put(json, text, decimal_integer(value, text));
+    if (in_place(json)) {
+        char *to = place(json, 0);
+        wrote(json->out, to + decimal_integer(value, to));
+    } else {
+        put(json, text, decimal_integer(value, text));
+    }
 }
 
 void json_write_double(struct json *json, double value) {
     char text[DECIMAL_SIZE];
     if (!isfinite(value)) {
         json_write_null(json);
-        return;
+    } else if (in_place(json)) {
+        char *to = place(json, 0);
+        wrote(json->out, to + decimal_double(value, to));
+    } else {
+        put(json, text, decimal_double(value, text));
     }
-    put(json, text, decimal_double(value, text));
 }
 
 /* Length of the UTF-8 sequence at `at` (1..4), 0 when it is none. Overlong forms, surrogates and
@@ -166,15 +197,11 @@ void json_write_string(struct json *json, const char *text) {
     size_t length = plain_length(text, strlen(text));
     const unsigned char *at = (const unsigned char *)text + length;
     const unsigned char *plain = at; /* start of what can be copied as it is */
-    char *to = buf_room(json->out, length + 2 + json->comma);
+    char *to = place(json, length + 2);
     if (!to)
         return;
-    if (json->comma)
-        *to++ = ',';
-    json->comma = true;
     *to++ = '"';
-    memcpy(to, text, length + 1);
-    to += length;
+    to = copy(to, text, length);
     if (!*at) {
         *to++ = '"';
         wrote(json->out, to);
@@ -204,49 +231,7 @@ void json_write_time(struct json *json, struct wall time) {
         json->time = time;
         json->time_text[0] = '"';
         wall_format(time, json->time_text + 1);
-        memcpy(json->time_text + strlen(json->time_text), "\"", 2);
+        json->time_text[TIME_LENGTH - 1] = '"';
     }
-    json_write_raw(json, json->time_text);
-}
-
-void json_put_null(struct json *json, const char *key) {
-    json_key(json, key);
-    json_write_null(json);
-}
-
-void json_put_boolean(struct json *json, const char *key, bool value) {
-    json_key(json, key);
-    json_write_boolean(json, value);
-}
-
-void json_put_integer(struct json *json, const char *key, int64_t value) {
-    json_key(json, key);
-    json_write_integer(json, value);
-}
-
-void json_put_double(struct json *json, const char *key, double value) {
-    json_key(json, key);
-    json_write_double(json, value);
-}
-
-void json_put_string(struct json *json, const char *key, const char *text) {
-    json_key(json, key);
-    json_write_string(json, text);
-}
-
-void json_put_known(struct json *json, const char *key, const char *text) {
-    json_put_string(json, key, text && text[0] ? text : NULL);
-}
-
-void json_put_time(struct json *json, const char *key, struct wall time) {
-    json_key(json, key);
-    if (time.ms > 0)
-        json_write_time(json, time);
-    else
-        json_write_null(json);
-}
-
-void json_put_raw(struct json *json, const char *key, const char *value) {
-    json_key(json, key);
-    json_write_raw(json, value);
+    put(json, json->time_text, TIME_LENGTH);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -16,7 +17,7 @@ struct json {
     struct buf *out;
     bool comma;       /* the next key or value needs one before it */
     struct wall time; /* the last one written, since many values are of one moment; ms 0: none */
-    char time_text[WALL_TEXT_SIZE + 2]; /* with its quotes */
+    char time_text[WALL_TEXT_SIZE + 1]; /* with its quotes */
 };
 
 void json_start(struct json *json, struct buf *out);
@@ -24,7 +25,11 @@ void json_object_open(struct json *json);
 void json_object_close(struct json *json);
 void json_array_open(struct json *json);
 void json_array_close(struct json *json);
-void json_key(struct json *json, const char *key); /* plain ASCII, not escaped */
+void json_key_of(struct json *json, const char *key, size_t length);
+/* Plain ASCII, not escaped. Inline, since the length of most is known when it is compiled. */
+static inline void json_key(struct json *json, const char *key) {
+    json_key_of(json, key, strlen(key));
+}
 
 void json_write_null(struct json *json);
 void json_write_boolean(struct json *json, bool value);
@@ -36,15 +41,41 @@ void json_write_time(struct json *json, struct wall time);
 void json_write_raw(struct json *json, const char *value); /* text that is JSON already */
 
 /* A member of an object: key and value in one call. */
-void json_put_null(struct json *json, const char *key);
-void json_put_boolean(struct json *json, const char *key, bool value);
-void json_put_integer(struct json *json, const char *key, int64_t value);
-void json_put_double(struct json *json, const char *key, double value);
-void json_put_string(struct json *json, const char *key, const char *text);
+static inline void json_put_null(struct json *json, const char *key) {
+    json_key(json, key);
+    json_write_null(json);
+}
+static inline void json_put_boolean(struct json *json, const char *key, bool value) {
+    json_key(json, key);
+    json_write_boolean(json, value);
+}
+static inline void json_put_integer(struct json *json, const char *key, int64_t value) {
+    json_key(json, key);
+    json_write_integer(json, value);
+}
+static inline void json_put_double(struct json *json, const char *key, double value) {
+    json_key(json, key);
+    json_write_double(json, value);
+}
+static inline void json_put_string(struct json *json, const char *key, const char *text) {
+    json_key(json, key);
+    json_write_string(json, text);
+}
 /* "" is unknown: null. */
-void json_put_known(struct json *json, const char *key, const char *text);
+static inline void json_put_known(struct json *json, const char *key, const char *text) {
+    json_put_string(json, key, text && text[0] ? text : NULL);
+}
 /* A moment at or before 1970 is unknown: null. */
-void json_put_time(struct json *json, const char *key, struct wall time);
-void json_put_raw(struct json *json, const char *key, const char *value);
+static inline void json_put_time(struct json *json, const char *key, struct wall time) {
+    json_key(json, key);
+    if (time.ms > 0)
+        json_write_time(json, time);
+    else
+        json_write_null(json);
+}
+static inline void json_put_raw(struct json *json, const char *key, const char *value) {
+    json_key(json, key);
+    json_write_raw(json, value);
+}
 
 #endif

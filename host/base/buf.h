@@ -28,12 +28,15 @@ void buf_format(struct buf *buf, const char *format, ...) printf_like(2, 3);
 void buf_vformat(struct buf *buf, const char *format, va_list arguments);
 /* Room for `more` bytes and the NUL, or false with `failed` set. */
 bool buf_reserve(struct buf *buf, size_t more);
+/* Whether there is room for `length` bytes and the NUL already. */
+static inline bool buf_has(const struct buf *buf, size_t length) {
+    return !buf->failed && buf->capacity - buf->length > length &&
+           buf->maximum - buf->length >= length;
+}
 /* Room for `length` bytes to be written in place, or NULL with `failed` set; buf_wrote() says how
  * many became text, at most that. Mostly there is room already. */
 static inline char *buf_room(struct buf *buf, size_t length) {
-    bool there = !buf->failed && buf->capacity - buf->length > length &&
-                 buf->maximum - buf->length >= length;
-    return there || buf_reserve(buf, length) ? buf->data + buf->length : NULL;
+    return buf_has(buf, length) || buf_reserve(buf, length) ? buf->data + buf->length : NULL;
 }
 static inline void buf_wrote(struct buf *buf, size_t length) {
     buf->length += length;

@@ -49,6 +49,8 @@ struct wall clock_wall(void); /* the system's, as it is: for log lines and file 
 #define WALL_TEXT_SIZE                                                                             \
     28 /* "2026-11-23T12:00:00.000Z" and its NUL, with room for a year of 5 digits */
 
+#define WALL_TEXT_LENGTH 24 /* of each that wall_format() makes */
+
 /* RFC 3339 in UTC with milliseconds and Z. Any thread. */
 void wall_format(struct wall wall, char text[WALL_TEXT_SIZE]);
 /* RFC 3339: "Z" or an offset, 0 to 9 digits of fraction (cut to ms). False when it is not that, or
