@@ -339,7 +339,6 @@ no_memory:
 void script_close(struct script *script) {
     if (!script || --script->references > 0)
         return;
-    script_drop_timer(script);
     if (script->L)
         lua_close(script->L);
     free(script->name);

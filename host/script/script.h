@@ -65,7 +65,7 @@ void script_log(lua_State *L, const char *line);
 bool script_spoiled(const struct script *script);
 size_t script_memory(const struct script *script);
 /* CPU time that its calls have used since this was asked last, and the longest of them without a
- * wait. */
+ * wait. Of a call below a millisecond it is its time by the clock, which is no less. */
 int64_t script_take_used_us(struct script *script, int64_t *longest_us);
 /* Makes text of a script fit for messages and JSON: one line of valid UTF-8, cut at a whole
  * character. In place, never longer. */

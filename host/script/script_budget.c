@@ -2,10 +2,16 @@
  * thread that runs it sets a hook that nothing inside Lua can catch. The timer runs by the
  * monotonic clock, which the kernel keeps to microseconds; by the clock of a thread's CPU time it
  * would look at its ticks only, every 4 ms or 10. A signal that comes before the CPU time is used
- * up, since the thread had to wait, sets the timer anew for what is left. */
+ * up, since the thread had to wait, sets the timer anew for what is left.
+ *
+ * Most calls take microseconds, of which two settings of a timer would be a good part. So a thread
+ * has one for all scripts that it calls, and leaves it set when a call ends. The next call sets it
+ * only where it would go off too late; when it goes off, it is set for what is left of the call
+ * that runs, or not at all when none does: once in a budget, however many calls there are. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +22,8 @@
 #define BUDGET_SIGNAL     (SIGRTMIN + 4)
 #define POLL_INSTRUCTIONS 1000
 #define LARGE_BYTES       8192
-#define LEAST_US          50 /* until the next look */
+#define LEAST_US          50   /* until the next look */
+#define SHORT_US          1000 /* below it time itself stands for CPU time, which is no more */
 
 #ifdef __SANITIZE_THREAD__
 #define BUDGET_SCALE 10 /* sanitizers slow everything down */
@@ -39,10 +46,15 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-static int64_t thread_cpu_us(void) {
+static int64_t clock_us(clockid_t clock) {
     struct timespec at;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    clock_gettime(clock, &at);
     return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+/* A system call, where the monotonic clock is none. */
+static int64_t thread_cpu_us(void) {
+    return clock_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int script_budget_scale(void) {
@@ -118,84 +130,112 @@ static bool is_over_budget(const struct script *script) {
            (hook == poll_hook && thread_cpu_us() - script->started_us >= script->budget_us);
 }
 
-static void set_timer(struct script *script, int64_t after_us) {
-    struct itimerspec at = {.it_value = {after_us / 1000000, after_us % 1000000 * 1000}};
-    timer_settime(script->timer, 0, &at, NULL);
+/* Of one thread. The signal handler runs on the same one, at any moment. */
+struct watch {
+    bool has_timer;
+    timer_t timer;
+    _Atomic int64_t due_us;          /* when it goes off, by the monotonic clock; 0: it does not */
+    struct script *volatile running; /* the innermost, with those that call it behind; or NULL */
+};
+static _Thread_local struct watch watch;
+
+static bool set_timer(int64_t due_us) {
+    struct itimerspec at = {.it_value = {due_us / 1000000, due_us % 1000000 * 1000}};
+    watch.due_us = due_us;
+    if (timer_settime(watch.timer, TIMER_ABSTIME, &at, NULL) == 0)
+        return true;
+    watch.due_us = 0;
+    return false;
 }
 
 /* lua_sethook() is made to be called from a signal handler (Lua 5.4 reference manual and ldebug.c),
- * clocks and timers are too (POSIX). The timer signals the thread that runs the script, so nothing
- * else moves meanwhile. */
+ * clocks and timers are too (POSIX). The timer signals its own thread, the one that runs the
+ * scripts, so nothing else moves meanwhile. */
 // NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): see above
 static void on_budget_signal(int signal, siginfo_t *info, void *context) {
     (void)signal;
     (void)context;
     if (info->si_code != SI_TIMER)
         return;
-    struct script *script = info->si_value.sival_ptr;
     int before = errno;
-    if (script->armed) {
+    int64_t least_us = INT64_MAX;
+    for (struct script *script = watch.running; script; script = script->outer) {
         int64_t left_us = script->budget_us - (thread_cpu_us() - script->started_us);
-        if (left_us > 0)
-            set_timer(script, left_us > LEAST_US ? left_us : LEAST_US);
-        else
+        if (left_us <= 0)
             lua_sethook(script->running, kill_hook, LUA_MASKCOUNT, 1);
+        else if (left_us < least_us)
+            least_us = left_us;
     }
+    watch.due_us = 0;
+    if (least_us != INT64_MAX)
+        set_timer(clock_us(CLOCK_MONOTONIC) + (least_us > LEAST_US ? least_us : LEAST_US));
     errno = before;
 }
 
-void script_drop_timer(struct script *script) {
-    if (script->has_timer)
-        timer_delete(script->timer);
-    script->has_timer = false;
+static pthread_key_t thread_end;
+static bool prepared;
+
+static void drop_timer(void *context) {
+    struct watch *ended = context;
+    timer_delete(ended->timer);
+    ended->has_timer = false;
 }
 
-/* Makes the timer that signals this thread, once. */
-static bool have_timer(struct script *script) {
-    pid_t thread = gettid();
-    if (script->has_timer && script->timer_thread == thread)
-        return true;
-    script_drop_timer(script);
+static void prepare(void) {
     struct sigaction action = {.sa_sigaction = on_budget_signal,
                                .sa_flags = SA_SIGINFO | SA_RESTART};
-    sigset_t budget;
     sigemptyset(&action.sa_mask);
+    prepared = pthread_key_create(&thread_end, drop_timer) == 0 &&
+               sigaction(BUDGET_SIGNAL, &action, NULL) == 0;
+}
+
+/* Makes the timer that signals this thread. */
+static bool make_timer(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    sigset_t budget;
     sigemptyset(&budget);
     sigaddset(&budget, BUDGET_SIGNAL);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = BUDGET_SIGNAL};
-    event.sigev_value.sival_ptr = script;
-    event.sigev_notify_thread_id = thread;
-    if (sigaction(BUDGET_SIGNAL, &action, NULL) != 0 ||
-        pthread_sigmask(SIG_UNBLOCK, &budget, NULL) != 0 ||
-        timer_create(CLOCK_MONOTONIC, &event, &script->timer) != 0)
+    event.sigev_notify_thread_id = gettid();
+    pthread_once(&once, prepare);
+    if (!prepared || pthread_sigmask(SIG_UNBLOCK, &budget, NULL) != 0 ||
+        timer_create(CLOCK_MONOTONIC, &event, &watch.timer) != 0)
         return false;
-    script->timer_thread = thread;
-    script->has_timer = true;
+    watch.has_timer = true;
+    pthread_setspecific(thread_end, &watch);
     return true;
+}
+
+/* Whether the timer of this thread will go off, and at `due_us` at the latest. */
+static bool will_look(int64_t now_us, int64_t due_us) {
+    if (watch.due_us > now_us && watch.due_us <= due_us)
+        return true;
+    return (watch.has_timer || make_timer()) && set_timer(due_us);
 }
 
 void script_start_budget(struct script *script, lua_State *on, int64_t budget_us) {
     script->running = on;
     script->budget_us = budget_us * BUDGET_SCALE;
+    script->began_us = clock_us(CLOCK_MONOTONIC);
     script->started_us = thread_cpu_us();
     script->overtime = false;
-    if (HAS_SIGNALS && have_timer(script)) {
-        script->armed = 1;
-        set_timer(script, script->budget_us);
-    } else {
+    script->outer = watch.running;
+    atomic_signal_fence(memory_order_seq_cst);
+    watch.running = script; /* from here on a signal finds it */
+    if (!HAS_SIGNALS || !will_look(script->began_us, script->began_us + script->budget_us))
         lua_sethook(on, poll_hook, LUA_MASKCOUNT, POLL_INSTRUCTIONS);
-    }
 }
 
-/* After this the handler does nothing more: a signal that came late was delivered before
- * timer_settime() returned, or finds `armed` cleared. Returns the CPU time used. */
+/* Once it is not `running` any more, a signal that comes late does nothing to it. Returns the CPU
+ * time used. */
 int64_t script_end_budget(struct script *script) {
-    script->armed = 0;
-    if (script->has_timer)
-        set_timer(script, 0);
+    watch.running = script->outer;
+    atomic_signal_fence(memory_order_seq_cst);
     lua_sethook(script->running, NULL, 0, 0);
     script->running = script->L;
-    int64_t used_us = thread_cpu_us() - script->started_us;
+    int64_t used_us = clock_us(CLOCK_MONOTONIC) - script->began_us;
+    if (used_us >= SHORT_US)
+        used_us = thread_cpu_us() - script->started_us;
     script->used_us += used_us;
     if (used_us > script->used_most_us)
         script->used_most_us = used_us;

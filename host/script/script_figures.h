@@ -12,7 +12,7 @@ struct script_figures {
     atomic_uint references;
     figure_t calls;                  /* that have ended, well or not */
     figure_t failures[SCRIPT_WAITS]; /* by outcome; that of SCRIPT_OK stays 0 */
-    figure_t cpu_us;                 /* of calls; loading is not one */
+    figure_t cpu_us;                 /* of calls, as script_take_used_us(); loading is not one */
     figure_t cpu_most_us;            /* of the longest without a wait */
     figure_t memory_bytes;           /* after the last call */
     figure_t rebuilds;               /* from the same text, after failures */

@@ -2,10 +2,6 @@
 #ifndef DERD_SCRIPT_INTERNAL_H
 #define DERD_SCRIPT_INTERNAL_H
 
-#include <signal.h>
-#include <sys/types.h>
-#include <time.h>
-
 #include "script/script.h"
 
 #define SUBJECT_SIZE 100
@@ -32,14 +28,12 @@ struct script {
     struct script_task *task; /* the one that runs, NULL: a call that may not wait */
     int task_count;           /* tasks that run or wait */
 
-    bool has_timer;
-    timer_t timer;
-    pid_t timer_thread; /* that it signals */
     /* Read by the signal handler, which runs on the thread that is inside a call. Hooks belong to
      * one thread of Lua: `running` is that one, the main one or a task's. */
     lua_State *volatile running;
-    volatile sig_atomic_t armed;
-    int64_t budget_us, started_us;
+    struct script *outer; /* in whose call this one was made, on the same thread; NULL: in none */
+    int64_t budget_us, started_us; /* of the thread's CPU time */
+    int64_t began_us;              /* monotonic */
     int64_t used_us, used_most_us; /* since script_take_used_us(): all, and at once */
     bool overtime;
     struct place overtime_at;
@@ -68,9 +62,9 @@ void script_warn_when_near(struct script *script, const char *what, int64_t used
 void *script_allocate(void *script, void *block, size_t old_size, size_t size);
 /* From here on the thread `on` is stopped when the budget is used up. */
 void script_start_budget(struct script *script, lua_State *on, int64_t budget_us);
-/* Returns the CPU time used. */
+/* Returns the CPU time used; of a call shorter than a millisecond, its time by the clock, which is
+ * no less. */
 int64_t script_end_budget(struct script *script);
-void script_drop_timer(struct script *script);
 int script_budget_scale(void); /* sanitizers slow everything down */
 
 #endif

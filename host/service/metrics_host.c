@@ -197,9 +197,11 @@ static void put_scripts(const struct directory *directory, struct buf *out) {
         enum script_metric which;
     } families[] = {
         {"derd_script_calls_total", "Calls that have ended.", METRIC_COUNTER, CALLS},
-        {"derd_script_cpu_seconds_total", "CPU time of its calls.", METRIC_COUNTER, CPU},
-        {"derd_script_call_cpu_most_seconds", "The longest call, between two waits.", METRIC_GAUGE,
-         CPU_MOST},
+        {"derd_script_cpu_seconds_total",
+         "CPU time of its calls; of those below a millisecond, their time by the clock.",
+         METRIC_COUNTER, CPU},
+        {"derd_script_call_cpu_most_seconds", "CPU time of the longest call, between two waits.",
+         METRIC_GAUGE, CPU_MOST},
         {"derd_script_memory_bytes", "Memory of its state after the last call.", METRIC_GAUGE,
          MEMORY},
         {"derd_script_rebuilds_total", "How often its state was built anew after failures.",

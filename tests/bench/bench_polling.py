@@ -247,9 +247,8 @@ def main():
         "seen in a profile at 10,000 devices: 70 % is the engine's own work on each answer, most of it waiting for "
         "memory that no cache holds any more between two polls of a device; 30 % is the thread of history, which "
         "writes a row for each sample. A call of a hook adds the tables it is given, its `dev.state`, which is "
-        "kept outside of Lua between calls, and the CPU budget: a timer that is set and stopped, and a clock of the "
-        "thread that is read twice. Where the floor alone costs more than a tenth of Node-RED, nothing can be at a "
-        "tenth.")
+        "kept outside of Lua between calls, and for its budget a look at the thread's CPU time. Where the "
+        "floor alone costs more than a tenth of Node-RED, nothing can be at a tenth.")
     run.report.note(
         "At 1,000 devices the profile is flat: outside of the kernel no function takes more than "
         "2 % of it, the engine wakes 340 times a second, and what it touches of a device was last "

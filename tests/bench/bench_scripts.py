@@ -237,8 +237,9 @@ def main():
     run.memory()
     run.report.note(
         "A call in the engine is beside the same Lua function in a bare state, both with 15 numbers as their "
-        "argument. What a call adds are two looks at the thread's CPU time and a timer that is set and stopped, "
-        "so that nothing runs inside the script until its budget is used up.")
+        "argument. What a call adds is a look at the thread's CPU time, a place for errors and the account of memory. "
+        "The timer of the budget is left set from call to call, and nothing runs inside the script until it is "
+        "used up.")
     run.report.write()
     return 0
 

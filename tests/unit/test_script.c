@@ -702,6 +702,88 @@ static void printing_is_bounded(void **state) {
            "test.lua:3: ");
 }
 
+static struct script *open_with_budget(int64_t call_cpu_us) {
+    static const char text[] = "return { " FINE ", bad = function() while true do end end }";
+    struct script_limits limits = small();
+    limits.call_cpu_us = call_cpu_us;
+    struct report report;
+    report_init(&report);
+    struct script *script = script_open(NAME, text, sizeof text - 1, &limits, &report);
+    assert_non_null(script);
+    report_free(&report);
+    return script;
+}
+
+static long number_after(const char *text, const char *words) {
+    const char *at = strstr(text, words);
+    assert_non_null(at);
+    return strtol(at + strlen(words), NULL, 10);
+}
+
+/* It runs until its budget is used up, and not much longer; in CPU time. */
+static void assert_bounded(struct script *script) {
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(call(script, "bad", error), SCRIPT_OVERTIME);
+    long budget_ms = number_after(error, "it may use ");
+    long used_ms = number_after(error, "had used ");
+    if (used_ms < budget_ms || used_ms > budget_ms + budget_ms / 2 + 20)
+        fail_msg("%s", error);
+}
+
+/* A timer is left set from one call to the next, of whatever script. */
+static void each_call_has_its_own_budget_whoever_was_called_before(void **state) {
+    (void)state;
+    struct script *scripts[3] = {open_with_budget(5000), open_with_budget(200000),
+                                 open_with_budget(40000)};
+    static const int before[] = {1, 1, 0, 2, 0, 0, 2, 1}, then[] = {0, 2, 1, 2, 2, 0, 0, 1};
+    for (size_t i = 0; i < sizeof then / sizeof *then; i++) {
+        assert_usable(scripts[before[i]]);
+        assert_bounded(scripts[then[i]]);
+    }
+    for (size_t i = 0; i < 3; i++)
+        script_close(scripts[i]);
+}
+
+/* Many short calls, until the timer of the first of them must have gone off more than once. */
+static void a_budget_holds_after_many_calls(void **state) {
+    (void)state;
+    struct script *script = open_with_budget(20000);
+    for (int i = 0; i < 20000; i++)
+        assert_usable(script);
+    assert_bounded(script);
+    script_close(script);
+}
+
+static int push_call(lua_State *L, void *context) {
+    char error[SCRIPT_ERROR_SIZE];
+    (void)L;
+    call(context, "fine", error);
+    assert_string_equal(error, "");
+    return 0;
+}
+
+static int push_overrun(lua_State *L, void *context) {
+    char error[SCRIPT_ERROR_SIZE];
+    (void)L;
+    assert_int_equal(call(context, "bad", error), SCRIPT_OVERTIME);
+    return 0;
+}
+
+static void a_call_within_a_call_leaves_both_their_budgets(void **state) {
+    (void)state;
+    struct script *outer = open_with_budget(40000), *inner = open_with_budget(5000);
+    char error[SCRIPT_ERROR_SIZE];
+    assert_int_equal(script_call(outer, "bad", push_call, NULL, inner, error), SCRIPT_OVERTIME);
+    assert_contains(error, "bad was stopped");
+    assert_int_equal(script_call(outer, "bad", push_overrun, NULL, inner, error), SCRIPT_OVERTIME);
+    assert_int_equal(script_call(outer, "fine", push_overrun, NULL, inner, error), SCRIPT_OK);
+    assert_int_equal(script_call(inner, "fine", push_overrun, NULL, outer, error), SCRIPT_OVERTIME);
+    assert_usable(outer);
+    assert_usable(inner);
+    script_close(outer);
+    script_close(inner);
+}
+
 static void *call_in_thread(void *context) {
     char error[SCRIPT_ERROR_SIZE];
     return (void *)(intptr_t)call(context, "bad", error);
@@ -777,6 +859,9 @@ int main(void) {
         cmocka_unit_test(memory_caught_by_the_script_does_no_harm),
         cmocka_unit_test(an_allocation_that_fails_anywhere_never_aborts),
         cmocka_unit_test(printing_is_bounded),
+        cmocka_unit_test(each_call_has_its_own_budget_whoever_was_called_before),
+        cmocka_unit_test(a_budget_holds_after_many_calls),
+        cmocka_unit_test(a_call_within_a_call_leaves_both_their_budgets),
         cmocka_unit_test(budgets_follow_the_calling_thread),
         cmocka_unit_test(many_scripts_have_budgets_of_their_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
