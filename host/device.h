@@ -116,9 +116,10 @@ struct device *device_new(struct engine *engine, const struct site_device *site,
                           const char *device_id);
 struct subject device_subject(const struct device *device); /* of its events */
 void device_renew_card(struct device *device); /* its driver is known now, or another one */
-/* Its constraints go to the engine's stash; freed at a later loop turn. */
 /* Another generation of its driver is in use: what that one does not know is unknown. */
 void device_renewed(struct device *device);
+/* It is in no list any more. Its machine lets go of it, and its constraints go to the engine's
+ * stash; freed at a later loop turn. */
 void device_close(struct device *device);
 const struct driver_part *device_part(const struct device *device); /* NULL without a machine */
 void device_forget_identity(struct device *device);
