@@ -1,3 +1,5 @@
+/* The site file as a whole, its clusters and their policies. What stands in "http" is site_http.c's
+ * business, a device site_device.c's. */
 #include "site.h"
 
 #include <libgen.h>
@@ -7,51 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/guesses.h"
-#include "api/rates.h"
-#include "base/address.h"
-#include "base/likeness.h"
 #include "base/luadata.h"
 #include "base/schema.h"
 #include "base/text.h"
-#include "io/reach.h"
-#include "link/link.h"
-#include "link/rtu_settings.h"
-#include "link/wire.h"
 #include "site_access.h"
+#include "site_inside.h"
 #include "site_log.h"
 
-#define NO_MEMORY             "there is no memory to read it"
-#define DEFAULT_LISTEN        "127.0.0.1:8080"
-#define DEFAULT_SERVICE       "127.0.0.1:8079"
 #define DEFAULT_HORIZON_HOURS 25
-#define DEFAULT_SHARE_RANK    500
-#define POWER_SENSIBLE        1e9
 
-static const char *const modes[] = {"control", "observe", NULL};
-
-#define LIMITS_FIELDS                                                                              \
-    {.key = "minActivePower",                                                                      \
-     .kind = SCHEMA_INTEGER,                                                                       \
-     .minimum = -POWER_SENSIBLE,                                                                   \
-     .maximum = 0,                                                                                 \
-     .help = "W: at most this much may be given (0 or negative)"},                                 \
-        {.key = "maxActivePower",                                                                  \
-         .kind = SCHEMA_INTEGER,                                                                   \
-         .minimum = 0,                                                                             \
-         .maximum = POWER_SENSIBLE,                                                                \
-         .help = "W: at most this much may be taken"},                                             \
-    {                                                                                              \
-        .key = "maxCurrent", .kind = SCHEMA_NUMBER, .minimum = 0, .maximum = 10000,                \
-        .help = "A per phase: the fuse"                                                            \
-    }
-
-static const struct schema limits_fields[] = {LIMITS_FIELDS, {0}};
+const char *const site_modes[] = {"control", "observe", NULL};
 
 static const char *const scopes[] = {"connection", "controllable", NULL};
 
 static const struct schema cluster_limits_fields[] = {
-    LIMITS_FIELDS,
+    SITE_LIMITS_FIELDS,
     {.key = "scope",
      .kind = SCHEMA_ENUM,
      .one_of = scopes,
@@ -59,124 +31,14 @@ static const struct schema cluster_limits_fields[] = {
     {0},
 };
 
-static const struct schema failsafe_fields[] = {
-    {.key = "minActivePower",
-     .kind = SCHEMA_INTEGER,
-     .minimum = -POWER_SENSIBLE,
-     .maximum = 0,
-     .help = "W: it gives at most this much by itself (0 or negative)"},
-    {.key = "maxActivePower",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 0,
-     .maximum = POWER_SENSIBLE,
-     .help = "W: it takes at most this much by itself"},
-    {0},
-};
-
-/* As OCPP names it: which phases of the site (R is L1, S is L2, T is L3) its L1, L2, L3 are. */
-static const char *const rotations[] = {"RST", "RTS", "SRT", "STR", "TRS", "TSR", NULL};
-
-static const struct schema fallback_fields[] = {
-    {.key = "activePower",
-     .kind = SCHEMA_INTEGER,
-     .minimum = -POWER_SENSIBLE,
-     .maximum = POWER_SENSIBLE,
-     .help = "W"},
-    {.key = "minActivePower",
-     .kind = SCHEMA_INTEGER,
-     .minimum = -POWER_SENSIBLE,
-     .maximum = POWER_SENSIBLE,
-     .help = "W"},
-    {.key = "maxActivePower",
-     .kind = SCHEMA_INTEGER,
-     .minimum = -POWER_SENSIBLE,
-     .maximum = POWER_SENSIBLE,
-     .help = "W"},
-    {0},
-};
-
-static const struct schema any_item = {.kind = SCHEMA_ANY};
-
-static const struct schema reach_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 300};
-
-static const struct schema device_fields[] = {
-    {.key = "key",
-     .kind = SCHEMA_STRING,
-     .required = true,
-     .minimum = 1,
-     .maximum = KEY_SIZE - 1,
-     .help = "its name in URLs, unique in the cluster"},
-    {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
-    {.key = "driver",
-     .kind = SCHEMA_STRING,
-     .required = true,
-     .minimum = 1,
-     .maximum = DRIVER_NAME_SIZE - 1,
-     .help = "the name of a file in drivers/, without .lua"},
-    {.key = "link",
-     .kind = SCHEMA_STRING,
-     .required = true,
-     .minimum = 1,
-     .maximum = 159,
-     .help = "tcp://address:port, rtu:///dev/ttyUSB0, http://address, udp://address:port, "
-             "line://address:port or mqtt://broker/topic"},
-    {.key = "unit",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 0,
-     .maximum = 255,
-     .help = "Modbus unit, 0..255; 1 when left out"},
-    {.key = "as",
-     .kind = SCHEMA_STRING,
-     .minimum = 1,
-     .maximum = POINT_NAME_SIZE - 1,
-     .help = "which part of the machine"},
-    {.key = "role", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
-    {.key = "serialNumber",
-     .kind = SCHEMA_STRING,
-     .minimum = 1,
-     .maximum = IDENTITY_SIZE - 1,
-     .help = "the one device that may answer here"},
-    {.key = "username", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 63},
-    {.key = "password", .kind = SCHEMA_ANY},
-    {.key = "caFile", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 400},
-    {.key = "pinnedKey", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 59},
-    {.key = "reach",
-     .kind = SCHEMA_ARRAY,
-     .minimum = 1,
-     .maximum = SITE_MAX_REACH,
-     .item = &reach_item,
-     .help = "what its hooks may talk to beside it"},
-    {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
-    {.key = "phases", .kind = SCHEMA_INTEGER, .minimum = 1, .maximum = 3},
-    {.key = "shareRank",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 0,
-     .maximum = 1000,
-     .help = "who is served first of a cluster's limit: the lower one; 500 when left out"},
-    {.key = "phaseRotation",
-     .kind = SCHEMA_ENUM,
-     .one_of = rotations,
-     .help = "which phases of the site its own are, RST when left out"},
-    {.key = "failsafe",
-     .kind = SCHEMA_OBJECT,
-     .fields = failsafe_fields,
-     .help = "what it does by itself when nobody talks to it"},
-    {.key = "limits", .kind = SCHEMA_OBJECT, .fields = limits_fields},
-    {.key = "fallback", .kind = SCHEMA_OBJECT, .fields = fallback_fields},
-    {.key = "parameters",
-     .kind = SCHEMA_MAP,
-     .item = &any_item,
-     .help = "as its driver declares them"},
-    {0},
-};
-static const struct schema device_item = {.kind = SCHEMA_OBJECT, .fields = device_fields};
-static const struct schema policy_item = {.kind = SCHEMA_MAP, .item = &any_item};
+const struct schema site_any_item = {.kind = SCHEMA_ANY};
+static const struct schema policy_item = {.kind = SCHEMA_MAP, .item = &site_any_item};
 
 static const struct schema cluster_fields[] = {
     {.key = "key", .kind = SCHEMA_STRING, .required = true, .minimum = 1, .maximum = KEY_SIZE - 1},
     {.key = "name", .kind = SCHEMA_STRING, .minimum = 1, .maximum = 128},
     {.key = "account", .kind = SCHEMA_STRING, .minimum = 1, .maximum = KEY_SIZE - 1},
-    {.key = "mode", .kind = SCHEMA_ENUM, .one_of = modes},
+    {.key = "mode", .kind = SCHEMA_ENUM, .one_of = site_modes},
     {.key = "parent",
      .kind = SCHEMA_STRING,
      .minimum = 1,
@@ -186,80 +48,18 @@ static const struct schema cluster_fields[] = {
     {.key = "maxUncontrolledPower",
      .kind = SCHEMA_INTEGER,
      .minimum = 0,
-     .maximum = POWER_SENSIBLE,
+     .maximum = SITE_POWER_SENSIBLE,
      .help = "W: what everything that is not controlled here draws at most"},
     {.key = "gridOperator",
      .kind = SCHEMA_OBJECT,
      .fields = operator_site_fields,
      .help = "limits of the grid operator's box"},
-    {.key = "devices", .kind = SCHEMA_ARRAY, .item = &device_item},
+    {.key = "devices", .kind = SCHEMA_ARRAY, .item = &site_device_item},
     {.key = "policies", .kind = SCHEMA_ARRAY, .item = &policy_item},
     {0},
 };
 static const struct schema cluster_item = {.kind = SCHEMA_OBJECT, .fields = cluster_fields};
 
-static const struct schema allow_item = {.kind = SCHEMA_STRING, .minimum = 1, .maximum = 255};
-static const struct schema webhooks_fields[] = {
-    {.key = "allow",
-     .kind = SCHEMA_ARRAY,
-     .item = &allow_item,
-     .maximum = 64,
-     .help = "addresses, ranges and hosts inside that webhooks may be sent to: \"10.0.0.0/8\""},
-    {.key = "retryAfter",
-     .kind = SCHEMA_NUMBER,
-     .minimum = 0.05,
-     .maximum = 3600,
-     .help = "s until the first retry, doubled each time; 5 when left out"},
-    {.key = "giveUpAfter",
-     .kind = SCHEMA_NUMBER,
-     .minimum = 0.1,
-     .maximum = 7 * 86400,
-     .help = "s until a webhook that only fails is disabled; a day when left out"},
-    {0},
-};
-
-static const struct schema http_fields[] = {
-    {.key = "listen",
-     .kind = SCHEMA_STRING,
-     .minimum = 1,
-     .maximum = 79,
-     .help = "address:port, 127.0.0.1:8080 when left out"},
-    {.key = "service",
-     .kind = SCHEMA_STRING,
-     .minimum = 1,
-     .maximum = 79,
-     .help = "address:port of /health, /ready and /metrics without a token, " DEFAULT_SERVICE
-             " when left out; \"off\": none"},
-    {.key = "threads", .kind = SCHEMA_INTEGER, .minimum = 4, .maximum = 1024},
-    {.key = "streams",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 1,
-     .maximum = 512,
-     .help = "most event streams at a time; at most half of the threads"},
-    {.key = "proxies",
-     .kind = SCHEMA_ARRAY,
-     .item = &allow_item,
-     .maximum = PROXIES_MAXIMUM,
-     .help = "addresses and ranges of the proxies in front, whose X-Forwarded-For is believed: "
-             "\"127.0.0.1\""},
-    {.key = "rate",
-     .kind = SCHEMA_NUMBER,
-     .minimum = 0.1,
-     .maximum = RATE_MAXIMUM,
-     .help = "requests a second that one token may make, 100 when left out"},
-    {.key = "burst",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 1,
-     .maximum = RATE_MAXIMUM,
-     .help = "requests that it may make at once, 200 when left out"},
-    {.key = "guesses",
-     .kind = SCHEMA_INTEGER,
-     .minimum = 1,
-     .maximum = GUESSES_FREE_MAXIMUM,
-     .help = "wrong tokens or passwords from one address before it must wait, 5 when left out"},
-    {.key = "webhooks", .kind = SCHEMA_OBJECT, .fields = webhooks_fields},
-    {0},
-};
 static const struct schema history_fields[] = {
     {.key = "raw", .kind = SCHEMA_STRING, .help = "samples as they came, \"48h\" when left out"},
     {.key = "minutes", .kind = SCHEMA_STRING, .help = "\"30d\" when left out"},
@@ -290,7 +90,7 @@ static const struct schema constraints_fields[] = {
     {0},
 };
 static const struct schema site_fields[] = {
-    {.key = "http", .kind = SCHEMA_OBJECT, .fields = http_fields},
+    {.key = "http", .kind = SCHEMA_OBJECT, .fields = site_http_fields},
     {.key = "store", .kind = SCHEMA_OBJECT, .required = true, .fields = store_fields},
     {.key = "constraints", .kind = SCHEMA_OBJECT, .fields = constraints_fields},
     {.key = "log", .kind = SCHEMA_OBJECT, .fields = site_log_fields},
@@ -307,7 +107,7 @@ bool site_key_valid(const char *key) {
     return key[0] && key[0] != '.';
 }
 
-static void check_key(const char *key, const char *where, struct report *report) {
+void site_check_key(const char *key, const char *where, struct report *report) {
     if (key[0] && !site_key_valid(key)) { /* a missing one has been told */
         char place[96];
         snprintf(place, sizeof place, "%s.key", where);
@@ -315,116 +115,6 @@ static void check_key(const char *key, const char *where, struct report *report)
                    "\"%s\" cannot stand in a URL: use letters, digits, \"_\", \"-\" and \".\"",
                    key);
     }
-}
-
-static void read_limits(const json_t *entry, struct site_limits *limits) {
-    const json_t *given = json_object_get(entry, "limits");
-    limits->min_active_power = tree_number(given, "minActivePower", NAN);
-    limits->max_active_power = tree_number(given, "maxActivePower", NAN);
-    limits->max_current = tree_number(given, "maxCurrent", NAN);
-}
-
-static void read_sharing(const json_t *entry, struct site_device *device) {
-    const json_t *failsafe = json_object_get(entry, "failsafe");
-    device->share_rank = (int)tree_integer(entry, "shareRank", DEFAULT_SHARE_RANK);
-    device->has_failsafe = failsafe != NULL;
-    device->failsafe.lo = (int32_t)tree_integer(failsafe, "minActivePower", 0);
-    device->failsafe.hi = (int32_t)tree_integer(failsafe, "maxActivePower", 0);
-    const char *rotation = tree_string(entry, "phaseRotation", "RST");
-    for (size_t i = 0; i < 3 && rotation[i]; i++) /* a wrong one has been told */
-        device->phases_of_site[i] = (rotation[i] - 'R') % 3;
-}
-
-static void read_fallback(const json_t *entry, struct site_device *device, struct report *report) {
-    const json_t *given = json_object_get(entry, "fallback");
-    struct wish_fallback *fallback = &device->fallback;
-    device->has_fallback = given != NULL;
-    fallback->has_set = json_object_get(given, "activePower") != NULL;
-    fallback->has_min = json_object_get(given, "minActivePower") != NULL;
-    fallback->has_max = json_object_get(given, "maxActivePower") != NULL;
-    fallback->set = (int32_t)tree_integer(given, "activePower", 0);
-    fallback->min = (int32_t)tree_integer(given, "minActivePower", 0);
-    fallback->max = (int32_t)tree_integer(given, "maxActivePower", 0);
-    if (fallback->has_min && fallback->has_max && fallback->min > fallback->max) {
-        char place[96];
-        snprintf(place, sizeof place, "%s.fallback", device->where);
-        report_add(report, place, "minActivePower %d is above maxActivePower %d", fallback->min,
-                   fallback->max);
-    }
-}
-
-/* An entry with its names; NULL without memory. */
-static struct site_device *device_of(json_t *entry, const struct site_cluster *cluster,
-                                     const char *where) {
-    struct site_device *device = calloc(1, sizeof *device);
-    const char *key = tree_string(entry, "key", "");
-    size_t length = strlen(cluster->key) + 1 + strlen(key) + 1;
-    char *path = device ? malloc(length + strlen(where) + 1) : NULL;
-    if (!path) {
-        free(device);
-        return NULL;
-    }
-    atomic_init(&device->references, 1);
-    device->entry = json_incref(entry);
-    device->key = key;
-    device->name = tree_string(entry, "name", key);
-    device->path = path;
-    device->where = path + length;
-    snprintf(path, length, "%s/%s", cluster->key, key);
-    memcpy(path + length, where, strlen(where) + 1);
-    return device;
-}
-
-struct site_device *site_device_hold(const struct site_device *device) {
-    struct site_device *held = (struct site_device *)device;
-    atomic_fetch_add_explicit(&held->references, 1, memory_order_relaxed);
-    return held;
-}
-
-void site_device_release(struct site_device *device) {
-    if (!device || atomic_fetch_sub_explicit(&device->references, 1, memory_order_release) != 1)
-        return;
-    atomic_thread_fence(memory_order_acquire);
-    site_access_free(device->access);
-    json_decref(device->entry);
-    free(device->path);
-    free(device);
-}
-
-const struct site_device *site_device_find(const struct site_cluster *cluster, const char *key) {
-    for (size_t i = 0; i < cluster->device_count; i++)
-        if (strcmp(cluster->devices[i]->key, key) == 0)
-            return cluster->devices[i];
-    return NULL;
-}
-
-static void read_device(const json_t *entry, const struct site_cluster *cluster,
-                        struct site_device *device, struct report *report) {
-    device->driver = tree_string(entry, "driver", "");
-    device->link = tree_string(entry, "link", "");
-    device->as = tree_string(entry, "as", "");
-    device->role = tree_string(entry, "role", "");
-    device->serial_number = tree_string(entry, "serialNumber", "");
-    device->unit = (int)tree_integer(entry, "unit", 1);
-    device->phases = (int)tree_integer(entry, "phases", 0);
-    device->observe =
-        cluster->observe || strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
-    device->parameters = json_object_get(entry, "parameters");
-    check_key(device->key, device->where, report);
-    char why[320], place[96];
-    if (device->link[0] && !wire_url_valid(device->link, why, sizeof why)) {
-        snprintf(place, sizeof place, "%s.link", device->where);
-        report_add(report, place, "%s", why);
-    }
-    if (link_url_serial(device->link) &&
-        (device->unit < RTU_UNIT_FIRST || device->unit > RTU_UNIT_LAST)) {
-        snprintf(place, sizeof place, "%s.unit", device->where);
-        report_add(report, place, "units of a serial line are %d to %d, got %d", RTU_UNIT_FIRST,
-                   RTU_UNIT_LAST, device->unit);
-    }
-    read_limits(entry, &device->limits);
-    read_sharing(entry, device);
-    read_fallback(entry, device, report);
 }
 
 static void read_policy(const json_t *entry, const struct site_cluster *cluster,
@@ -458,47 +148,14 @@ static void read_policy(const json_t *entry, const struct site_cluster *cluster,
         text_copy(policy->key, sizeof policy->key, tree_string(own, "key", ""));
         text_copy(policy->policy, sizeof policy->policy, tree_string(own, "policy", ""));
         policy->priority = (int)tree_integer(own, "priority", 0);
-        check_key(policy->key, policy->where, report);
+        site_check_key(policy->key, policy->where, report);
     }
     snprintf(policy->path, sizeof policy->path, "%s/%s", cluster->key, policy->key);
     policy->entry = entry;
     json_decref(own);
 }
 
-/* Each device is compared with each; what cannot be alike is told by these, not by its texts. */
-struct likeness {
-    uint32_t key, port; /* of the link, its options aside */
-};
-
-static void check_pair(const struct site_device *a, const struct site_device *b,
-                       struct report *report) {
-    if (link_url_clash(a->link, b->link))
-        report_add(report, b->where,
-                   "%s is on the same port with other options (%s): all devices of a port "
-                   "name it in the same words",
-                   a->key, a->link);
-    if (b->key[0] && strcmp(a->key, b->key) == 0)
-        report_add(report, b->where, "the key \"%s\" is taken by %s", b->key, a->where);
-    else if (b->link[0] && strcmp(a->link, b->link) == 0 && a->unit == b->unit &&
-             (strcmp(a->driver, b->driver) != 0 || strcmp(a->as, b->as) == 0))
-        report_add(report, b->where,
-                   "%s is already at %s unit %d: one machine has one driver, and each of "
-                   "its parts (as = ...) is taken once",
-                   a->key, a->link, a->unit);
-}
-
-/* Two parts of one machine, or two devices of one name, in one cluster. */
-static void check_twins(const struct site_cluster *cluster, struct report *report) {
-    struct site_device *const *devices = cluster->devices;
-    struct likeness *like = calloc(cluster->device_count + 1, sizeof *like);
-    for (size_t i = 0; like && i < cluster->device_count; i++)
-        like[i] = (struct likeness){.key = likeness_of(devices[i]->key, '\0'),
-                                    .port = likeness_of(devices[i]->link, '?')};
-    for (size_t i = 0; i < cluster->device_count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (!like || like[i].key == like[j].key || like[i].port == like[j].port)
-                check_pair(devices[j], devices[i], report);
-    free(like);
+static void check_policies(const struct site_cluster *cluster, struct report *report) {
     for (size_t i = 0; i < cluster->policy_count; i++)
         for (size_t j = 0; j < i; j++)
             if (cluster->policies[i].key[0] &&
@@ -575,7 +232,7 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     text_copy(cluster->name, sizeof cluster->name, tree_string(entry, "name", cluster->key));
     text_copy(cluster->account, sizeof cluster->account, tree_string(entry, "account", "owner"));
     cluster->observe = strcmp(tree_string(entry, "mode", "control"), "observe") == 0;
-    check_key(cluster->key, where, report);
+    site_check_key(cluster->key, where, report);
     text_copy(cluster->parent, sizeof cluster->parent, tree_string(entry, "parent", ""));
     read_permanent(entry, &cluster->permanent);
     const json_t *devices = json_object_get(entry, "devices");
@@ -583,7 +240,7 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     cluster->devices = calloc(json_array_size(devices) + 1, sizeof(struct site_device *));
     cluster->policies = calloc(json_array_size(policies) + 1, sizeof *cluster->policies);
     if (!cluster->devices || !cluster->policies) {
-        report_add(report, where, NO_MEMORY);
+        report_add(report, where, SITE_NO_MEMORY);
         return;
     }
     cluster->device_count = json_array_size(devices);
@@ -591,13 +248,13 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
     for (size_t i = 0; i < cluster->device_count; i++) {
         json_t *device = json_array_get(devices, i);
         snprintf(place, sizeof place, "%s.devices[%zu]", where, i + 1);
-        cluster->devices[i] = device_of(device, cluster, place);
+        cluster->devices[i] = site_device_new(device, cluster, place);
         if (!cluster->devices[i]) {
-            report_add(report, place, NO_MEMORY);
+            report_add(report, place, SITE_NO_MEMORY);
             cluster->device_count = i;
             break;
         }
-        read_device(device, cluster, cluster->devices[i], report);
+        site_read_device(device, cluster, cluster->devices[i], report);
         site_read_access(device, folder, cluster->devices[i], report);
     }
     for (size_t i = 0; i < cluster->policy_count; i++) {
@@ -605,7 +262,8 @@ static void read_cluster(const json_t *entry, struct site_cluster *cluster, size
                  where, i + 1);
         read_policy(json_array_get(policies, i), cluster, &cluster->policies[i], report);
     }
-    check_twins(cluster, report);
+    site_check_devices(cluster, report);
+    check_policies(cluster, report);
     check_permanent(cluster, where, report);
     snprintf(place, sizeof place, "%s.gridOperator", where);
     operator_site_read(json_object_get(entry, "gridOperator"), place, &cluster->grid_operator,
@@ -638,70 +296,7 @@ static void check_parent(const struct site *site, size_t index, struct report *r
     }
 }
 
-static void read_webhooks(struct site *site, struct report *report) {
-    const json_t *webhooks = json_object_get(json_object_get(site->tree, "http"), "webhooks");
-    const json_t *allow = json_object_get(webhooks, "allow");
-    site->webhooks.retry_ms = (int64_t)(tree_number(webhooks, "retryAfter", 0) * 1e3);
-    site->webhooks.give_up_ms = (int64_t)(tree_number(webhooks, "giveUpAfter", 0) * 1e3);
-    site->webhooks.allow = calloc(json_array_size(allow) + 1, sizeof *site->webhooks.allow);
-    if (!site->webhooks.allow)
-        report_add(report, "http.webhooks.allow", NO_MEMORY);
-    for (size_t i = 0; site->webhooks.allow && i < json_array_size(allow); i++) {
-        const char *entry = json_string_value(json_array_get(allow, i));
-        char why[240];
-        char where[64];
-        snprintf(where, sizeof where, "http.webhooks.allow[%zu]", i + 1);
-        if (entry && !reach_entry_valid(entry, why, sizeof why))
-            report_add(report, where, "%s", why);
-        else if (entry)
-            site->webhooks.allow[site->webhooks.allow_count++] = entry;
-    }
-}
-
-static void read_proxies(struct site *site, struct report *report) {
-    const json_t *proxies = json_object_get(json_object_get(site->tree, "http"), "proxies");
-    for (size_t i = 0; i < json_array_size(proxies) && i < PROXIES_MAXIMUM; i++) {
-        const char *entry = json_string_value(json_array_get(proxies, i));
-        const char *mistake = entry ? proxies_add(&site->proxies, entry) : NULL;
-        char where[64];
-        snprintf(where, sizeof where, "http.proxies[%zu]", i + 1);
-        if (mistake)
-            report_add(report, where,
-                       "expected the address of a proxy like \"127.0.0.1\", or a range like "
-                       "\"10.1.0.0/16\", got \"%.60s\": %s",
-                       entry, mistake);
-    }
-}
-
-static void check_listen(const struct site *site, struct report *report) {
-    struct sockaddr_in address;
-    if (!address_parse(site->listen, &address))
-        report_add(report, "http.listen",
-                   "expected an IPv4 address and a port like \"127.0.0.1:8080\", got \"%s\"",
-                   site->listen);
-}
-
-static void read_service(struct site *site, struct report *report) {
-    const json_t *http = json_object_get(site->tree, "http");
-    struct sockaddr_in address;
-    text_copy(site->service, sizeof site->service, tree_string(http, "service", DEFAULT_SERVICE));
-    if (strcmp(site->service, "off") == 0)
-        site->service[0] = '\0';
-    else if (!address_parse(site->service, &address))
-        report_add(report, "http.service",
-                   "expected an IPv4 address and a port like \"127.0.0.1:8079\", or \"off\", got "
-                   "\"%s\"",
-                   site->service);
-}
-
 static void read_head(struct site *site, const char *folder) {
-    const json_t *http = json_object_get(site->tree, "http");
-    text_copy(site->listen, sizeof site->listen, tree_string(http, "listen", DEFAULT_LISTEN));
-    site->threads = (int)tree_integer(http, "threads", 64);
-    site->streams = (int)tree_integer(http, "streams", 0);
-    site->rate = tree_number(http, "rate", RATE_DEFAULT);
-    site->burst = tree_number(http, "burst", BURST_DEFAULT);
-    site->guesses = (int)tree_integer(http, "guesses", GUESSES_FREE_DEFAULT);
     text_copy(site->folder, sizeof site->folder, folder);
     const char *directory = tree_string(json_object_get(site->tree, "store"), "directory", "");
     if (directory[0] == '/')
@@ -718,7 +313,7 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     struct site *site = calloc(1, sizeof *site);
     size_t before = report->total;
     if (!site) {
-        report_add(report, "", NO_MEMORY);
+        report_add(report, "", SITE_NO_MEMORY);
         json_decref(tree);
         return NULL;
     }
@@ -726,17 +321,17 @@ struct site *site_parse(json_t *tree, const char *folder, struct report *report)
     (void)schema_check(&site_schema, tree, "", PATH_LUA, report);
     site->tree = tree;
     read_head(site, folder);
-    check_listen(site, report);
+    site_read_http(site, report);
     retention_read(json_object_get(json_object_get(tree, "store"), "history"), "store.history",
                    &site->retention, report);
-    read_webhooks(site, report);
-    read_service(site, report);
-    read_proxies(site, report);
+    site_read_webhooks(site, report);
+    site_read_service(site, report);
+    site_read_proxies(site, report);
     const json_t *clusters = json_object_get(tree, "clusters");
     site->clusters = calloc(json_array_size(clusters) + 1, sizeof *site->clusters);
     site->cluster_count = site->clusters ? json_array_size(clusters) : 0;
     if (!site->clusters)
-        report_add(report, "clusters", NO_MEMORY);
+        report_add(report, "clusters", SITE_NO_MEMORY);
     for (size_t i = 0; i < site->cluster_count; i++) {
         read_cluster(json_array_get(clusters, i), &site->clusters[i], i, folder, report);
         for (size_t j = 0; j < i; j++)
