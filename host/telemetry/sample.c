@@ -127,10 +127,8 @@ size_t sample_pack(const struct sample *sample, unsigned char *to) {
     bytes_put(&out, FORMAT, 1);
     bytes_put(&out, (uint64_t)sample->hold_ms, 4);
     bytes_put(&out, mask, 8);
-    for (int number = 1; number < 64; number++) {
-        if (!(mask >> number & 1))
-            continue;
-        enum point_id id = quantity_id(number);
+    for (; mask; mask &= mask - 1) { /* from the least number on */
+        unsigned char id = ids[__builtin_ctzll(mask)];
         if (id == POINT_STATE) {
             bytes_put(&out, (uint64_t)sample->values[id], 1);
         } else if (id == POINT_ENERGY_IMPORT || id == POINT_ENERGY_EXPORT) {
@@ -141,6 +139,16 @@ size_t sample_pack(const struct sample *sample, unsigned char *to) {
         }
     }
     return (size_t)(out.at - to);
+}
+
+uint64_t sample_packed_mask(const unsigned char *packed) {
+    struct byte_reader in = {packed + 5, packed + 13, false};
+    return bytes_get(&in, 8);
+}
+
+int64_t sample_packed_hold_ms(const unsigned char *packed) {
+    struct byte_reader in = {packed + 1, packed + 5, false};
+    return (int64_t)bytes_get(&in, 4);
 }
 
 bool sample_unpack(const void *from, size_t length, struct sample *sample) {

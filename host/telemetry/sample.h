@@ -37,6 +37,9 @@ uint64_t sample_mask(const struct sample *sample);
 /* Bytes written into `to`, which has SAMPLE_BYTES_MAXIMUM. The instant and the reach are not in it.
  */
 size_t sample_pack(const struct sample *sample, unsigned char *to);
+/* Of a packed one. */
+uint64_t sample_packed_mask(const unsigned char *packed);
+int64_t sample_packed_hold_ms(const unsigned char *packed);
 /* False when it is no sample. Leaves at_ms as it is. */
 bool sample_unpack(const void *from, size_t length, struct sample *sample);
 

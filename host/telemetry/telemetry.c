@@ -28,7 +28,7 @@ static size_t wake_at(struct telemetry *telemetry) {
 }
 
 static void drop_one(struct telemetry *telemetry, const struct entry *entry) {
-    if (entry->kind == ENTRY_SAMPLE && !entry->now.trusted)
+    if (entry->kind == ENTRY_SAMPLE && !entry->trusted)
         telemetry->status.dropped_untimed++;
     else
         telemetry->status.dropped++;
@@ -42,7 +42,7 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry,
     struct entry_queue *queue = &telemetry->queue;
     size_t maximum = queue_maximum(telemetry);
     bool room = queue->count < (sample ? maximum / 4 * 3 : maximum);
-    bool taken = room && !telemetry->closing && (!sample || entry->now.trusted);
+    bool taken = room && !telemetry->closing && (!sample || entry->trusted);
     bool kept = taken && entry_queue_add(queue, entry, data);
     if (kept) {
         if (queue->count == wake_at(telemetry))
@@ -51,8 +51,16 @@ static void queue_put(struct telemetry *telemetry, const struct entry *entry,
         drop_one(telemetry, entry);
     }
     pthread_mutex_unlock(&telemetry->lock);
-    if (!kept)
+    if (!kept && entry->kind == ENTRY_RULING)
         free(entry->ruling);
+}
+
+static struct entry entry_of(enum entry_kind kind, const struct origin *origin, struct now now) {
+    return (struct entry){.kind = (unsigned char)kind,
+                          .origin = *origin,
+                          .mono_ms = now.mono.ms,
+                          .wall_ms = now.wall.ms,
+                          .trusted = now.trusted};
 }
 
 void telemetry_sample(struct telemetry *telemetry, const struct origin *origin, struct now now,
@@ -60,15 +68,11 @@ void telemetry_sample(struct telemetry *telemetry, const struct origin *origin, 
     if (!telemetry)
         return;
     unsigned char data[SAMPLE_BYTES_MAXIMUM];
-    const struct entry entry = {.kind = ENTRY_SAMPLE,
-                                .origin = *origin,
-                                .now = now,
-                                .reach = sample->reach,
-                                .at_ms = sample->at_ms,
-                                .hold_ms = sample->hold_ms,
-                                .mask = sample_mask(sample),
-                                .rated_w = rated_w,
-                                .length = sample_pack(sample, data)};
+    struct entry entry = entry_of(ENTRY_SAMPLE, origin, now);
+    entry.wall_ms = sample->at_ms;
+    entry.reach = (unsigned char)sample->reach;
+    entry.rated_w = rated_w;
+    entry.length = (uint16_t)sample_pack(sample, data);
     queue_put(telemetry, &entry, data);
 }
 
@@ -78,8 +82,8 @@ void telemetry_ruling(struct telemetry *telemetry, const struct origin *origin, 
     if (!copy)
         return;
     *copy = *ruling;
-    const struct entry entry = {
-        .kind = ENTRY_RULING, .origin = *origin, .now = now, .ruling = copy};
+    struct entry entry = entry_of(ENTRY_RULING, origin, now);
+    entry.ruling = copy;
     queue_put(telemetry, &entry, NULL);
 }
 
@@ -87,15 +91,16 @@ void telemetry_told(struct telemetry *telemetry, const struct origin *origin, st
                     enum command_state state, struct wall since) {
     if (!telemetry)
         return;
-    const struct entry entry = {
-        .kind = ENTRY_TOLD, .origin = *origin, .now = now, .state = state, .since_ms = since.ms};
+    struct entry entry = entry_of(ENTRY_TOLD, origin, now);
+    entry.state = (unsigned char)state;
+    entry.since_ms = since.ms;
     queue_put(telemetry, &entry, NULL);
 }
 
 void telemetry_leave(struct telemetry *telemetry, const struct origin *origin, struct now now) {
     if (!telemetry)
         return;
-    const struct entry entry = {.kind = ENTRY_LEAVE, .origin = *origin, .now = now};
+    struct entry entry = entry_of(ENTRY_LEAVE, origin, now);
     queue_put(telemetry, &entry, NULL);
 }
 

@@ -26,20 +26,24 @@ enum ruling_flags { FLAG_TRUSTED = 1, FLAG_CONTROLLABLE = 2, FLAG_IN_FORCE = 4, 
 
 enum entry_kind { ENTRY_SAMPLE, ENTRY_RULING, ENTRY_TOLD, ENTRY_LEAVE };
 
+/* Several of each device wait at a time: they are kept small. */
 struct entry {
-    enum entry_kind kind;
-    enum command_state state; /* of ENTRY_TOLD, as the next */
-    int64_t since_ms;
+    int64_t mono_ms;
+    int64_t wall_ms; /* of a sample: its instant */
+    union {
+        double rated_w;        /* of ENTRY_SAMPLE */
+        struct ruling *ruling; /* of ENTRY_RULING, owned; NULL: taken */
+        int64_t since_ms;      /* of ENTRY_TOLD */
+    };
+    uint16_t length;    /* of `data` */
+    unsigned char kind; /* enum entry_kind */
+    union {
+        unsigned char reach; /* of ENTRY_SAMPLE: enum reach */
+        unsigned char state; /* of ENTRY_TOLD: enum command_state */
+    };
+    bool trusted; /* the clock was */
     struct origin origin;
-    struct now now;
-    struct ruling *ruling; /* of ENTRY_RULING, owned */
-    /* Of ENTRY_SAMPLE, which is packed as it is kept: */
-    enum reach reach;
-    int64_t at_ms, hold_ms;
-    uint64_t mask; /* sample_mask() */
-    double rated_w;
-    size_t length;
-    unsigned char data[];
+    unsigned char data[]; /* of ENTRY_SAMPLE: packed as it is kept */
 };
 
 /* Entries in the order they came, in chunks that are there for as long as something waits. */

@@ -51,7 +51,8 @@ struct entry *entry_queue_next(const struct entry_queue *queue, struct entry_chu
 void entry_queue_free(struct entry_queue *queue) {
     struct entry_chunk *chunk = NULL;
     for (struct entry *entry = NULL; (entry = entry_queue_next(queue, &chunk, entry));)
-        free(entry->ruling);
+        if (entry->kind == ENTRY_RULING)
+            free(entry->ruling);
     while (queue->first) {
         chunk = queue->first;
         queue->first = chunk->next;

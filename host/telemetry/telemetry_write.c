@@ -244,17 +244,21 @@ static bool end_ruling(struct telemetry *telemetry, struct track *track, struct 
     return ok;
 }
 
+static struct now now_of(const struct entry *entry) {
+    return (struct now){{entry->wall_ms}, {entry->mono_ms}, entry->trusted};
+}
+
 static bool begin_ruling(struct telemetry *telemetry, struct track *track, struct entry *entry) {
-    bool ok = end_ruling(telemetry, track, entry->now, RULING_REPLACED);
+    bool ok = end_ruling(telemetry, track, now_of(entry), RULING_REPLACED);
     track->ruling = entry->ruling; /* the track's from here on */
     entry->ruling = NULL;
-    track->ruling->at_ms = entry->now.wall.ms;
+    track->ruling->at_ms = entry->wall_ms;
     if (track->ruling->at_ms <= track->last_ruling_ms &&
         track->ruling->at_ms > track->last_ruling_ms - TWINS_MS)
         track->ruling->at_ms = track->last_ruling_ms + 1; /* several within a millisecond */
-    track->ruling->trusted = entry->now.trusted;
+    track->ruling->trusted = entry->trusted;
     track->last_ruling_ms = track->ruling->at_ms;
-    track->ruling_mono_ms = track->flushed_mono_ms = entry->now.mono.ms;
+    track->ruling_mono_ms = track->flushed_mono_ms = entry->mono_ms;
     track->ruling_dirty = true;
     track->ruling_count++;
     return ok;
@@ -264,12 +268,12 @@ static bool begin_ruling(struct telemetry *telemetry, struct track *track, struc
 
 static bool put_sample(struct telemetry *telemetry, struct track *track,
                        const struct entry *entry) {
-    uint64_t seen = track->seen | entry->mask;
+    uint64_t seen = track->seen | sample_packed_mask(entry->data);
     bool rated = isfinite(entry->rated_w) && entry->rated_w != track->rated_w;
-    measure(track, entry->now.mono.ms);
-    track->reach = entry->reach;
-    track->reach_mono_ms = entry->now.mono.ms;
-    track->reach_hold_ms = entry->hold_ms;
+    measure(track, entry->mono_ms);
+    track->reach = (enum reach)entry->reach;
+    track->reach_mono_ms = entry->mono_ms;
+    track->reach_hold_ms = sample_packed_hold_ms(entry->data);
     if (!track->number || seen != track->seen || rated) {
         track->seen = seen;
         track->rated_w = rated ? entry->rated_w : track->rated_w;
@@ -281,8 +285,8 @@ static bool put_sample(struct telemetry *telemetry, struct track *track,
     if (!put)
         return false;
     sqlite3_bind_int64(put, 1, track->number);
-    sqlite3_bind_int64(put, 2, entry->at_ms);
-    sqlite3_bind_blob(put, 3, entry->data, (int)entry->length, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 2, entry->wall_ms);
+    sqlite3_bind_blob(put, 3, entry->data, entry->length, SQLITE_STATIC);
     bool ok = telemetry_run(telemetry, put);
     sqlite3_reset(put);
     return ok;
@@ -291,19 +295,19 @@ static bool put_sample(struct telemetry *telemetry, struct track *track,
 /* --- a round --------------------------------------------------------------------------------- */
 
 static bool take_entry(struct telemetry *telemetry, struct track *track, struct entry *entry) {
-    switch (entry->kind) {
+    switch ((enum entry_kind)entry->kind) {
     case ENTRY_SAMPLE:
         return put_sample(telemetry, track, entry);
     case ENTRY_RULING:
         return begin_ruling(telemetry, track, entry);
     case ENTRY_TOLD:
         if (track->ruling) {
-            ruling_told(track->ruling, entry->state, entry->since_ms);
+            ruling_told(track->ruling, (enum command_state)entry->state, entry->since_ms);
             track->ruling_dirty = true;
         }
         return true;
     case ENTRY_LEAVE:
-        return end_ruling(telemetry, track, entry->now, RULING_SITE_CHANGED);
+        return end_ruling(telemetry, track, now_of(entry), RULING_SITE_CHANGED);
     }
     return true;
 }
