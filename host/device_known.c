@@ -18,15 +18,13 @@ const struct quantity *device_known(const struct device *device, enum point_id i
 }
 
 bool device_fresh(const struct device *device, enum point_id id, struct mono now) {
-    const struct quantity *known = device_known(device, id);
-    if (isnan(known->value))
-        return false;
-    return known->valid_ms == INT64_MAX || now.ms - known->mono.ms < known->valid_ms;
+    return quantity_fresh(device_known(device, id), now);
 }
 
 static double quantity_at(const struct device *device, enum point_id id, struct mono now) {
-    if (device_fresh(device, id, now))
-        return device_known(device, id)->value;
+    const struct quantity *known = device_known(device, id);
+    if (quantity_fresh(known, now))
+        return known->value;
     if (id == POINT_PHASES && device->site->phases)
         return device->site->phases;
     const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
@@ -92,8 +90,8 @@ void device_take_values(struct device *device) {
     bool seen[POINT_NUMBER_COUNT] = {false};
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        if (!point_is_of(point, device->part) || point->id == POINT_NONE ||
-            point->id >= POINT_NUMBER_COUNT || machine->value_at[i].mono.ms == 0)
+        if (point->id == POINT_NONE || point->id >= POINT_NUMBER_COUNT ||
+            !point_is_of(point, device->part) || machine->value_at[i].mono.ms == 0)
             continue;
         struct quantity *known = quantities_at(device->known, (enum point_id)point->id);
         if (!known)

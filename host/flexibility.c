@@ -27,12 +27,12 @@ static size_t pack(const struct live *live, const struct flexibility *flexibilit
     size_t used = HEAD_WORDS;
     words[HEAD_WORDS - 1] = 0;
     memcpy(words, flexibility, offsetof(struct flexibility, values));
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        if (live->quantities >> i & 1) {
-            memcpy(&words[used++], &flexibility->values[i], sizeof *words);
-            memcpy(&words[used++], &flexibility->updated_ms[i], sizeof *words);
-            memcpy(&words[used++], &flexibility->invalid_ms[i], sizeof *words);
-        }
+    for (uint64_t left = live->quantities; left; left &= left - 1) {
+        int i = __builtin_ctzll(left);
+        memcpy(&words[used++], &flexibility->values[i], sizeof *words);
+        memcpy(&words[used++], &flexibility->updated_ms[i], sizeof *words);
+        memcpy(&words[used++], &flexibility->invalid_ms[i], sizeof *words);
+    }
     return used;
 }
 

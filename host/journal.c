@@ -53,10 +53,10 @@ void journal_sample(struct device *device, const struct flexibility *published) 
     struct now now = clock_now(&device->engine->clock);
     device->recorded_ms = at_ms;
     struct sample sample = {.at_ms = at_ms, .hold_ms = published->invalid_at.ms - at_ms};
-    for (int id = 0; id < POINT_NUMBER_COUNT; id++)
-        sample.values[id] = device_fresh(device, (enum point_id)id, now.mono)
-                                ? device_known(device, (enum point_id)id)->value
-                                : NAN;
+    for (int id = 0; id < POINT_NUMBER_COUNT; id++) {
+        const struct quantity *known = quantities_get(device->known, (enum point_id)id);
+        sample.values[id] = quantity_fresh(known, now.mono) ? known->value : NAN;
+    }
     if (published->updated_ms[POINT_STATE] == published->updated_ms[POINT_ACTIVE_POWER])
         sample.values[POINT_STATE] = published->values[POINT_STATE]; /* may be made of the power */
     sample.age_ms[ENERGY_IMPORT] = counter_age_ms(device, POINT_ENERGY_IMPORT, at_ms);

@@ -55,24 +55,14 @@ const char *const *point_kind_names(void) {
     return point_kinds;
 }
 
+static const unsigned char encoding_widths[] = {
+    [ENCODING_BIT] = 1,     [ENCODING_UINT16] = 1, [ENCODING_INT16] = 1, [ENCODING_UINT32] = 2,
+    [ENCODING_INT32] = 2,   [ENCODING_UINT64] = 4, [ENCODING_INT64] = 4, [ENCODING_FLOAT32] = 2,
+    [ENCODING_FLOAT64] = 4, [ENCODING_STRING] = 0,
+};
+
 int encoding_words(enum encoding encoding) {
-    switch (encoding) {
-    case ENCODING_BIT:
-    case ENCODING_UINT16:
-    case ENCODING_INT16:
-        return 1;
-    case ENCODING_UINT32:
-    case ENCODING_INT32:
-    case ENCODING_FLOAT32:
-        return 2;
-    case ENCODING_UINT64:
-    case ENCODING_INT64:
-    case ENCODING_FLOAT64:
-        return 4;
-    case ENCODING_STRING:
-        break;
-    }
-    return 0;
+    return encoding_widths[encoding];
 }
 
 static bool is_float(enum encoding encoding) {
@@ -85,15 +75,17 @@ static bool is_signed(enum encoding encoding) {
 
 /* All bits that an encoding has. */
 static uint64_t pattern_of_ones(enum encoding encoding) {
-    int words = encoding_words(encoding);
+    int words = encoding_widths[encoding];
     if (encoding == ENCODING_BIT)
         return 1;
     return words == 4 ? UINT64_MAX : (UINT64_C(1) << 16 * words) - 1;
 }
 
 static uint64_t join_words(const struct point *point, const uint16_t *words) {
-    int count = encoding_words(point->encoding);
+    int count = encoding_widths[point->encoding];
     uint64_t pattern = 0;
+    if (count == 2) /* most are */
+        return (uint64_t)words[point->low_word_first] << 16 | words[!point->low_word_first];
     for (int i = 0; i < count; i++)
         pattern = pattern << 16 | words[point->low_word_first ? count - 1 - i : i];
     return point->encoding == ENCODING_BIT ? pattern != 0 : pattern;
@@ -106,7 +98,7 @@ static void split_words(const struct point *point, uint64_t pattern, uint16_t *w
 }
 
 static bool is_marker(const struct point *point, uint64_t pattern) {
-    uint64_t ones = pattern_of_ones(point->encoding);
+    uint64_t ones = point->marker_count ? pattern_of_ones(point->encoding) : 0;
     for (int i = 0; i < point->marker_count; i++)
         if ((point->markers[i] & ones) == pattern)
             return true;

@@ -43,34 +43,35 @@ struct point_value_name { /* raw -> state */
     enum device_state state;
 };
 
-/* In the order of a driver's row; a machine has at most a few hundred of them. */
-struct point {                  /* NOLINT(clang-analyzer-optin.performance.Padding): see above */
-    char name[POINT_NAME_SIZE]; /* vocabulary name, or "_own" for the driver's own */
-    int id;                     /* enum point_id, or POINT_NONE for the driver's own */
-    int part;                   /* index of the part it belongs to, or POINT_NONE: of all */
-    enum register_kind kind;
-    uint16_t models[POINT_MAX_MODELS]; /* SunSpec: `address` counts from the first of these found */
-    int model_count; /* 0: `address` is the wire address (0-based, as in the PDU) */
+/* What each poll looks at stands in front, in 64 bytes. */
+struct point {
+    int id;   /* enum point_id, or POINT_NONE for the driver's own */
+    int part; /* index of the part it belongs to, or POINT_NONE: of all */
+    enum encoding encoding;
+    int shift;
+    int scale_point; /* index of the point that holds the power of ten, or POINT_NONE */
+    int value_count;
+    int16_t marker_count;
+    bool low_word_first;
+    bool writable;
     uint16_t address;
     uint16_t words; /* registers, or 1 for a bit */
-    enum encoding encoding;
-    bool low_word_first;
-    uint64_t mask; /* 0: none; applied to the raw integer, then shifted right */
-    int shift;
-    double scale; /* value = raw * scale * 10^scale_factor + offset, in the vocabulary's unit */
-    double offset;
-    int scale_point; /* index of the point that holds the power of ten, or POINT_NONE */
+    double scale;   /* value = raw * scale * 10^scale_factor + offset, in the vocabulary's unit */
+    double offset;  /* in it as well */
+    uint64_t mask;  /* 0: none; applied to the raw integer, then shifted right */
+    int64_t period_ms; /* 0: once per connection; POINT_NEVER: not polled */
+
+    enum register_kind kind;
+    int model_count; /* 0: `address` is the wire address (0-based, as in the PDU) */
+    uint16_t models[POINT_MAX_MODELS]; /* SunSpec: `address` counts from the first of these found */
+    char name[POINT_NAME_SIZE];        /* vocabulary name, or "_own" for the driver's own */
     uint64_t
         markers[POINT_MAX_MARKERS]; /* raw patterns (as unsigned of that width): not available */
-    int marker_count;
     struct point_value_name values[POINT_MAX_VALUES]; /* for `state` */
-    int value_count;
-    int64_t period_ms; /* 0: once per connection; POINT_NEVER: not polled */
-    bool writable;
-    double write_minimum, write_maximum; /* in the point's unit */
-    uint8_t write_function;              /* 5, 6, 15 or 16 */
-    bool read_back;                      /* may be read after a write to confirm it */
-    int read_back_point;                 /* index of another point that shows what was written */
+    double write_minimum, write_maximum;              /* in the point's unit */
+    uint8_t write_function;                           /* 5, 6, 15 or 16 */
+    bool read_back;                                   /* may be read after a write to confirm it */
+    int read_back_point; /* index of another point that shows what was written */
 };
 
 /* Whether it says something of that part of the machine: its own points and those of all. */

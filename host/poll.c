@@ -176,22 +176,30 @@ static void take_number(struct machine *machine, int index, const uint16_t *word
     machine->value_at[index] = now;
 }
 
-void poll_take(struct machine *machine, const struct block *block, const uint16_t *words) {
+/* The block's points that have a scale factor, or those that have none; how many are left out. */
+static size_t take_points(struct machine *machine, const struct block *block, const uint16_t *words,
+                          bool scaled, struct now now) {
     const struct point *points = machine_driver(machine)->points;
+    size_t left_out = 0;
+    for (size_t i = block->first; i < block->first + block->count; i++) {
+        const struct block_item *item = &machine->plan.items[i];
+        const struct point *point = &points[item->point];
+        const uint16_t *at = words + (item->address - block->address);
+        if ((point->scale_point != POINT_NONE) != scaled)
+            left_out++;
+        else if (point->id >= POINT_TEXT_FIRST)
+            take_text(machine, point, at);
+        else
+            take_number(machine, item->point, at, now);
+    }
+    return left_out;
+}
+
+void poll_take(struct machine *machine, const struct block *block, const uint16_t *words) {
     struct now now = clock_now(&machine->engine->clock);
     /* Scale factors first: they may stand behind what they scale. */
-    for (int scaled = 0; scaled < 2; scaled++)
-        for (size_t i = block->first; i < block->first + block->count; i++) {
-            const struct block_item *item = &machine->plan.items[i];
-            const struct point *point = &points[item->point];
-            if ((point->scale_point != POINT_NONE) != (scaled == 1))
-                continue;
-            const uint16_t *at = words + (item->address - block->address);
-            if (point->id >= POINT_TEXT_FIRST)
-                take_text(machine, point, at);
-            else
-                take_number(machine, item->point, at, now);
-        }
+    if (take_points(machine, block, words, false, now))
+        (void)take_points(machine, block, words, true, now);
 }
 
 /* --- reading -------------------------------------------------------------------------------------

@@ -3,12 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-struct quantities {
-    int8_t places[POINT_NUMBER_COUNT]; /* in `items`; -1: none */
-    struct quantity items[];
-};
-
-static const struct quantity unknown = {.value = (double)NAN};
+const struct quantity quantity_unknown = {.value = (double)NAN};
 
 struct quantities *quantities_new(uint64_t which, const struct quantities *before) {
     size_t count = 0;
@@ -28,14 +23,4 @@ struct quantities *quantities_new(uint64_t which, const struct quantities *befor
 
 void quantities_free(struct quantities *quantities) {
     free(quantities);
-}
-
-const struct quantity *quantities_get(const struct quantities *quantities, enum point_id id) {
-    int8_t place = quantities ? quantities->places[id] : -1;
-    return place < 0 ? &unknown : &quantities->items[place];
-}
-
-struct quantity *quantities_at(struct quantities *quantities, enum point_id id) {
-    int8_t place = quantities ? quantities->places[id] : -1;
-    return place < 0 ? NULL : &quantities->items[place];
 }

@@ -3,6 +3,9 @@
 #ifndef DERD_QUANTITIES_H
 #define DERD_QUANTITIES_H
 
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -15,15 +18,35 @@ struct quantity {
     int64_t valid_ms; /* how long it can be trusted; INT64_MAX: always */
 };
 
-struct quantities;
+struct quantities {
+    int8_t places[POINT_NUMBER_COUNT]; /* in `items`; -1: none */
+    struct quantity items[];
+};
+
+extern const struct quantity quantity_unknown;
 
 /* `which`: bits by enum point_id. What `before` (NULL: nothing) knows of them goes on. NULL: no
  * memory. */
 struct quantities *quantities_new(uint64_t which, const struct quantities *before);
 void quantities_free(struct quantities *quantities); /* NULL is fine */
+
 /* Never NULL: what the device cannot have is unknown. */
-const struct quantity *quantities_get(const struct quantities *quantities, enum point_id id);
+static inline const struct quantity *quantities_get(const struct quantities *quantities,
+                                                    enum point_id id) {
+    int8_t place = quantities ? quantities->places[id] : -1;
+    return place < 0 ? &quantity_unknown : &quantities->items[place];
+}
+
 /* To be changed; NULL: the device cannot have it. */
-struct quantity *quantities_at(struct quantities *quantities, enum point_id id);
+static inline struct quantity *quantities_at(struct quantities *quantities, enum point_id id) {
+    int8_t place = quantities ? quantities->places[id] : -1;
+    return place < 0 ? NULL : &quantities->items[place];
+}
+
+/* Whether its value can still be trusted. */
+static inline bool quantity_fresh(const struct quantity *quantity, struct mono now) {
+    return !isnan(quantity->value) &&
+           (quantity->valid_ms == INT64_MAX || now.ms - quantity->mono.ms < quantity->valid_ms);
+}
 
 #endif
