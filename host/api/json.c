@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
+#include "base/utf8.h"
 
 #define KEY_MARKS   3 /* quotes, colon */
 #define TIME_LENGTH (WALL_TEXT_LENGTH + 2)
@@ -127,23 +128,6 @@ void json_write_double(struct json *json, double value) {
     }
 }
 
-/* Length of the UTF-8 sequence at `at` (1..4), 0 when it is none. Overlong forms, surrogates and
- * what lies beyond U+10FFFF are none. The text ends with NUL, which is never a continuation. */
-static size_t sequence_length(const unsigned char *at) {
-    if (at[0] < 0x80)
-        return 1;
-    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc2 || at[0] > 0xf4)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 static void escape_char(struct buf *out, unsigned char c) {
     static const char named[] = "\b\f\n\r\t";
     const char *found = c ? strchr(named, c) : NULL;
@@ -209,7 +193,7 @@ void json_write_string(struct json *json, const char *text) {
     }
     wrote(json->out, to);
     while (*at) {
-        length = sequence_length(at);
+        length = utf8_length(at, UTF8_TO_NUL);
         bool as_is = length > 0 && *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f;
         if (as_is) {
             at += length;

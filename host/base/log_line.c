@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define TAIL 200 /* bytes that are kept for what follows the text */
 
 struct line {
@@ -34,21 +36,12 @@ static void put_format(struct line *line, const char *format, ...) {
     put(line, text);
 }
 
-/* Bytes of the character at `at` when it is one (RFC 3629: the shortest form, no surrogate) that is
- * no control character, neither of ASCII nor of C1; else 0. */
+/* Bytes of the character at `at` when it is one that is no control character, neither of ASCII nor
+ * of C1; else 0. */
 static size_t character(const unsigned char *at) {
-    if (at[0] < 0x80)
-        return at[0] >= 0x20 && at[0] != 0x7f;
-    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc2 || at[0] > 0xf4)
+    if (at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0))
         return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (at[0] == 0xc2 && at[1] < 0xa0) || (at[0] == 0xe0 && at[1] < 0xa0) ||
-                 (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-                 (at[0] == 0xf4 && at[1] > 0x8f);
-    return wrong ? 0 : length;
+    return utf8_length(at, UTF8_TO_NUL);
 }
 
 /* Up to `most` bytes of it. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "store/store_internal.h"
 
 #define GAP_MOST      200000 /* rows that are asked for one by one, in each gap */
@@ -50,19 +51,12 @@ static bool has_numbers(const struct table *table) {
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* Of UTF-8 (RFC 3629), and without NUL: SQLite does not look. */
+/* Of UTF-8, and without NUL: SQLite does not look. */
 static bool text_is_valid(const unsigned char *text, int length) {
-    for (int i = 0; i < length;) {
-        unsigned char c = text[i++];
-        int more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
-        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || more > length - i)
+    for (int i = 0, bytes; i < length; i += bytes) {
+        bytes = (int)utf8_length(text + i, (size_t)(length - i));
+        if (bytes == 0 || text[i] == '\0')
             return false;
-        if ((c == 0xe0 && text[i] < 0xa0) || (c == 0xed && text[i] > 0x9f) ||
-            (c == 0xf0 && text[i] < 0x90) || (c == 0xf4 && text[i] > 0x8f))
-            return false;
-        for (; more > 0; more--)
-            if ((text[i++] & 0xc0) != 0x80)
-                return false;
     }
     return true;
 }

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/report.h"
+#include "base/utf8.h"
 
 static void a_buffer_holds_exactly_its_maximum(void **state) {
     (void)state;
@@ -136,6 +137,44 @@ static void moved_mistakes_get_a_prefix_and_leave_nothing_behind(void **state) {
     report_free(&to);
 }
 
+/* In `length` bytes, whether or not that is its form. */
+static void encode(uint32_t point, size_t length, unsigned char to[5]) {
+    static const unsigned char heads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    memset(to, 0, 5);
+    for (size_t i = length; i-- > 1; point >>= 6)
+        to[i] = (unsigned char)(0x80 | (point & 0x3f));
+    to[0] = (unsigned char)(heads[length] | point);
+}
+
+static void each_character_has_its_one_form_whole_and_no_other(void **state) {
+    (void)state;
+    static const uint32_t most[] = {0, 0x7f, 0x7ff, 0xffff, 0x1fffff};
+    unsigned char text[5];
+    for (size_t length = 1; length <= 4; length++)
+        for (uint32_t point = 0; point <= most[length]; point++) {
+            bool surrogate = point >= 0xd800 && point <= 0xdfff;
+            bool is_one =
+                point <= 0x10ffff && !surrogate && (length == 1 || point > most[length - 1]);
+            encode(point, length, text);
+            if (utf8_length(text, UTF8_TO_NUL) != (is_one ? length : 0))
+                fail_msg("U+%04X in %zu bytes", (unsigned)point, length);
+            if (length > 1 && utf8_length(text, length - 1) != 0)
+                fail_msg("U+%04X in %zu bytes, of which one is not there", (unsigned)point, length);
+        }
+}
+
+static void bytes_that_begin_no_character_and_begun_ones_are_none(void **state) {
+    (void)state;
+    for (unsigned byte = 0x80; byte <= 0xff; byte++) {
+        const unsigned char text[] = {(unsigned char)byte, 'a', 'b', 'c', '\0'};
+        assert_int_equal(utf8_length(text, UTF8_TO_NUL), 0);
+        assert_int_equal(utf8_length(text, 1), 0);
+    }
+    const unsigned char cut[] = {0xf0, 0x9f, 0x98, '\0'};
+    assert_int_equal(utf8_length(cut, UTF8_TO_NUL), 0);
+    assert_int_equal(utf8_length(cut, 3), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_holds_exactly_its_maximum),
@@ -147,6 +186,8 @@ int main(void) {
         cmocka_unit_test(a_report_keeps_the_first_hundred_and_counts_all),
         cmocka_unit_test(a_mistake_too_long_to_show_is_kept_all_the_same),
         cmocka_unit_test(moved_mistakes_get_a_prefix_and_leave_nothing_behind),
+        cmocka_unit_test(each_character_has_its_one_form_whole_and_no_other),
+        cmocka_unit_test(bytes_that_begin_no_character_and_begun_ones_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
