@@ -14,8 +14,8 @@
 #include "arbiter.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/uuid.h"
 
-#define ID_SIZE                 37 /* a UUID as text, lower case, and its NUL */
 #define REASON_SIZE             201
 #define CREATOR_SIZE            81
 #define CONSTRAINTS_PER_DEVICE  250

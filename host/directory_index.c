@@ -1,6 +1,5 @@
 #include "directory_index.h"
 
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,17 +17,8 @@ struct directory_index {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static bool is_uuid(const char *text) {
-    for (size_t i = 0; i < ID_SIZE - 1; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-            return false;
-    }
-    return text[ID_SIZE - 1] == '\0';
-}
-
 struct name name_of(const char *text) {
-    return (struct name){text, is_uuid(text)};
+    return (struct name){text, uuid_valid(text)};
 }
 
 bool name_is(const struct name *name, const char *id, const char *key) {

@@ -135,9 +135,6 @@ const struct store_figures *store_figures(const struct store *store);
 /* True while the last commits fail; the text says why. Any thread. */
 bool store_failing(struct store *store, char *why, size_t why_size);
 
-void uuid_make(char id[ID_SIZE]);  /* random, version 4 */
-bool uuid_valid(const char *text); /* 8-4-4-4-12 hexadecimal, any case */
-
 /* --- accounts ----------------------------------------------------------------------------------
  * A tree: an account controls its own clusters and those of the accounts below it. All of them are
  * in memory; what asks takes a read lock for a moment, what changes blocks until it is on disk. */
