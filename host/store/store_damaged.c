@@ -64,14 +64,11 @@ static sqlite3 *damaged_open(const struct store *store) {
     sqlite3 *db = NULL;
     if (!store_has_file(store, "derd.db"))
         return NULL;
-    bool whole = !store_has_file(store, "derd.db-wal");
-    char *uri = store_immutable_name(store->path);
-    int code = uri ? sqlite3_open_v2(whole ? uri : store->path, &db,
-                                     SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX |
-                                         (whole ? SQLITE_OPEN_URI : 0),
-                                     "unix-none")
-                   : SQLITE_NOMEM;
-    free(uri);
+    int flags = 0;
+    char *name = store_reading_name(store, &flags);
+    int code =
+        name ? sqlite3_open_v2(name, &db, flags | SQLITE_OPEN_NOMUTEX, "unix-none") : SQLITE_NOMEM;
+    free(name);
     if (code == SQLITE_OK) {
         sqlite3_limit(db, SQLITE_LIMIT_LENGTH, STORE_ROW_MAXIMUM);
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

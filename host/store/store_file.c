@@ -469,13 +469,16 @@ static enum err open_for_writing(struct store *store, struct report *report) {
 
 #define STANDBY_PAUSE_MS 2000 /* between two attempts to leave it */
 
-/* "file:...?immutable=1", with what has a meaning in URIs escaped. */
-char *store_immutable_name(const char *path) {
+char *store_reading_name(const struct store *store, int *flags) {
+    *flags = SQLITE_OPEN_READONLY;
+    if (store_has_file(store, "derd.db-wal"))
+        return strdup(store->path);
+    *flags |= SQLITE_OPEN_URI;
     struct buf name;
     buf_init(&name, (size_t)PATH_MAXIMUM * 3);
     buf_text(&name, "file:");
-    for (; *path; path++)
-        if (strchr("%?#", *path))
+    for (const char *path = store->path; *path; path++)
+        if (strchr("%?#", *path)) /* which mean something in it */
             buf_format(&name, "%%%02x", (unsigned)(unsigned char)*path);
         else
             buf_char(&name, *path);
@@ -489,14 +492,12 @@ static enum err open_for_reading(struct store *store, struct report *report) {
         report_add(report, store->path, "it was never made whole, which needs writing");
         return ERR_IO;
     }
-    bool whole = !store_has_file(store, "derd.db-wal");
-    char *uri = store_immutable_name(store->path);
-    if (!uri)
+    int flags = 0;
+    char *name = store_reading_name(store, &flags);
+    if (!name)
         return ERR_MEMORY;
-    int flags = SQLITE_OPEN_READONLY | (whole ? SQLITE_OPEN_URI : 0);
-    enum err result =
-        store_database_open(store, whole ? uri : store->path, flags, "unix-none", report);
-    free(uri);
+    enum err result = store_database_open(store, name, flags, "unix-none", report);
+    free(name);
     if (result == ERR_OK)
         result = database_check(store, &version, report);
     if (result == ERR_OK && version != STORE_SCHEMA) {

@@ -224,8 +224,9 @@ must_check enum err store_file_open(struct store *store, const char *directory, 
 void store_file_close(struct store *store);
 char *store_path(const char *directory, const char *name);        /* on the heap, or NULL */
 bool store_has_file(const struct store *store, const char *name); /* that is not empty */
-/* The file's name as a URI that says that nobody changes it; on the heap, or NULL. */
-char *store_immutable_name(const char *path);
+/* What to open, with which flags, to read the file as it is: where it is whole, a URI that says
+ * that nobody changes it; else its path, for its journal is read too. On the heap, or NULL. */
+char *store_reading_name(const struct store *store, int *flags);
 /* `name`: a path, or a URI as `flags` say. `vfs`: to stand by; NULL else. */
 must_check enum err store_database_open(struct store *store, const char *name, int flags,
                                         const char *vfs, struct report *report);
