@@ -86,21 +86,14 @@ void device_sampled(struct device *device) {
 }
 
 void device_renewed(struct device *device) {
-    const struct driver *driver = machine_driver(device->machine);
-    bool known[POINT_COUNT] = {false};
+    uint64_t told = device_may_tell(device);
     caller_forget(&device->caller);
     caller_forget(&device->write_caller);
-    for (int i = 0; i < driver->point_count; i++) {
-        const struct point *point = &driver->points[i];
-        if (point->id != POINT_NONE && point_is_of(point, device->part))
-            known[point->id] = true;
+    for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
+        struct quantity *known = quantities_at(device->known, (enum point_id)i);
+        if (known && !(told >> i & 1))
+            *known = (struct quantity){.value = NAN};
     }
-    for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        if (!known[i] && !driver->hook_values) {
-            struct quantity *known_no_more = quantities_at(device->known, (enum point_id)i);
-            if (known_no_more)
-                *known_no_more = (struct quantity){.value = NAN};
-        }
     device_renew_card(device);
 }
 

@@ -117,27 +117,12 @@ void device_publish_texts(struct device *device) {
     pthread_mutex_unlock(&device->card->lock);
 }
 
-/* Those that may ever be known of it. */
-static uint64_t quantities_of(const struct device *device) {
-    const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
-    uint64_t quantities = UINT64_C(1) << POINT_STATE; /* which may be made of the power */
-    if (!driver)
-        return quantities;
-    if (driver->hook_values) /* which may give any */
-        return QUANTITIES_ALL;
-    for (int i = 0; i < driver->point_count; i++) {
-        const struct point *point = &driver->points[i];
-        if (point->id != POINT_NONE && point->id < POINT_NUMBER_COUNT &&
-            point_is_of(point, device->part))
-            quantities |= UINT64_C(1) << point->id;
-    }
-    return quantities;
-}
-
 /* NULL: no memory. */
 struct device_card *device_card_of(const struct device *device) {
     const struct site_device *site = device->site;
-    char *entry = json_dumps(site->entry, JSON_COMPACT | JSON_SORT_KEYS);
+    /* It says the same as long as it is this device. */
+    const char *told = device->card ? device->card->entry : NULL;
+    char *entry = told ? NULL : json_dumps(site->entry, JSON_COMPACT | JSON_SORT_KEYS);
     const struct card_words words = {
         .key = site->key,
         .name = site->name,
@@ -146,9 +131,9 @@ struct device_card *device_card_of(const struct device *device) {
         .part = site->as,
         .role = site->role,
         .maker = device->machine ? machine_driver(device->machine)->manufacturer : NULL,
-        .entry = entry,
+        .entry = told ? told : entry,
     };
-    struct device_card *card = device_card_new(&words, quantities_of(device));
+    struct device_card *card = device_card_new(&words, device_may_know(device));
     free(entry);
     if (!card)
         return NULL;
@@ -170,7 +155,7 @@ void device_renew_card(struct device *device) {
     device->type = device_part(device)->type;
     device->decided_once = false; /* type and fallback are the driver's */
     struct device_card *card = device_card_of(device);
-    struct quantities *known = quantities_new(quantities_of(device), device->known);
+    struct quantities *known = quantities_new(device_may_know(device), device->known);
     if (known) { /* else it goes on with those that it had */
         quantities_free(device->known);
         device->known = known;

@@ -9,6 +9,10 @@
 void device_take_values(struct device *device);
 /* What is read once per connection has no age that would tell that it is of an earlier one. */
 void device_forget_constants(struct device *device);
+/* Bits by enum point_id: what its driver may tell; and what may ever be known of it, which is the
+ * state also where it is made of the power. */
+uint64_t device_may_tell(const struct device *device);
+uint64_t device_may_know(const struct device *device);
 /* Keeps the phases that a vehicle was seen to use, until it is unplugged. */
 void device_watch_vehicle(struct device *device);
 

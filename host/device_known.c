@@ -83,6 +83,24 @@ void device_quantities(const struct device *device, double quantities[POINT_NUMB
         quantities[POINT_ACTIVE_PHASES] = device_phases(device);
 }
 
+uint64_t device_may_tell(const struct device *device) {
+    const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
+    uint64_t quantities = 0;
+    if (driver && driver->hook_values) /* which may give any */
+        return QUANTITIES_ALL;
+    for (int i = 0; driver && i < driver->point_count; i++) {
+        const struct point *point = &driver->points[i];
+        if (point->id != POINT_NONE && point->id < POINT_NUMBER_COUNT &&
+            point_is_of(point, device->part))
+            quantities |= UINT64_C(1) << point->id;
+    }
+    return quantities;
+}
+
+uint64_t device_may_know(const struct device *device) {
+    return device_may_tell(device) | UINT64_C(1) << POINT_STATE;
+}
+
 /* This device's values out of its machine's: of a part's own and the shared points. */
 void device_take_values(struct device *device) {
     const struct machine *machine = device->machine;
