@@ -49,8 +49,9 @@ static struct wish fallback_wish(const struct device *device) {
     return wish;
 }
 
-/* `fallback`: its verdict. */
-static void publish_decided(struct device *device, const struct verdict *fallback, struct now now) {
+/* `fallback`, and its verdict. */
+static void publish_decided(struct device *device, const struct wish *fallback,
+                            const struct verdict *verdict, struct now now) {
     struct book *book = &device->book;
     struct decided *decided = book->count ? decided_new_bare(book->count + 1) : decided_new(1);
     if (!decided)
@@ -66,20 +67,19 @@ static void publish_decided(struct device *device, const struct verdict *fallbac
     decided->soc = device->soc;
     decided->type = device->type;
     decided->no_set_point = part ? part->control.no_set_point : NO_SET_OWN_CONTROL;
-    decided->fallback = fallback_wish(device);
+    decided->fallback = *fallback;
     decided->without_sets = device->connection == CONNECTION_QUARANTINED;
     decided->sheet = book_share(book);
     if (decided->items) {
         decided->items[0].set_in_force = true; /* the fallback */
         decided->items[0].in_force = decided->has_decision;
-        decided->items[0].verdict = *fallback;
+        decided->items[0].verdict = *verdict;
     }
-    struct decided *before = device_card_snapshot(device->card);
-    decided_hold(decided);
-    device_card_decide(device->card, decided);
+    /* Nobody else publishes: it is the card's until the next one. */
+    struct decided *before = device_card_swap(device->card, decided);
     announce_decided(device_subject(device), &device->announced.decision, before, decided);
+    journal_ruling(device, before, decided);
     decided_release(before);
-    decided_release(decided);
 }
 
 static void say_ended(void *context, const struct constraint *constraint) {
@@ -165,6 +165,7 @@ static void decide_walked(struct device *device, const struct walk *walk) {
 
 static void walk_wishes(struct device *device, struct now now) {
     struct verdict verdict = {.against = BY_NOBODY};
+    struct wish wish = fallback_wish(device);
     device->has_decision = device->allowed.count > 0;
     if (!device->has_decision)
         device->decision = device->wanted = undecided;
@@ -172,7 +173,6 @@ static void walk_wishes(struct device *device, struct now now) {
         struct book_walk walked;
         book_walk(&device->book, device->soc, device->connection == CONNECTION_QUARANTINED,
                   &walked);
-        struct wish wish = fallback_wish(device);
         bool fallback = wish.has_set || wish.has_min || wish.has_max;
         bool bound = !same_ranges(&device->physical, &device->allowed);
         device->only_fallback = walked.in_force == 0 && !bound;
@@ -182,7 +182,7 @@ static void walk_wishes(struct device *device, struct now now) {
         if (walked.gates_moved)
             store_gates(device);
     }
-    publish_decided(device, &verdict, now);
+    publish_decided(device, &wish, &verdict, now);
 }
 
 void device_decide_as(struct device *device, bool changed) {
@@ -190,10 +190,8 @@ void device_decide_as(struct device *device, bool changed) {
     changed = book_advance(&device->book, now, say_ended, device) || changed;
     bool moved = take_inputs(device);
     bool anew = changed || moved || !device->decided_once;
-    if (anew) {
+    if (anew)
         walk_wishes(device, now);
-        journal_ruling(device);
-    }
     device->decided_once = true;
     cluster_arrive(device);
     device_tell(device);

@@ -77,8 +77,19 @@ void device_watch_vehicle(struct device *device) {
 
 void device_quantities(const struct device *device, double quantities[POINT_NUMBER_COUNT]) {
     struct mono now = clock_mono();
+    const struct driver *driver = device->machine ? machine_driver(device->machine) : NULL;
     for (int i = 0; i < POINT_NUMBER_COUNT; i++)
-        quantities[i] = quantity_at(device, (enum point_id)i, now);
+        quantities[i] = device_fresh(device, (enum point_id)i, now)
+                            ? device_known(device, (enum point_id)i)->value
+                            : NAN;
+    /* In place of what is not known, as quantity_at() does. */
+    if (isnan(quantities[POINT_PHASES]) && device->site->phases)
+        quantities[POINT_PHASES] = device->site->phases;
+    for (int i = 0; driver && i < driver->parameter_count; i++) {
+        int id = driver->parameters[i].id;
+        if (id >= 0 && id < POINT_NUMBER_COUNT && isnan(quantities[id]))
+            quantities[id] = device->parameters[i];
+    }
     if (device->type == DEVICE_CHARGING_STATION)
         quantities[POINT_ACTIVE_PHASES] = device_phases(device);
 }

@@ -123,12 +123,16 @@ void device_card_release(struct device_card *card) {
     free(card);
 }
 
-void device_card_decide(struct device_card *card, struct decided *decided) {
+struct decided *device_card_swap(struct device_card *card, struct decided *decided) {
     pthread_mutex_lock(&card->lock);
     struct decided *before = card->decided;
     card->decided = decided;
     pthread_mutex_unlock(&card->lock);
-    decided_release(before);
+    return before;
+}
+
+void device_card_decide(struct device_card *card, struct decided *decided) {
+    decided_release(device_card_swap(card, decided));
 }
 
 struct decided *device_card_snapshot(struct device_card *card) {

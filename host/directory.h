@@ -131,6 +131,8 @@ struct device_card *device_card_hold(struct device_card *card);
 void device_card_release(struct device_card *card);
 void device_card_decide(struct device_card *card,
                         struct decided *decided); /* takes the reference */
+/* The same, and gives the one before, with its reference. */
+struct decided *device_card_swap(struct device_card *card, struct decided *decided);
 /* To be read, with its items; to be released. NULL without memory. Any thread; makes each
  * constraint anew, so that it takes longer the more there are. */
 struct decided *device_card_decided(struct device_card *card);

@@ -107,10 +107,35 @@ static void fill_cause(struct ruling *ruling, enum ruled_field field, const stru
     cause->priority = entry->packed->priority;
 }
 
-void journal_ruling(struct device *device) {
-    if (!device->engine->telemetry)
+/* As fill_cause() tells them, without a look at what each says: what is on one sheet and on the one
+ * after it is the same constraint. */
+static bool same_cause(enum ruled_field field, const struct decided *a, int a_by,
+                       const struct decided *b, int b_by) {
+    if (a_by < 0 || b_by < 0)
+        return a_by == b_by && (a_by != BY_DEVICE || is_shared(a, field) == is_shared(b, field));
+    bool a_stands = a->sheet && (size_t)a_by < a->sheet->count;
+    bool b_stands = b->sheet && (size_t)b_by < b->sheet->count;
+    if (!a_stands || !b_stands)
+        return a_stands == b_stands;
+    return a->sheet->entries[a_by].packed == b->sheet->entries[b_by].packed;
+}
+
+static bool same_ruling(const struct decided *a, const struct decided *b) {
+    const struct decision *one = &a->decision;
+    const struct decision *other = &b->decision;
+    return a->has_decision && b->has_decision && one->unmet == other->unmet &&
+           one->has_set == other->has_set && one->set == other->set && one->min == other->min &&
+           one->max == other->max && same_cause(RULED_SET, a, one->set_by, b, other->set_by) &&
+           same_cause(RULED_MIN, a, one->min_by, b, other->min_by) &&
+           same_cause(RULED_MAX, a, one->max_by, b, other->max_by);
+}
+
+void journal_ruling(struct device *device, const struct decided *before,
+                    const struct decided *decided) {
+    const struct ruling *last = device->last_ruling;
+    if (!device->engine->telemetry ||
+        (last && last->in_force == device->anything_in_force && same_ruling(before, decided)))
         return;
-    struct decided *decided = device_card_snapshot(device->card);
     const struct decision *decision = &decided->decision;
     bool has = decided->has_decision;
     struct ruling ruling = {.controllable = has,
@@ -125,7 +150,6 @@ void journal_ruling(struct device *device) {
         fill_cause(&ruling, RULED_MIN, decided, decision->min_by);
         fill_cause(&ruling, RULED_MAX, decided, decision->max_by);
     }
-    decided_release(decided);
     /* A device that cannot be controlled has no decisions; one that is not known yet may have. */
     bool first = !device->last_ruling;
     if ((first && !has) || (!first && ruling_same(&ruling, device->last_ruling)))
