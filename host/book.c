@@ -77,12 +77,23 @@ struct sheet *book_share(struct book *book) {
     return sheet_hold(book->sheet);
 }
 
-static void forget_foretold(struct book *book, const struct book_entry *entry) {
+static struct storing *find_foretold(const struct book *book, const struct book_entry *entry) {
     for (size_t i = 0; i < book->storing_count; i++)
-        if (memcmp(book->storing[i].id, entry->packed->id, sizeof book->storing[i].id) == 0) {
-            book->storing[i] = book->storing[--book->storing_count];
-            return;
-        }
+        if (memcmp(book->storing[i].id, entry->packed->id, sizeof book->storing[i].id) == 0)
+            return &book->storing[i];
+    return NULL;
+}
+
+static void forget_foretold(struct book *book, const struct book_entry *entry) {
+    struct storing *storing = find_foretold(book, entry);
+    if (storing)
+        *storing = book->storing[--book->storing_count];
+}
+
+/* It stands in the book no more, and is freed when no reader can be looking at it. */
+static void entry_drop(struct book *book, const struct book_entry *entry) {
+    forget_foretold(book, entry);
+    book_drop(book, entry->packed);
 }
 
 void book_free(struct book *book) {
@@ -97,9 +108,7 @@ void book_free(struct book *book) {
 /* What stands at `index` leaves. */
 static void book_take_out(struct book *book, size_t index) {
     struct book_entry *entry = book_entry_own(book, index);
-    if (book->storing_count)
-        forget_foretold(book, entry);
-    book_drop(book, entry->packed);
+    entry_drop(book, entry);
     memmove(entry, entry + 1, (book->count - index - 1) * sizeof *entry);
     book->sheet->count = --book->count;
 }
@@ -307,9 +316,7 @@ static void entry_leaves(struct book *book, const struct book_entry *entry, book
         entry_read(entry, &constraint);
         ended(context, &constraint);
     }
-    if (book->storing_count)
-        forget_foretold(book, entry);
-    book_drop(book, entry->packed);
+    entry_drop(book, entry);
 }
 
 /* What is over leaves (the sheet is the book's own then), and when something is due next. */
@@ -371,10 +378,23 @@ struct mono book_next(const struct book *book, struct now now) {
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
+const struct book_entry *book_find_key(const struct book *book, const struct id_key *key) {
+    return sheet_find(book->sheet, key);
+}
+
 const struct book_entry *book_find(const struct book *book, const char *id) {
     struct id_key key;
     id_key_of(&key, id);
-    return sheet_find(book->sheet, &key);
+    return book_find_key(book, &key);
+}
+
+const struct constraint *book_read(const struct book *book, const char *id,
+                                   struct constraint *room) {
+    const struct book_entry *entry = book ? book_find(book, id) : NULL;
+    if (!entry)
+        return NULL;
+    entry_read(entry, room);
+    return room;
 }
 
 enum err book_make_room(struct book *book, size_t count) {
@@ -412,9 +432,7 @@ static void book_replace(struct book *book, size_t index, const struct book_entr
         return;
     }
     struct book_entry *at = book_entry_own(book, index);
-    if (book->storing_count)
-        forget_foretold(book, at);
-    book_drop(book, at->packed);
+    entry_drop(book, at);
     *at = *entry;
 }
 
@@ -465,59 +483,28 @@ void book_put_ready(struct book *book, const struct book_entry *ready, struct no
     struct id_key key;
     see_clock_first(book, now);
     entry_key(&entry, &key);
-    put_entry(book, &entry, sheet_find(book->sheet, &key), now);
+    put_entry(book, &entry, book_find_key(book, &key), now);
 }
 
-enum err book_put(struct book *book, struct constraint *constraint, struct now now) {
+enum err book_put(struct book *book, const struct constraint *constraint, struct now now) {
     struct book_entry entry;
     if (!entry_fill(&entry, constraint))
         return ERR_MEMORY;
     struct id_key key;
     see_clock_first(book, now);
     entry_key(&entry, &key);
-    const struct book_entry *before = sheet_find(book->sheet, &key);
+    const struct book_entry *before = book_find_key(book, &key);
     enum err err = before ? ERR_OK : book_make_room(book, 1);
     if (err) {
         packed_free(entry.packed);
         return err;
     }
-    if (before && constraint->wish.rank != before->packed->rank)
-        constraint->wish.rank = before->packed->rank;
     put_entry(book, &entry, before, now);
     return ERR_OK;
 }
 
-struct sorted { /* so that sorting touches no other memory */
-    int32_t priority;
-    uint32_t index;
-    uint64_t rank;
-};
-
-static int sorted_order(const void *a, const void *b) {
-    const struct sorted *one = a;
-    const struct sorted *other = b;
-    if (one->priority != other->priority)
-        return one->priority > other->priority ? -1 : 1;
-    if (one->rank != other->rank)
-        return one->rank > other->rank ? -1 : 1;
-    return one->index < other->index ? -1 : 1; /* of one rank the later goes behind */
-}
-
-static void sheet_sort(struct sheet *sheet, struct sorted *order, struct book_entry *copy) {
-    for (size_t i = 0; i < sheet->count; i++) {
-        const struct packed *packed = sheet->entries[i].packed;
-        order[i] = (struct sorted){packed->priority, (uint32_t)i, packed->rank};
-    }
-    qsort(order, sheet->count, sizeof *order, sorted_order);
-    memcpy(copy, sheet->entries, sheet->count * sizeof *copy);
-    for (size_t i = 0; i < sheet->count; i++)
-        sheet->entries[i] = copy[order[i].index];
-}
-
 void book_load(struct book *book, struct sheet *sheet) {
-    struct sorted order[BOOK_MAXIMUM];
-    struct book_entry copy[BOOK_MAXIMUM];
-    sheet_sort(sheet, order, copy);
+    sheet_sort(sheet);
     book->sheet = sheet;
     book->entries = sheet->entries;
     book->count = sheet->count;
@@ -564,13 +551,6 @@ bool book_set_gates(struct book *book, size_t index, bool min_closed, bool max_c
     return true;
 }
 
-static struct storing *find_foretold(const struct book *book, const struct book_entry *entry) {
-    for (size_t i = 0; i < book->storing_count; i++)
-        if (memcmp(book->storing[i].id, entry->packed->id, sizeof book->storing[i].id) == 0)
-            return &book->storing[i];
-    return NULL;
-}
-
 bool book_foretell(struct book *book, const struct book_entry *entry, int64_t invalid_at_ms) {
     struct storing *storing = find_foretold(book, entry);
     if (storing && storing->invalid_at_ms[0] == invalid_at_ms)
@@ -598,70 +578,6 @@ void book_foretold(const struct book *book, const struct book_entry *entry,
     invalid_at_ms[1] = storing ? storing->invalid_at_ms[1] : 0;
 }
 
-static bool is_leaving(const struct book_admission *admission, const char *id) {
-    for (size_t i = 0; i < admission->leaving_count; i++)
-        if (strcmp(admission->leaving[i], id) == 0)
-            return true;
-    for (size_t i = 0; i < admission->makes_way_count; i++)
-        if (strcmp(admission->makes_way[i], id) == 0)
-            return true;
-    return false;
-}
-
-static bool is_replaced(const struct book_admission *admission, const char *id) {
-    for (size_t i = 0; i < admission->count; i++)
-        if (strcmp(admission->items[i]->id, id) == 0)
-            return true;
-    return false;
-}
-
-/* The lowest scheduled one of the same creator that may make way; false: none. */
-static bool lowest_scheduled(const struct book *book, const struct book_admission *admission,
-                             char id[ID_SIZE]) {
-    for (size_t i = book->count; i-- > 0;) {
-        const struct book_entry *other = &book->entries[i];
-        if (other->running || !entry_keeps(other) || !entry_is_of(other, admission->created_by) ||
-            other->packed->priority > admission->max_priority)
-            continue;
-        entry_id(other, id);
-        if (!is_leaving(admission, id) && !is_replaced(admission, id))
-            return true;
-    }
-    return false;
-}
-
-enum err book_admit(const struct book *book, struct book_admission *admission) {
-    size_t on_device = admission->coming;
-    size_t of_creator = admission->coming_own;
-    char id[ID_SIZE];
-    admission->makes_way_count = 0;
-    for (size_t i = 0; i < book->count; i++) {
-        const struct book_entry *other = &book->entries[i];
-        if (!entry_keeps(other))
-            continue;
-        entry_id(other, id);
-        if (is_leaving(admission, id))
-            continue;
-        on_device++;
-        of_creator += entry_is_of(other, admission->created_by);
-    }
-    for (size_t i = 0; i < admission->count; i++) {
-        if (book_find(book, admission->items[i]->id))
-            continue;
-        if (on_device >= CONSTRAINTS_PER_DEVICE && lowest_scheduled(book, admission, id)) {
-            memcpy(admission->makes_way[admission->makes_way_count++], id, ID_SIZE);
-            continue; /* one comes, one goes */
-        }
-        if (of_creator >= CONSTRAINTS_PER_CREATOR)
-            return ERR_LIMIT;
-        if (on_device >= CONSTRAINTS_PER_DEVICE)
-            return ERR_FULL;
-        on_device++;
-        of_creator++;
-    }
-    return ERR_OK;
-}
-
 bool book_drop_sets(struct book *book, const char *created_by) {
     bool changed = false;
     for (size_t i = 0; i < book->count; i++) {
@@ -672,63 +588,4 @@ bool book_drop_sets(struct book *book, const char *created_by) {
         book_entry_own(book, i)->set_dropped = true;
     }
     return changed;
-}
-
-size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index) {
-    size_t count = 0;
-    for (size_t i = 0; i < book->count; i++) {
-        const struct book_entry *entry = &book->entries[i];
-        if (!entry_in_force(entry))
-            continue;
-        entry_wish(entry, &wishes[count]);
-        wishes[count].has_set = wishes[count].has_set && !entry->set_dropped;
-        index[count++] = i;
-    }
-    return count;
-}
-
-bool book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
-                     size_t count) {
-    bool moved = false;
-    for (size_t i = 0; i < count; i++)
-        if (book->entries[index[i]].has_soc)
-            moved = book_set_gates(book, index[i], wishes[i].min_gate_closed,
-                                   wishes[i].max_gate_closed) ||
-                    moved;
-    return moved;
-}
-
-/* A step of the walk by one entry that may change it. */
-static void walk_entry(struct book *book, size_t index, double soc, bool without_sets,
-                       struct book_walk *walked) {
-    const struct book_entry *entry = &book->entries[index];
-    struct wish wish;
-    struct verdict verdict;
-    entry_wish(entry, &wish);
-    wish.has_set = wish.has_set && !entry->set_dropped && !without_sets;
-    walk_step(&walked->walk, &wish, (int)index, soc, &verdict);
-    if (entry->has_soc && book_set_gates(book, index, wish.min_gate_closed, wish.max_gate_closed))
-        walked->gates_moved = true;
-}
-
-void book_walk(struct book *book, double soc, bool without_sets, struct book_walk *walked) {
-    *walked = (struct book_walk){0};
-    walk_begin(&walked->walk);
-    struct walk walk = walked->walk; /* a copy that nothing else can write to */
-    size_t in_force = 0;
-    for (size_t i = 0; i < book->count; i++) {
-        const struct book_entry *entry = &book->entries[i];
-        if (!entry->running || (entry->set_dropped && entry_is_only_set(entry)))
-            continue;
-        in_force++;
-        bool has_set = entry->set != ENTRY_NO_POWER && !entry->set_dropped && !without_sets;
-        int32_t b = entry->max == ENTRY_NO_POWER ? POWER_UNBOUNDED : entry->max;
-        static_assert(ENTRY_NO_POWER < -POWER_UNBOUNDED, "no lower bound is below any");
-        if (!entry->has_soc && !entry->exclusive &&
-            walk_is_idle(&walk, entry->min, b, has_set, entry->set, !entry->clamp))
-            continue;
-        walk_entry(book, i, soc, without_sets, walked);
-        walk = walked->walk;
-    }
-    walked->in_force = in_force;
 }

@@ -63,11 +63,11 @@ void book_free(struct book *book);
  * returns true. */
 void book_move(struct book *to, struct book *from);
 /* Puts a constraint in, or in place of the one with its id (which then gives its rank on: renewing
- * changes no winner; gates are given on too). The caller has set wish.rank for a new one. A rank
- * given on is written into `constraint`, which therefore must not be seen by other threads yet
- * unless it has that rank already. It is copied. In force at once when it is due (before the first
- * advance: by that); the next advance returns true. ERR_FULL at BOOK_MAXIMUM. */
-must_check enum err book_put(struct book *book, struct constraint *constraint, struct now now);
+ * changes no winner; gates are given on too). wish.rank counts for a new one. It is copied. In
+ * force at once when it is due (before the first advance: by that); the next advance returns true.
+ * ERR_FULL at BOOK_MAXIMUM. */
+must_check enum err book_put(struct book *book, const struct constraint *constraint,
+                             struct now now);
 /* In two steps, so that the second cannot fail: room and memory for `count` of them, as entries
  * that are each to be put. ERR_FULL, ERR_MEMORY: nothing has changed. */
 must_check enum err book_ready(struct book *book, struct constraint *const *constraints,
@@ -84,7 +84,8 @@ void book_resume(struct book *book, const char *id, struct mono end);
 /* The same constraint with other times or marks (it is stored now): all else goes on. False without
  * memory: it stays as it was. */
 bool book_restate(struct book *book, const char *id, const struct constraint *constraint);
-/* Gates as they were before a restart. True when they moved. */
+/* Gates of the entry at `index`: as they were before a restart, or as they are decided. True when
+ * they moved. */
 bool book_set_gates(struct book *book, size_t index, bool min_closed, bool max_closed);
 /* The store is to get this invalidAt for it, whose end runs on the monotonic clock. False without
  * memory, or when it was told so last. */
@@ -97,6 +98,10 @@ void book_foretold(const struct book *book, const struct book_entry *entry,
 struct sheet *book_share(struct book *book);
 /* Valid until the book changes. */
 const struct book_entry *book_find(const struct book *book, const char *id);
+const struct book_entry *book_find_key(const struct book *book, const struct id_key *key);
+/* What stands there, read into `room`; NULL: nothing, or there is no book. */
+const struct constraint *book_read(const struct book *book, const char *id,
+                                   struct constraint *room);
 /* Room for `count` more. ERR_FULL, ERR_MEMORY. */
 must_check enum err book_make_room(struct book *book, size_t count);
 
@@ -145,8 +150,5 @@ void book_walk(struct book *book, double soc, bool without_sets, struct book_wal
 /* Wishes in force at the last advance into `wishes`, `index[i]` = entry. Both have room for
  * ARBITER_WISHES, so that the fallback always finds its place after them. */
 size_t book_wishes(const struct book *book, struct wish *wishes, size_t *index);
-/* Gate states after decide() back into the entries. True when one moved. */
-bool book_keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
-                     size_t count);
 
 #endif

@@ -271,3 +271,33 @@ void sheet_release(struct sheet *sheet) {
         sheet = next;
     }
 }
+
+struct sorted { /* so that sorting touches no other memory */
+    int32_t priority;
+    uint32_t index;
+    uint64_t rank;
+};
+
+static int sorted_order(const void *a, const void *b) {
+    const struct sorted *one = a;
+    const struct sorted *other = b;
+    if (one->priority != other->priority)
+        return one->priority > other->priority ? -1 : 1;
+    if (one->rank != other->rank)
+        return one->rank > other->rank ? -1 : 1;
+    return one->index < other->index ? -1 : 1; /* of one rank the later goes behind */
+}
+
+void sheet_sort(struct sheet *sheet) {
+    struct sorted order[ARBITER_WISHES];
+    struct book_entry copy[ARBITER_WISHES];
+    assert(sheet->count <= ARBITER_WISHES);
+    for (size_t i = 0; i < sheet->count; i++) {
+        const struct packed *packed = sheet->entries[i].packed;
+        order[i] = (struct sorted){packed->priority, (uint32_t)i, packed->rank};
+    }
+    qsort(order, sheet->count, sizeof *order, sorted_order);
+    memcpy(copy, sheet->entries, sheet->count * sizeof *copy);
+    for (size_t i = 0; i < sheet->count; i++)
+        sheet->entries[i] = copy[order[i].index];
+}

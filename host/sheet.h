@@ -7,7 +7,7 @@
  * the book after a sheet was shared is freed with that sheet: no reader can be looking at it then.
  * Single constraints are thus never counted.
  *
- * What `struct constraint` says is kept whole: sheet_read() gives back what entry_fill() was given,
+ * What `struct constraint` says is kept whole: entry_read() gives back what entry_fill() was given,
  * but for values of fields that have no opinion. The book changes sheets on the engine's thread;
  * any thread reads and releases them. */
 #ifndef DERD_SHEET_H
@@ -48,7 +48,6 @@ struct book_entry {
     bool over : 1;    /* to be removed in this advance */
     bool by_mono : 1; /* ends on the monotonic clock, else by the wall clock and the steps since */
     bool guessed : 1; /* started by a clock that was not trusted, which has not come back */
-    bool held : 1;    /* it goes on past its end, for want of a clock or of its successor */
     /* What it asks; walking the book touches no other memory: */
     bool exclusive : 1, clamp : 1, has_soc : 1;
     uint32_t mark; /* of the id: others mostly have another */
@@ -92,6 +91,11 @@ static inline void entry_wish(const struct book_entry *entry, struct wish *wish)
     wish->max_soc = rare->max_soc;
 }
 
+/* It has a set point, which has not ended before its bounds. */
+static inline bool entry_holds_set(const struct book_entry *entry) {
+    return (entry->set != ENTRY_NO_POWER) & !entry->set_dropped;
+}
+
 /* Nothing would be left of it without its set point. */
 static inline bool entry_is_only_set(const struct book_entry *entry) {
     return entry->set != ENTRY_NO_POWER && entry->min == ENTRY_NO_POWER &&
@@ -132,6 +136,8 @@ struct sheet *sheet_new(size_t capacity);
 struct sheet *sheet_hold(struct sheet *sheet); /* NULL is fine */
 /* NULL: it is not there, or there is no sheet. */
 const struct book_entry *sheet_find(const struct sheet *sheet, const struct id_key *key);
+/* Into the order of arbiter_order(), those of one rank as they stand; at most ARBITER_WISHES. */
+void sheet_sort(struct sheet *sheet);
 /* Any thread. Frees with the last reference what was dropped since; not its entries. */
 void sheet_release(struct sheet *sheet);
 

@@ -7,24 +7,15 @@
 #include <jansson.h>
 
 #include "base/json_read.h"
+#include "base/likeness.h"
 #include "base/log.h"
 #include "engine.h"
 #include "recall.h"
 
 #define BUCKETS_FIRST 64
 
-/* Eight characters at a time: there are millions of rows. */
 static struct stashed **bucket_of(const struct stash *stash, const char *target_id) {
-    uint64_t hash = 1;
-    for (size_t left = strlen(target_id); left;) {
-        uint64_t part = 0;
-        size_t bytes = left < sizeof part ? left : sizeof part;
-        memcpy(&part, target_id, bytes);
-        hash = (hash ^ part) * UINT64_C(0x9E3779B97F4A7C15);
-        hash ^= hash >> 29;
-        target_id += bytes;
-        left -= bytes;
-    }
+    uint64_t hash = hash_bytes(1, target_id, strlen(target_id));
     return &stash->buckets[hash & (stash->bucket_count - 1)];
 }
 
@@ -145,11 +136,10 @@ static void take_row(void *context, const char *target_id, const struct constrai
 
 static void deal_row(struct row *row) {
     struct stashed *stashed = row->stashed;
-    struct book *book = &stashed->book;
-    if (!book->sheet)
-        book->sheet = sheet_new(stashed->coming);
-    if (book->sheet) {
-        book->sheet->entries[book->sheet->count++] = row->entry;
+    if (!stashed->sheet)
+        stashed->sheet = sheet_new(stashed->coming);
+    if (stashed->sheet) {
+        stashed->sheet->entries[stashed->sheet->count++] = row->entry;
         return;
     }
     char id[ID_SIZE];
@@ -170,20 +160,18 @@ enum err stash_load(struct engine *engine) {
     }
     for (size_t i = 0; i < stash->bucket_count; i++)
         for (struct stashed *stashed = stash->buckets[i]; stashed; stashed = stashed->next)
-            if (stashed->book.sheet)
-                book_load(&stashed->book, stashed->book.sheet);
+            if (stashed->sheet) {
+                book_load(&stashed->book, stashed->sheet);
+                stashed->sheet = NULL;
+            }
     return err;
 }
 
 /* --- one by one ------------------------------------------------------------------------------- */
 
-void stash_row(void *context, const char *target_id, const struct constraint *constraint) {
-    struct engine *engine = context;
+void stash_row(struct engine *engine, const char *target_id, const struct constraint *constraint) {
     struct stashed *stashed = stashed_of(&engine->stash, target_id);
-    struct book_entry entry;
-    if (stashed && book_make_room(&stashed->book, 1) == ERR_OK && entry_fill(&entry, constraint))
-        book_put_ready(&stashed->book, &entry, clock_now(&engine->clock));
-    else
+    if (!stashed || book_put(&stashed->book, constraint, clock_now(&engine->clock)) != ERR_OK)
         say_lost(constraint->id, target_id);
 }
 
@@ -192,11 +180,7 @@ static void stash_drop(struct stash *stash, struct stashed **at) {
     *at = stashed->next;
     book_free(&stashed->book);
     free(stashed);
-    if (--stash->count == 0) {
-        free(stash->buckets);
-        stash->buckets = NULL;
-        stash->bucket_count = 0;
-    }
+    stash->count--;
 }
 
 /* {"boot": "...", "ends": {"<id>": [ms of the monotonic clock, invalidAt of what it is the end of,
@@ -268,9 +252,11 @@ void stash_keep(struct engine *engine, const char *target_id, struct book *book)
 
 /* The one that holds this constraint; NULL: none does. */
 static struct stashed *stashed_holding(const struct stash *stash, const char *constraint_id) {
+    struct id_key key;
+    id_key_of(&key, constraint_id);
     for (size_t i = 0; i < stash->bucket_count; i++)
         for (struct stashed *stashed = stash->buckets[i]; stashed; stashed = stashed->next)
-            if (book_find(&stashed->book, constraint_id))
+            if (book_find_key(&stashed->book, &key))
                 return stashed;
     return NULL;
 }
@@ -302,6 +288,8 @@ void stash_forget(struct engine *engine, const char *target_id) {
 void stash_free(struct engine *engine) {
     struct stash *stash = &engine->stash;
     for (size_t i = 0; i < stash->bucket_count; i++)
-        while (stash->buckets && stash->buckets[i])
+        while (stash->buckets[i])
             stash_drop(stash, &stash->buckets[i]);
+    free(stash->buckets);
+    *stash = (struct stash){.made_ms = stash->made_ms};
 }

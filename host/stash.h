@@ -10,8 +10,10 @@ struct engine;
 struct stashed {
     struct stashed *next;    /* in its bucket */
     char target_id[ID_SIZE]; /* of the device or cluster */
-    size_t coming;           /* while all are loaded */
-    struct book book;        /* with what its clocks have seen, when it was in use before */
+    /* While all are loaded: how many come, and where they are put together. */
+    size_t coming;
+    struct sheet *sheet;
+    struct book book; /* with what its clocks have seen, when it was in use before */
 };
 
 struct stash { /* by target_id; all zero: empty */
@@ -22,7 +24,7 @@ struct stash { /* by target_id; all zero: empty */
 };
 
 /* A copy of what the store holds. */
-void stash_row(void *context, const char *target_id, const struct constraint *constraint);
+void stash_row(struct engine *engine, const char *target_id, const struct constraint *constraint);
 /* All that the store holds, at the start. The host's time is not known yet. Blocking. */
 must_check enum err stash_load(struct engine *engine);
 /* What waits for it becomes its book, which is empty until then, and goes on as it was. */

@@ -1,10 +1,13 @@
 #include "words.h"
 
 #include <pthread.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/likeness.h"
 
 struct words {
     struct words *next;         /* of the same bucket */
@@ -24,17 +27,12 @@ static struct {
 
 #define BUCKETS_FIRST 64
 
-static uint64_t hash_text(uint64_t hash, const char *text, size_t size) {
-    while (size) {
-        uint64_t part = 0;
-        size_t bytes = size < sizeof part ? size : sizeof part;
-        memcpy(&part, text, bytes);
-        hash = (hash ^ part) * UINT64_C(0x9E3779B97F4A7C15);
-        hash ^= hash >> 29;
-        text += bytes;
-        size -= bytes;
-    }
-    return hash;
+/* Who may set constraints chooses these texts, and might choose such as all fall into one bucket.
+ */
+static uint64_t seed;
+
+static void make_seed(void) {
+    randombytes_buf(&seed, sizeof seed);
 }
 
 /* More buckets; without memory the lists become longer. */
@@ -88,8 +86,10 @@ struct words *words_of(const char *created_by, const char *policy_key, const cha
     size_t reason_size = strlen(reason) + 1;
     if (created_by_size + key_size > UINT16_MAX)
         return NULL;
-    uint64_t hash = hash_text(1, created_by, created_by_size);
-    hash = hash_text(hash_text(hash, policy_key, key_size), reason, reason_size);
+    static pthread_once_t seeded = PTHREAD_ONCE_INIT;
+    pthread_once(&seeded, make_seed);
+    uint64_t hash = hash_bytes(seed, created_by, created_by_size);
+    hash = hash_bytes(hash_bytes(hash, policy_key, key_size), reason, reason_size);
     pthread_mutex_lock(&all.lock);
     if (all.count >= all.bucket_count)
         grow();

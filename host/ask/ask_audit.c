@@ -113,24 +113,16 @@ bool ask_audit_change(const struct ask *ask, const struct constraint *before,
 }
 
 /* What the book has under this id, read into `room`; NULL: nothing. */
-static const struct constraint *there(const struct book *book, const char *id,
-                                      struct constraint *room) {
-    const struct book_entry *entry = book ? book_find(book, id) : NULL;
-    if (!entry)
-        return NULL;
-    entry_read(entry, room);
-    return room;
-}
-
 bool ask_audit_changes(const struct ask *ask, const struct book *book, struct audit_record **list) {
     bool whole = true;
     struct constraint room;
     for (size_t i = 0; i < ask->count && whole; i++)
-        whole = ask_audit_change(ask, there(book, ask->items[i]->id, &room), ask->items[i], list);
+        whole =
+            ask_audit_change(ask, book_read(book, ask->items[i]->id, &room), ask->items[i], list);
     for (size_t i = 0; i < ask->makes_way_count && whole; i++)
-        whole = ask_audit_change(ask, there(book, ask->makes_way[i], &room), NULL, list);
+        whole = ask_audit_change(ask, book_read(book, ask->makes_way[i], &room), NULL, list);
     if (ask->constraint_id[0] && whole)
-        whole = ask_audit_change(ask, there(book, ask->constraint_id, &room), NULL, list);
+        whole = ask_audit_change(ask, book_read(book, ask->constraint_id, &room), NULL, list);
     if (!whole) {
         audit_records_free(*list);
         *list = NULL;

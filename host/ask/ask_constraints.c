@@ -170,22 +170,15 @@ static bool may_touch(struct ask *ask, size_t index, const struct constraint *th
 
 /* An id is one constraint's on all devices and clusters, as it is in the store. */
 static bool used_elsewhere(const struct ask *ask, const char *id) {
+    struct id_key key;
+    id_key_of(&key, id);
     for (struct device *device = ask->engine->devices; device; device = device->next)
-        if (strcmp(device->id, ask->target_id) != 0 && book_find(&device->book, id))
+        if (book_find_key(&device->book, &key) && strcmp(device->id, ask->target_id) != 0)
             return true;
     for (struct cluster *cluster = ask->engine->clusters; cluster; cluster = cluster->next)
-        if (strcmp(cluster->id, ask->target_id) != 0 && book_find(&cluster->book, id))
+        if (book_find_key(&cluster->book, &key) && strcmp(cluster->id, ask->target_id) != 0)
             return true;
     return stash_has(ask->engine, id);
-}
-
-/* What stands in an entry, read into `room`; NULL: nothing. */
-static const struct constraint *read_there(const struct book_entry *entry,
-                                           struct constraint *room) {
-    if (!entry)
-        return NULL;
-    entry_read(entry, room);
-    return room;
 }
 
 static bool expected(struct ask *ask, const struct constraint *there) {
@@ -224,10 +217,9 @@ static bool pass_items(struct ask *ask, const struct target *target, struct now 
     }
     for (size_t i = 0; i < ask->count; i++) {
         struct constraint *constraint = ask->items[i];
-        const struct book_entry *entry =
-            constraint->id[0] ? book_find(target->book, constraint->id) : NULL;
         struct constraint room;
-        const struct constraint *there = read_there(entry, &room);
+        const struct constraint *there =
+            constraint->id[0] ? book_read(target->book, constraint->id, &room) : NULL;
         ask->replaces[i] = there != NULL;
         constraint->created_at = there ? there->created_at : now.wall;
         constraint->wish.rank = there ? there->wish.rank : 0;
@@ -313,21 +305,18 @@ static void unstore(struct ask *ask, const struct book *book) {
                                 .forget = ask->receipt.owner[0] ? &ask->receipt : NULL};
     bool told = true;
     for (size_t i = 0; i < ask->count; i++) {
-        const struct book_entry *entry = book ? book_find(book, ask->items[i]->id) : NULL;
-        struct constraint *there = entry ? &before[back.put_count] : NULL;
-        (void)read_there(entry, there);
+        struct constraint *room = &before[back.put_count];
+        const struct constraint *there = book_read(book, ask->items[i]->id, room);
         if (there)
-            puts[back.put_count++] = there;
+            puts[back.put_count++] = room;
         else if (!ask->replaces[i])
             memcpy(removals[back.removal_count++], ask->items[i]->id, ID_SIZE);
         told = ask_audit_change(ask, ask->items[i], there, &back.records) && told;
     }
     for (size_t i = 0; book && i < ask->makes_way_count; i++) {
-        const struct book_entry *entry = book_find(book, ask->makes_way[i]);
-        if (!entry || back.put_count == ASK_ITEMS_MAXIMUM)
-            continue;
         struct constraint *there = &before[back.put_count];
-        entry_read(entry, there);
+        if (back.put_count == ASK_ITEMS_MAXIMUM || !book_read(book, ask->makes_way[i], there))
+            continue;
         puts[back.put_count++] = there;
         told = ask_audit_change(ask, NULL, there, &back.records) && told;
     }
@@ -389,11 +378,9 @@ static bool all_bounds(const struct ask *ask) {
 
 /* Out of the book. False: it is not there any more. */
 static bool take_out(const struct target *target, const char *id) {
-    const struct book_entry *entry = book_find(target->book, id);
     struct constraint constraint;
-    if (!entry)
+    if (!book_read(target->book, id, &constraint))
         return false;
-    entry_read(entry, &constraint);
     bool was = book_remove(target->book, id) == ERR_OK;
     if (was && target->device)
         announce_gone(device_subject(target->device), "removed", &constraint);
@@ -534,13 +521,11 @@ void ask_remove_run(struct inbox_item *item) {
     const struct target target = ask_target(ask);
     if (ask_parked(ask))
         return;
-    const struct book_entry *entry =
-        target.book ? book_find(target.book, ask->constraint_id) : NULL;
     struct constraint room;
-    const struct constraint *there = read_there(entry, &room);
+    const struct constraint *there = book_read(target.book, ask->constraint_id, &room);
     if (!expected(ask, there))
         return;
-    if (!entry) {
+    if (!there) {
         ask_finish(ask, ASK_NOT_FOUND, "there is no such constraint here");
         return;
     }

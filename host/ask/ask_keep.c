@@ -25,9 +25,9 @@ static const struct book_entry *find_same(const struct ask *ask, const struct ta
     char version[CONSTRAINT_VERSION_SIZE];
     const struct book_entry *entry =
         target->book ? book_find(target->book, ask->items[0]->id) : NULL;
+    struct constraint constraint;
     if (!entry)
         return NULL;
-    struct constraint constraint;
     entry_read(entry, &constraint);
     constraint_version(&constraint, version);
     return strcmp(version, ask->terms.version) == 0 ? entry : NULL;
@@ -83,33 +83,29 @@ static bool times_off(const struct book_entry *entry, struct now now, struct tim
     return true;
 }
 
+/* Takes the constraint, which nobody else has. */
 static void keep(struct engine *engine, const char *target_id, struct constraint *constraint,
                  const struct times *times) {
     struct ask *ask = ask_new_own(engine, ASK_KEEP, target_id);
-    if (!ask)
-        return; /* the next time */
-    constraint_version(constraint, ask->terms.version);
-    ask->items[0] = constraint_new(constraint);
-    ask->count = ask->items[0] != NULL;
-    ask->replaces[0] = true;
-    if (!ask->count) {
-        ask_finish(ask, ASK_BUSY, "");
+    if (!ask) { /* the next time */
+        constraint_release(constraint);
         return;
     }
-    ask->items[0]->durable = true;
-    ask->items[0]->valid_at.ms = times->valid_at_ms;
-    ask->items[0]->invalid_at.ms = times->invalid_at_ms;
+    constraint_version(constraint, ask->terms.version);
+    constraint->durable = true;
+    constraint->valid_at.ms = times->valid_at_ms;
+    constraint->invalid_at.ms = times->invalid_at_ms;
+    ask->items[0] = constraint;
+    ask->replaces[0] = true;
+    ask->count = 1;
     ask->item.run = keep_run;
     keep_run(&ask->item);
 }
 
-/* Before the times themselves: whenever the host ends, the store has the end on the monotonic clock
- * of what it has. */
-static void foretell(struct engine *engine, const char *target_id, struct book *book,
-                     const struct book_entry *entry, const struct times *times) {
-    if (entry->by_mono && times->invalid_at_ms != entry->packed->invalid_at.ms &&
-        book_foretell(book, entry, times->invalid_at_ms))
-        stash_keep_ends(engine, target_id, book);
+/* True when the store is to be told before the times themselves. */
+static bool foretell(struct book *book, const struct book_entry *entry, const struct times *times) {
+    return entry->by_mono && times->invalid_at_ms != entry->packed->invalid_at.ms &&
+           book_foretell(book, entry, times->invalid_at_ms);
 }
 
 static size_t keep_in(struct engine *engine, const char *target_id, struct book *book, size_t room,
@@ -117,6 +113,7 @@ static size_t keep_in(struct engine *engine, const char *target_id, struct book 
     struct constraint *found[KEEP_TOGETHER]; /* the book may change on the way */
     struct times times[KEEP_TOGETHER];
     size_t count = 0;
+    bool foretold = false;
     if (!book->unsettled && !book->steps_ms)
         return 0;
     for (size_t i = 0; i < book->count && count < room; i++) {
@@ -127,13 +124,14 @@ static size_t keep_in(struct engine *engine, const char *target_id, struct book 
         found[count] = entry_constraint(entry);
         if (!found[count])
             break; /* the next time */
-        foretell(engine, target_id, book, entry, &times[count]);
+        foretold = foretell(book, entry, &times[count]) || foretold;
         count++;
     }
-    for (size_t i = 0; i < count; i++) {
+    /* Whenever the host ends, the store has the end on the monotonic clock of what it has. */
+    if (foretold)
+        stash_keep_ends(engine, target_id, book);
+    for (size_t i = 0; i < count; i++)
         keep(engine, target_id, found[i], &times[i]);
-        constraint_release(found[i]);
-    }
     return count;
 }
 

@@ -239,9 +239,7 @@ bool bench_constrain(struct bench *bench, struct device *device, const struct wi
     draft.wish.priority = PRIORITY_MAXIMUM;
     draft.wish.rank = ++bench->engine->last_rank;
     snprintf(draft.id, sizeof draft.id, "%s", CONSTRAINT_ID);
-    struct constraint *constraint = constraint_new(&draft);
-    bool ok = constraint && book_put(&device->book, constraint, now) == ERR_OK;
-    constraint_release(constraint);
+    bool ok = book_put(&device->book, &draft, now) == ERR_OK;
     device_decide_changed(device);
     return ok;
 }

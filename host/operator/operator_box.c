@@ -355,23 +355,19 @@ static bool same_constraint(const struct constraint *a, const struct constraint 
 /* The box's constraint as it is to stand in the book. True when it was not so. */
 static bool enter_book(struct operator_box *box, struct now now) {
     struct book *book = &box->cluster->book;
-    const struct book_entry *entry = book_find(book, box->id);
-    struct constraint there, wanted;
-    if (entry)
-        entry_read(entry, &there);
+    struct constraint room, wanted;
+    const struct constraint *there = book_read(book, box->id, &room);
     fill(box, now, &wanted);
     if (!wanted.wish.has_min && !wanted.wish.has_max) {
-        if (!entry)
+        if (!there)
             return false;
-        announce_gone(cluster_subject(box->cluster), "removed", &there);
+        announce_gone(cluster_subject(box->cluster), "removed", there);
         return book_remove(book, box->id) == ERR_OK;
     }
-    if (entry && same_constraint(&there, &wanted))
+    if (there && same_constraint(there, &wanted))
         return false;
-    struct constraint *constraint = constraint_new(&wanted);
-    if (!constraint || book_put(book, constraint, now) != ERR_OK)
+    if (book_put(book, &wanted, now) != ERR_OK)
         log_error(box->cluster->key, "no memory: the grid operator's limit is NOT in force");
-    constraint_release(constraint);
     return true;
 }
 

@@ -117,11 +117,9 @@ static void put_proposal(struct instance *instance, struct device *device,
         uuid_make(draft.id);
         draft.wish.rank = ++instance->engine->last_rank;
     }
-    struct constraint *constraint = constraint_new(&draft);
-    if (!constraint || book_put(&device->book, constraint, now) != ERR_OK)
+    if (book_put(&device->book, &draft, now) != ERR_OK)
         log_error(instance->site.path, "no room for its proposal \"%s\" on %s", proposal->key,
                   device->site->path);
-    constraint_release(constraint);
 }
 
 static void apply_result(struct instance *instance, const struct policy_result *result) {

@@ -53,6 +53,18 @@ static inline void keep_ended(void *context, const struct constraint *constraint
     snprintf(desk->last_ended, sizeof desk->last_ended, "%s", constraint->id);
 }
 
+/* Gate states after decide() back into the entries. True when one moved. */
+static inline bool keep_gates(struct book *book, const struct wish *wishes, const size_t *index,
+                              size_t count) {
+    bool moved = false;
+    for (size_t i = 0; i < count; i++)
+        if (book->entries[index[i]].has_soc)
+            moved = book_set_gates(book, index[i], wishes[i].min_gate_closed,
+                                   wishes[i].max_gate_closed) ||
+                    moved;
+    return moved;
+}
+
 static inline bool advance(struct desk *desk) {
     return book_advance(&desk->book, desk->now, keep_ended, desk);
 }
@@ -112,7 +124,7 @@ static inline void decide_now(struct desk *desk) {
     struct decide_input input = {
         .allowed = &allowed, .wishes = desk->wishes, .wish_count = desk->count, .soc = desk->soc};
     decide(&input, &desk->decision, verdicts);
-    book_keep_gates(&desk->book, desk->wishes, desk->index, desk->count);
+    keep_gates(&desk->book, desk->wishes, desk->index, desk->count);
 }
 
 static inline int32_t set_now(struct desk *desk) {

@@ -59,7 +59,7 @@ static void decide_by_book(struct desk *desk, struct decision *decision, char by
         &(struct decide_input){
             .allowed = &allowed, .wishes = wishes, .wish_count = count + 1, .soc = desk->soc},
         decision, verdicts);
-    book_keep_gates(&desk->book, wishes, index, count);
+    keep_gates(&desk->book, wishes, index, count);
     const int winners[3] = {decision->set_by, decision->min_by, decision->max_by};
     for (int i = 0; i < 3; i++)
         if (winners[i] >= 0 && (size_t)winners[i] < count)

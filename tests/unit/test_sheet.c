@@ -314,7 +314,7 @@ static void the_walk_over_the_book_decides_what_decide_does(void **state) {
         for (size_t i = 0; i < sizeof by / sizeof by[0]; i++)
             assert_int_equal(by[i][0], by[i][1] < 0 ? by[i][1] : (int)desk.index[by[i][1]]);
         assert_int_equal(verdict.outcome, verdicts[desk.count].outcome);
-        assert_false(book_keep_gates(&desk.book, desk.wishes, desk.index, desk.count));
+        assert_false(keep_gates(&desk.book, desk.wishes, desk.index, desk.count));
         book_free(&desk.book);
     }
 }
