@@ -11,7 +11,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 import urllib.request
 
 import bench
@@ -73,10 +72,10 @@ class Bench:
             figures = farm.figures()
         return told(found["cpuUs"] / 1e6, figures, reads_a_poll)
 
-    def derd(self, farm, text=None, living=None, reads_a_poll=1, ages=False, seconds=None):
+    def derd(self, farm, text=None, living=None, reads_a_poll=1, ages=False, seconds=None, before=None):
+        """`before`: reads of each device before it counts; otherwise 2, and more of thousands that all arrive."""
         with polled.Polling(farm, text, living=living) as host:
-            # The first reads, on arrival, are not on time; nor is a second that has them in it.
-            time.sleep(0.3 if self.chosen.short else 2 + len(farm.ports) / 2500)
+            host.settle(1 if self.chosen.short else before or 2 + len(farm.ports) // 2500)
             found = told(*host.cpu_s(seconds or self.seconds), reads_a_poll)
             found["memory_kib"] = host.memory_kib()
             found["pace"] = found["polls"] / found["seconds"] / len(farm.ports)
@@ -137,6 +136,9 @@ class Bench:
         if "hook" in found:
             row(case, "CPU per poll, each with a call of a Lua hook", "µs", all_of("hook", "cpu"), cpu,
                 at_most=1.8, of="floor")
+            row(case, "memory of a device, more with a hook", "KiB",
+                [(hook - none) / int(case.split()[0].replace(",", ""))
+                 for none, hook in zip(all_of("derd", "memory_kib"), all_of("hook", "memory_kib"))])
         row(case, "of one core", "cores", all_of("derd", "core"), {"floor": all_of("floor", "core")},
             at_most=0.3 if case.startswith("10,000") else None)
         row(case, "period, median", "ms", all_of("derd", "period"), {"floor": all_of("floor", "period")})
@@ -187,7 +189,7 @@ class Bench:
                 self.chosen.rounds,
                 floor=lambda: self.floor(farm, reads, "--period", period_ms, "--blocks", reads, "--words",
                                          FLOATS["block"]),
-                derd=lambda: self.derd(farm, polled.driver(**FLOATS), reads_a_poll=reads))
+                derd=lambda: self.derd(farm, polled.driver(**FLOATS), reads_a_poll=reads, before=10 * reads))
         floor = [run["cpu_read"] for run in found["floor"]]
         self.report.row(case, "CPU per read of 50 points", "µs", [run["cpu_read"] for run in found["derd"]],
                         {"floor": floor}, at_most=1.3, of="floor", note="100 devices, 200 points five times a second")
@@ -207,7 +209,8 @@ class Bench:
                 found = bench.interleave(
                     self.chosen.rounds,
                     floor=lambda farm=farm: self.floor(farm, 1, "--period", 0, "--blocks", SWEEP_BLOCKS),
-                    derd=lambda farm=farm: self.derd(farm, text, seconds=min(1.5, self.seconds)))
+                    derd=lambda farm=farm: self.derd(farm, text, seconds=min(1.5, self.seconds),
+                                                     before=2 * SWEEP_BLOCKS))
             least = [latency_ms + devices * run["cpu_read"] / 1000 for run in found["floor"]]
             self.report.row(case, f"sweep of {devices:,} devices, read after read", "ms",
                             [run["gap"] for run in found["derd"]],

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What Lua costs the host: a call of a hook, a tick of a policy, a reload, memory; and what its guards do.
 
-Calls are measured twice: inside the engine beside lua_pcall() of the same function (build/scripts), and as
-what a host with a hook on each poll uses more than the same host without. Memory is the slope between
-hosts of fewer and of more devices or drivers."""
+Calls are measured inside the engine beside lua_pcall() of the same function (build/scripts); what a host
+with a hook on each poll uses more than one without, and what memory a device has, bench_polling.py tells.
+Memory of a driver is the slope between hosts of one and of many."""
 
 import json
 import subprocess
@@ -124,30 +124,23 @@ class Bench:
 
     # --- in a host -------------------------------------------------------------------------------
 
-    def cpu(self, farm, text):
+    def told(self, farm, text):
+        """What the host tells of its driver when each device has been read some times."""
         with polled.Polling(farm, text) as host:
-            time.sleep(0 if self.chosen.short else 1.1)
-            before = metrics(host.host)
-            used, figures = host.cpu_s(self.seconds)
-            after = metrics(host.host)
-            calls = of_script(after, "derd_script_calls_total", "bench_meter") - \
-                of_script(before, "derd_script_calls_total", "bench_meter")
-            memory = of_script(after, "derd_script_memory_bytes", "bench_meter")
-            longest = of_script(after, "derd_script_call_cpu_most_seconds", "bench_meter")
-            return {"cpu": 1e6 * used / figures["requests"], "calls": calls, "memory": memory,
-                    "longest": 1000 * longest}
+            host.settle(1 if self.chosen.short else 5)
+            found = metrics(host.host)
+        return {"calls": of_script(found, "derd_script_calls_total", "bench_meter"),
+                "memory": of_script(found, "derd_script_memory_bytes", "bench_meter"),
+                "longest": 1000 * of_script(found, "derd_script_call_cpu_most_seconds", "bench_meter")}
 
     def polls(self):
         if not self.chosen.wanted("hooks.values of each poll"):
             return
         with polled.Farm(self.devices) as farm:
-            runs = bench.interleave(self.chosen.rounds, without=lambda: self.cpu(farm, None),
-                                    hook=lambda: self.cpu(farm, self.hooked))
+            runs = bench.interleave(self.chosen.rounds, without=lambda: self.told(farm, None),
+                                    hook=lambda: self.told(farm, self.hooked))
         case = f"hooks.values of each poll, {self.devices:,} devices"
-        without = [run["cpu"] for run in runs["without"]]
-        hook = [run["cpu"] for run in runs["hook"]]
-        self.report.row(case, "CPU per poll", "µs", hook, {"without a hook": without})
-        self.report.row(case, "of that the call", "µs", [b - a for a, b in zip(without, hook)])
+        assert all(run["calls"] >= self.devices for run in runs["hook"]), "the hook was not called"
         self.report.row(case, "the longest call", "ms", [run["longest"] for run in runs["hook"]], at_most=5)
         self.report.row("a driver without hooks", "calls of Lua", "calls", [run["calls"] for run in runs["without"]],
                         at_most=0)
@@ -192,37 +185,19 @@ class Bench:
         self.report.row(case, "period of its devices meanwhile, 99 % within", "ms", periods, at_most=1100,
                         note="1,000 ms are due")
 
-    def rss(self, count, text=None, drivers=None):
-        with polled.Farm(count) as farm, polled.Polling(farm, text, drivers=drivers) as host:
-            time.sleep(0 if self.chosen.short else 6)  # a round of history is written
+    def rss(self, drivers=None):
+        with polled.Farm(1) as farm, polled.Polling(farm, drivers=drivers) as host:
+            host.settle(1 if self.chosen.short else 6)  # a round of history is written
             return host.memory_kib()
 
     def memory(self):
         if not self.chosen.wanted("memory"):
             return
-        few, many = (1, 50) if self.chosen.short else (1000, 3000)
         extra = {f"bench_{i}": self.hooked.replace('"bench_meter"', f'"bench_{i}"') for i in range(EXTRA_DRIVERS)}
-        rounds = min(self.chosen.rounds, 2)
-        cases = {"one": lambda: self.rss(1), "many": lambda: self.rss(many)}
-        if not self.chosen.short:
-            cases |= {"few": lambda: self.rss(few), "few_hooked": lambda: self.rss(few, self.hooked),
-                      "many_hooked": lambda: self.rss(many, self.hooked),
-                      "drivers": lambda: self.rss(1, drivers=extra)}
-        runs = bench.interleave(rounds, **cases)
-
-        def slope(low, high, count):
-            return [(b - a) / count for a, b in zip(runs[low], runs[high])]
+        runs = bench.interleave(min(self.chosen.rounds, 2), one=self.rss, drivers=lambda: self.rss(extra))
         self.report.row("memory", "of the host with one device", "MiB", [kib / 1024 for kib in runs["one"]])
-        if self.chosen.short:
-            self.report.row("memory", f"of a device, 1 to {many}", "KiB", slope("one", "many", many - 1), at_most=8)
-            return
-        self.report.row("memory", "of a device, 1 to 1,000", "KiB", slope("one", "few", few - 1), at_most=8,
-                        note="resident; 20 points, no hook")
-        self.report.row("memory", f"of a device, {few:,} to {many:,}", "KiB", slope("few", "many", many - few),
-                        at_most=8)
-        self.report.row("memory", f"of a device with a hook, {few:,} to {many:,}", "KiB",
-                        slope("few_hooked", "many_hooked", many - few))
-        self.report.row("memory", "of a driver with a hook", "KiB", slope("one", "drivers", len(extra)))
+        self.report.row("memory", "of a driver with a hook", "KiB",
+                        [(many - one) / len(extra) for one, many in zip(runs["one"], runs["drivers"])])
 
 
 def main():

@@ -6,11 +6,9 @@
  *
  * Prints one line of JSON for each round: commits a second. */
 #include <semaphore.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/report.h"
+#include "bench.h"
 #include "store/store.h"
 #include "store/store_audit.h"
 #include "sync_floor.h"
@@ -22,11 +20,6 @@
 
 static sem_t done;
 static int failures; /* the store's thread, while it is waited for */
-
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "commits: %s\n", what);
-    exit(1);
-}
 
 static void on_done(void *context, enum err result) {
     (void)context;
@@ -80,16 +73,16 @@ static void submit(struct store *store, uint64_t number) {
 
 /* Commits a second with `waiting` of them under way at any time. */
 static double commits(struct store *store, int waiting, int64_t ms, uint64_t *number) {
-    int64_t begun_ns = sync_floor_now_ns(), end_ns = begun_ns + ms * 1000000;
+    int64_t begun_ns = clock_ns(CLOCK_MONOTONIC), end_ns = begun_ns + ms * 1000000;
     int64_t count = 0;
     for (int i = 0; i < waiting; i++)
         submit(store, (*number)++);
-    while (sync_floor_now_ns() < end_ns) {
+    while (clock_ns(CLOCK_MONOTONIC) < end_ns) {
         sem_wait(&done);
         count++;
         submit(store, (*number)++);
     }
-    double seconds = (double)(sync_floor_now_ns() - begun_ns) / 1e9;
+    double seconds = (double)(clock_ns(CLOCK_MONOTONIC) - begun_ns) / 1e9;
     for (int i = 0; i < waiting; i++)
         sem_wait(&done);
     if (failures)
@@ -98,12 +91,12 @@ static double commits(struct store *store, int waiting, int64_t ms, uint64_t *nu
 }
 
 static double floor_rate(struct sync_floor *sync, int64_t ms) {
-    int64_t begun_ns = sync_floor_now_ns(), end_ns = begun_ns + ms * 1000000;
+    int64_t begun_ns = clock_ns(CLOCK_MONOTONIC), end_ns = begun_ns + ms * 1000000;
     int64_t count = 0;
-    for (; sync_floor_now_ns() < end_ns; count++)
+    for (; clock_ns(CLOCK_MONOTONIC) < end_ns; count++)
         if (sync_floor_once(sync) < 0)
             fail("the floor's file cannot be written");
-    return (double)count / ((double)(sync_floor_now_ns() - begun_ns) / 1e9);
+    return (double)count / ((double)(clock_ns(CLOCK_MONOTONIC) - begun_ns) / 1e9);
 }
 
 int main(int argc, char **argv) {

@@ -14,13 +14,9 @@
  * book, the walk, the published snapshot, the timer. */
 #include <malloc.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "bench.h"
 #include "device.h"
 #include "engine.h"
 #include "store/store.h"
@@ -32,23 +28,12 @@
 #define HOUR_MS     INT64_C(3600000)
 #define SOON_MS     400
 
-static double seconds(clockid_t which) {
-    struct timespec at;
-    clock_gettime(which, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
 static double cpu_s(void) {
-    return seconds(CLOCK_THREAD_CPUTIME_ID);
+    return clock_s(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static double wall_s(void) {
-    return seconds(CLOCK_MONOTONIC);
-}
-
-_Noreturn static void fail(const char *what) {
-    fprintf(stderr, "deciding: %s\n", what);
-    exit(1);
+    return clock_s(CLOCK_MONOTONIC);
 }
 
 static int number_of(const char *text) {
@@ -169,9 +154,7 @@ static void fill_store(const char *folder, int devices, int each, bool distinct)
     sqlite3 *db;
     if (sqlite3_open(path, &db) != SQLITE_OK)
         fail("the store cannot be opened");
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    int64_t now_ms = (int64_t)at.tv_sec * 1000;
+    int64_t now_ms = clock_ns(CLOCK_REALTIME) / 1000000000 * 1000;
     sql(db, "PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN");
     sqlite3_stmt *clusters =
         prepared(db, "INSERT INTO clusters (id, key, account, parent_id, entry, revision,"
@@ -295,6 +278,7 @@ struct world {
     struct engine *engine;
     struct device **devices;
     size_t count;
+    uv_timer_t timer; /* stops the loop */
 };
 
 static void open_engine(struct world *world, const char *folder) {
@@ -317,6 +301,7 @@ static void open_engine(struct world *world, const char *folder) {
     size_t at = 0;
     for (struct device *device = world->engine->devices; device; device = device->next)
         world->devices[at++] = device;
+    uv_timer_init(&world->engine->loop, &world->timer);
 }
 
 /* One constraint like that at `index`, with another value. */
@@ -389,6 +374,10 @@ static int64_t wall_ms(const struct world *world) {
     return clock_now(&world->engine->clock).wall.ms;
 }
 
+static void on_timer(uv_timer_t *timer) {
+    uv_stop(timer->loop);
+}
+
 /* One constraint of each of the first `count` devices begins at the same instant: CPU seconds of
  * the one turn of the loop in which its timers find them and all are decided. */
 static double boundary_s(struct world *world, size_t count) {
@@ -400,14 +389,15 @@ static double boundary_s(struct world *world, size_t count) {
         put(world->devices[i], constraint);
         constraint_release(constraint);
     }
-    while (wall_ms(world) < begin_ms - 50) {
-        uv_run(loop, UV_RUN_NOWAIT);
-        usleep(1000);
-    }
+    int64_t quiet_ms = begin_ms - 50 - wall_ms(world);
+    uv_update_time(loop);
+    uv_timer_start(&world->timer, on_timer, quiet_ms > 0 ? (uint64_t)quiet_ms : 0, 0);
+    uv_run(loop, UV_RUN_DEFAULT);
     if (wall_ms(world) >= begin_ms)
         fail("the machine is too slow: it has begun already");
-    while (wall_ms(world) <= begin_ms + 1)
-        usleep(500);
+    for (int64_t now_ms; (now_ms = wall_ms(world)) <= begin_ms + 1;)
+        clock_nanosleep(CLOCK_MONOTONIC, 0,
+                        &(struct timespec){.tv_nsec = (begin_ms + 2 - now_ms) * 1000000}, NULL);
     uv_update_time(loop);
     double cpu = cpu_s();
     uv_run(loop, UV_RUN_NOWAIT);
@@ -418,30 +408,18 @@ static double boundary_s(struct world *world, size_t count) {
     return cpu;
 }
 
-static long rss_kib(void) {
-    char line[200];
-    long kib = 0;
-    FILE *file = fopen("/proc/self/status", "re");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
-    if (file)
-        fclose(file);
-    return kib;
-}
-
 static void measure(const char *folder, size_t changes) {
     struct world world = {0};
     double wall = wall_s();
-    double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     open_engine(&world, folder);
-    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     wall = wall_s() - wall;
     size_t constraints = 0;
     for (size_t i = 0; i < world.count; i++)
         constraints += world.devices[i]->book.count;
     printf("{\"startWallS\": %.4f, \"startCpuS\": %.4f, \"heapBytes\": %zu, \"rssKib\": %ld", wall,
-           cpu, heap_bytes(), rss_kib());
+           cpu, heap_bytes(), resident_kib());
     if (constraints && changes) {
         (void)all_s(&world); /* what the first time alone costs is the start's */
         double walk = walk_s(&world);
@@ -455,6 +433,7 @@ static void measure(const char *folder, size_t changes) {
     }
     printf("}\n");
     free(world.devices);
+    uv_close((uv_handle_t *)&world.timer, NULL);
     engine_close(world.engine);
 }
 

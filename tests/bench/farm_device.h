@@ -9,9 +9,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "bench.h"
 
 #define IMAGE_WORDS   1024
 #define FRAME_MAXIMUM 260
@@ -52,15 +51,6 @@ struct device {
     int64_t first_us;           /* of the reads remembered */
     int32_t offset_us[OFFSETS]; /* of each, from the first one's schedule */
 };
-
-static uint16_t get_u16(const uint8_t *at) {
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static void put_u16(uint8_t *at, unsigned value) {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
 
 static void histogram_add(struct histogram *histogram, int64_t us) {
     int64_t bin = us / BIN_US;

@@ -16,13 +16,9 @@
  * and at the end. */
 #include <math.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "bench.h"
 #include "telemetry/reader.h"
 #include "telemetry/telemetry.h"
 
@@ -53,23 +49,6 @@ struct figures {
     long early_kib;
 };
 
-static double cpu_s(clockid_t clock) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static long memory_kib(void) {
-    char line[100] = "";
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file && !fgets(line, sizeof line, file))
-        line[0] = '\0';
-    if (file)
-        fclose(file);
-    const char *resident = strchr(line, ' '); /* pages: all, resident */
-    return resident ? strtol(resident, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024) : 0;
-}
-
 /* A three-phase meter: 18 quantities that move. */
 static void fill(struct sample *sample, int64_t at_ms, int device) {
     double t = (double)(at_ms - START) / 1000 + device;
@@ -86,7 +65,7 @@ static void fill(struct sample *sample, int64_t at_ms, int device) {
 
 /* The next batch of the plan, device by device; false when it is done. */
 static bool next_batch(const struct plan *plan, struct figures *figures, struct work *work) {
-    double start = cpu_s(CLOCK_THREAD_CPUTIME_ID);
+    double start = clock_s(CLOCK_THREAD_CPUTIME_ID);
     int64_t all = plan->seconds / plan->every_s, done = figures->samples / plan->devices;
     bool many = plan->devices > 1; /* the first commit tells it how many */
     int64_t instants = done == 0 ? 1 : many ? COMMIT : ALONE;
@@ -103,8 +82,8 @@ static bool next_batch(const struct plan *plan, struct figures *figures, struct 
         }
     figures->samples += work->count;
     if (!figures->early_kib && done + instants >= all / 10)
-        figures->early_kib = memory_kib();
-    figures->made_up_s += cpu_s(CLOCK_THREAD_CPUTIME_ID) - start;
+        figures->early_kib = resident_kib();
+    figures->made_up_s += clock_s(CLOCK_THREAD_CPUTIME_ID) - start;
     return work->count > 0;
 }
 
@@ -138,7 +117,7 @@ static int record(const struct plan *plan) {
     struct origin origin = {{0}, {0}};
     snprintf(origin.cluster_id, sizeof origin.cluster_id, "%s",
              plan->cluster_id ? plan->cluster_id : CLUSTER);
-    double start = cpu_s(CLOCK_PROCESS_CPUTIME_ID);
+    double start = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     if (telemetry_open(&telemetry, &settings) != ERR_OK)
         return 1;
     while (next_batch(plan, &figures, &work)) {
@@ -156,8 +135,8 @@ static int record(const struct plan *plan) {
     }
     clock.shift_ms += 86400000; /* the last buckets end */
     telemetry_settle(telemetry);
-    double spent = cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start - figures.made_up_s;
-    long kib = memory_kib();
+    double spent = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start - figures.made_up_s;
+    long kib = resident_kib();
     struct telemetry_status status;
     telemetry_status(telemetry, &status);
     telemetry_close(telemetry);
@@ -187,7 +166,7 @@ static int floor_of(const struct plan *plan) {
     sqlite3 *db;
     sqlite3_stmt *put;
     snprintf(path, sizeof path, "%s/floor.db", plan->folder);
-    double start = cpu_s(CLOCK_PROCESS_CPUTIME_ID);
+    double start = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     if (sqlite3_open(path, &db) != SQLITE_OK ||
         !execute(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
                      "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;"
@@ -197,17 +176,17 @@ static int floor_of(const struct plan *plan) {
         return 1;
     bool ok = true;
     while (ok && next_batch(plan, &figures, &work)) {
-        double packing = cpu_s(CLOCK_THREAD_CPUTIME_ID);
+        double packing = clock_s(CLOCK_THREAD_CPUTIME_ID);
         for (int i = 0; i < work.count; i++)
             lengths[i] = sample_pack(&work.samples[i], packed[i]);
-        figures.made_up_s += cpu_s(CLOCK_THREAD_CPUTIME_ID) - packing;
+        figures.made_up_s += clock_s(CLOCK_THREAD_CPUTIME_ID) - packing;
         ok = execute(db, "BEGIN");
         for (int i = 0; ok && i < work.count; i++)
             ok = insert(put, work.device[i], work.samples[i].at_ms, packed[i], lengths[i]);
         ok = ok && execute(db, "COMMIT");
     }
-    double spent = cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start - figures.made_up_s;
-    long kib = memory_kib();
+    double spent = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start - figures.made_up_s;
+    long kib = resident_kib();
     sqlite3_finalize(put);
     sqlite3_close(db);
     tell(plan, &figures, spent, kib, 0, "floor.db");
@@ -292,11 +271,11 @@ static int read_level(bool bare, char **words) {
                    : telemetry_open(&telemetry, &settings) == ERR_OK;
     if (telemetry)
         telemetry_settle(telemetry);
-    double start = cpu_s(CLOCK_PROCESS_CPUTIME_ID);
+    double start = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < times && ok; i++)
         ok = bare ? select_once(db, tables[level], &seen)
                   : read_once(telemetry, (enum level)level, words + 5, &seen);
-    double spent = cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start;
+    double spent = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start;
     printf("{\"rows\":%lld,\"cpuUs\":%.3f,\"sum\":%.0f}\n", (long long)(seen.rows / times),
            1e6 * spent / times, seen.sum);
     telemetry_close(telemetry);

@@ -14,22 +14,15 @@
  * SIGTERM or SIGINT it prints them and ends. `period`: how often each is meant to be read, which
  * the errors of the periods are told against. Histograms are [upper end in microseconds, count]. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "bench.h"
 #include "farm_device.h"
 
 #define PENDING_ANSWERS 16384 /* that are held back, for each kind of delay */
@@ -78,23 +71,12 @@ struct farm {
     struct histogram lateness; /* made when figures are printed */
 };
 
-static int64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "modbus_farm: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
 /* ---- connections ---- */
 
 static void watch(struct farm *farm, struct source *source) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
     if (epoll_ctl(farm->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0)
-        fail("epoll_ctl");
+        fail_errno("epoll_ctl");
 }
 
 static void client_drop(struct source *client) {
@@ -123,7 +105,7 @@ static void client_send_later(struct farm *farm, struct source *client, enum del
         return;
     }
     struct pending *pending = &ring->pending[(ring->first + ring->count++) % PENDING_ANSWERS];
-    pending->due_us = now_us() + ring->delay_us;
+    pending->due_us = clock_us(CLOCK_MONOTONIC) + ring->delay_us;
     pending->client = client;
     pending->serial = client->serial;
     pending->length = length;
@@ -166,7 +148,7 @@ static void client_read(struct farm *farm, struct source *client) {
         uint8_t answer[FRAME_MAXIMUM];
         struct device *device = frame[6] == 1 ? &farm->device[client->device] : NULL;
         size_t answer_length =
-            device_answer(device, &farm->figures, now_us(), frame, length, answer);
+            device_answer(device, &farm->figures, clock_us(CLOCK_MONOTONIC), frame, length, answer);
         farm->figures.requests++;
         if (answer_length)
             client_answer(farm, client, device ? device->habit : HABIT_WELL, answer, answer_length);
@@ -190,7 +172,7 @@ static void client_accept(struct farm *farm, const struct source *listener) {
         farm->clients[fd] = calloc(1, sizeof *farm->clients[fd]);
     struct source *client = farm->clients[fd];
     if (!client)
-        fail("memory");
+        fail_errno("memory");
     client->kind = SOURCE_CLIENT;
     client->fd = fd;
     client->device = listener->device;
@@ -203,7 +185,7 @@ static int64_t send_due(struct farm *farm) {
     int64_t wait_us = -1;
     for (int i = 0; i < DELAYS; i++) {
         struct ring *ring = &farm->rings[i];
-        int64_t now = ring->count > 0 ? now_us() : 0;
+        int64_t now = ring->count > 0 ? clock_us(CLOCK_MONOTONIC) : 0;
         while (ring->count > 0) {
             struct pending *pending = &ring->pending[ring->first];
             if (pending->due_us > now) {
@@ -227,7 +209,7 @@ static int64_t send_due(struct farm *farm) {
 static int listen_on(struct farm *farm, struct source *listener) {
     listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd < 0)
-        fail("socket");
+        fail_errno("socket");
     for (int tries = 0; tries < PORTS; tries++) {
         int port = farm->next_port++;
         if (farm->next_port == FIRST_PORT + PORTS)
@@ -243,7 +225,7 @@ static int listen_on(struct farm *farm, struct source *listener) {
         if (errno != EADDRINUSE)
             break;
     }
-    fail("a port cannot be had");
+    fail_errno("a port cannot be had");
     return 0;
 }
 
@@ -275,7 +257,7 @@ static void print_histogram(const char *name, const struct histogram *histogram)
 
 static void print_figures(struct farm *farm) {
     const struct figures *figures = &farm->figures;
-    double seconds = (double)(now_us() - farm->started_us + 1) / 1e6; /* never 0 */
+    double seconds = (double)(clock_us(CLOCK_MONOTONIC) - farm->started_us + 1) / 1e6; /* never 0 */
     printf("{\"seconds\":%.3f,\"requests\":%" PRIu64 ",\"bytesIn\":%" PRIu64
            ",\"bytesOut\":%" PRIu64 ",\"dropped\":%" PRIu64,
            seconds, figures->requests, figures->bytes_in, figures->bytes_out, figures->dropped);
@@ -294,7 +276,7 @@ static void begin_anew(struct farm *farm) {
     farm->figures.period_us = period_us;
     for (int i = 0; i < farm->devices; i++)
         farm->device[i].offset_count = 0;
-    farm->started_us = now_us();
+    farm->started_us = clock_us(CLOCK_MONOTONIC);
 }
 
 /* False: it is over. */
@@ -350,7 +332,7 @@ static void make_rings(struct farm *farm, int64_t latency_us) {
     for (int i = 0; i < DELAYS; i++) {
         farm->rings[i].pending = calloc(PENDING_ANSWERS, sizeof *farm->rings[i].pending);
         if (!farm->rings[i].pending)
-            fail("memory");
+            fail_errno("memory");
     }
 }
 
@@ -378,13 +360,11 @@ int main(int count, char **arguments) {
     farm.devices = option(count, arguments, "--devices", 1, 100000);
     farm.figures.period_us = 1000 * (int64_t)option(count, arguments, "--period", 1000, 60000);
     int latency_ms = option(count, arguments, "--latency", 0, 60000);
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    farm.client_slots = files.rlim_cur < 1000000 ? (int)files.rlim_cur : 1000000;
+    rlim_t files = raise_descriptors();
+    farm.client_slots = files < 1000000 ? (int)files : 1000000;
 
-    farm.next_port = FIRST_PORT + (int)(now_us() / 7 % PORTS); /* farms of one time differ */
+    farm.next_port =
+        FIRST_PORT + (int)(clock_us(CLOCK_MONOTONIC) / 7 % PORTS); /* farms of one time differ */
     if (farm.figures.period_us == 0)
         farm.figures.period_us = 1000000;
     farm.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -392,7 +372,7 @@ int main(int count, char **arguments) {
     farm.clients = calloc((size_t)farm.client_slots, sizeof(struct source *));
     farm.listeners = calloc((size_t)farm.devices + 1, sizeof *farm.listeners);
     if (farm.epoll < 0 || !farm.device || !farm.clients || !farm.listeners)
-        fail("start");
+        fail_errno("start");
     give_habits(&farm, count, arguments);
     make_rings(&farm, 1000 * (int64_t)latency_ms);
 
@@ -412,7 +392,7 @@ int main(int count, char **arguments) {
     }
     printf("\n");
     fflush(stdout);
-    farm.started_us = now_us();
+    farm.started_us = clock_us(CLOCK_MONOTONIC);
     serve(&farm);
     return 0;
 }

@@ -8,20 +8,14 @@
  * prints its CPU time as one line of JSON, in microseconds. Period 0: each poll follows the one
  * before at once. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <math.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "bench.h"
 
 #define SLOT_US       5000L
 #define WARM_UP_US    1000000
@@ -46,22 +40,6 @@ struct floor {
     int64_t slot_number; /* the next one that is due, since the start */
 };
 
-static void fail(const char *what) {
-    fprintf(stderr, "poll_floor: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static int64_t clock_us(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void put_u16(uint8_t *at, unsigned value) {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
 static void device_ask(const struct floor *floor, struct device *device) {
     uint8_t frame[REQUEST] = {0};
     put_u16(frame, ++device->id);
@@ -71,7 +49,7 @@ static void device_ask(const struct floor *floor, struct device *device) {
     put_u16(frame + 8, (unsigned)(device->block * floor->words));
     put_u16(frame + 10, (unsigned)floor->words);
     if (send(device->fd, frame, sizeof frame, MSG_NOSIGNAL) != sizeof frame)
-        fail("send");
+        fail_errno("send");
 }
 
 static void device_poll(const struct floor *floor, struct device *device) {
@@ -84,10 +62,9 @@ static void device_read(struct floor *floor, struct device *device) {
     ssize_t got =
         recv(device->fd, device->input + device->filled, sizeof device->input - device->filled, 0);
     if (got <= 0)
-        fail("a device has closed its connection");
+        fail_errno("a device has closed its connection");
     device->filled += (size_t)got;
-    if (device->filled < 6 ||
-        device->filled < 6U + (size_t)(device->input[4] << 8 | device->input[5]))
+    if (device->filled < 6 || device->filled < 6U + get_u16(device->input + 4))
         return;
     device->filled = 0;
     if (++device->block < floor->blocks) {
@@ -132,7 +109,7 @@ static int connect_to(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        fail("connect");
+        fail_errno("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
 }
@@ -152,7 +129,7 @@ static void make_devices(struct floor *floor, char **ports) {
     for (int i = 0; i < floor->count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &floor->devices[i]};
         if (epoll_ctl(floor->epoll, EPOLL_CTL_ADD, floor->devices[i].fd, &event) < 0)
-            fail("epoll_ctl");
+            fail_errno("epoll_ctl");
         floor->slot_first[floor->devices[i].slot + 1]++;
     }
     for (int i = 0; i < floor->slots; i++)
@@ -172,7 +149,7 @@ static void begin(struct floor *floor) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     timerfd_settime(floor->timer, 0, &every, NULL);
     if (epoll_ctl(floor->epoll, EPOLL_CTL_ADD, floor->timer, &event) < 0)
-        fail("epoll_ctl");
+        fail_errno("epoll_ctl");
 }
 
 static int take_options(struct floor *floor, int count, char **arguments) {
@@ -194,10 +171,7 @@ static int take_options(struct floor *floor, int count, char **arguments) {
 int main(int count, char **arguments) {
     static struct floor floor = {.seconds = 5, .period_ms = 1000, .blocks = 1, .words = 40};
     int first_port = take_options(&floor, count, arguments);
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    (void)raise_descriptors();
     floor.count = count - first_port;
     floor.slots = floor.period_ms > 0 ? (int)(1000L * floor.period_ms / SLOT_US) : 1;
     if (floor.count < 1 || floor.slots < 1 || floor.words < 1 || floor.words > 125) {
@@ -209,7 +183,7 @@ int main(int count, char **arguments) {
     floor.devices = calloc((size_t)floor.count, sizeof *floor.devices);
     floor.slot_first = calloc((size_t)floor.slots + 1, sizeof *floor.slot_first);
     if (floor.epoll < 0 || floor.timer < 0 || !floor.devices || !floor.slot_first)
-        fail("start");
+        fail_errno("start");
     make_devices(&floor, arguments + first_port);
     printf("ready\n");
     fflush(stdout);

@@ -163,6 +163,18 @@ class Polling:
             raise
         return self
 
+    def settle(self, reads):
+        """Until each device that lives was read so many times more: the first reads, on arrival, are not on time,
+        and what begins with them is not what a poll costs."""
+        self.farm.figures()
+        left = reads * self.living
+
+        def came():
+            nonlocal left
+            left -= self.farm.figures()["requests"]
+            return left <= 0
+        until(came, f"each device is read {reads} times", 120)
+
     def cpu_s(self, seconds):
         """CPU seconds of the host in a stretch of so many seconds, and the farm's figures of it."""
         self.farm.figures()

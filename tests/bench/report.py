@@ -50,8 +50,8 @@ def table(report):
         beside = ", ".join(f"{who} {figure(value)}" for who, value in row["beside"].items())
         ratios = ", ".join(f"{figure(r['median'])} ({figure(r['least'])}–{figure(r['most'])})"
                            for r in row["ratios"].values())
-        lines.append(f"| {row['case']} | {row['what']}, {row['unit']}{remarks(row, report)} | **{figure(row['derd'])}** | "
-                     f"{beside} | {ratios} | {target(row)} |")
+        lines.append(f"| {row['case']} | {row['what']}, {row['unit']}{remarks(row, report)} | "
+                     f"**{figure(row['derd'])}** | {beside} | {ratios} | {target(row)} |")
     return lines
 
 

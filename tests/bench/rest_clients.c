@@ -7,20 +7,14 @@
  * prints one line of JSON: answers of the slowest and the fastest client, how many clients got
  * none, answers that were not 200, and the longest time that one client waited for an answer. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "bench.h"
 
 #define HEAD_MAXIMUM    8192
 #define REQUEST_MAXIMUM 2048
@@ -49,17 +43,6 @@ struct crowd {
     int64_t longest_us;
 };
 
-static int64_t now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "rest_clients: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
 static void client_go(struct client *client) {
     close(client->fd);
     client->fd = -1;
@@ -76,7 +59,7 @@ static void client_come(struct crowd *crowd, struct client *client) {
     const int on = 1;
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (client->fd < 0)
-        fail("socket");
+        fail_errno("socket");
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     client->asked = false;
     if (connect(client->fd, (struct sockaddr *)&crowd->address, sizeof crowd->address) < 0 &&
@@ -86,7 +69,7 @@ static void client_come(struct crowd *crowd, struct client *client) {
     }
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = client};
     if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, client->fd, &event) < 0)
-        fail("epoll_ctl");
+        fail_errno("epoll_ctl");
 }
 
 /* The value of a header line of a whole head, or NULL. */
@@ -115,7 +98,7 @@ static void read_head(struct client *client, const char *end) {
 }
 
 static void client_answered(struct crowd *crowd, struct client *client) {
-    int64_t now = now_us();
+    int64_t now = clock_us(CLOCK_MONOTONIC);
     if (client->status == 200)
         client->answers++;
     else
@@ -151,7 +134,7 @@ static void client_read(struct crowd *crowd, struct client *client) {
             if (end)
                 read_head(client, end);
             else if (client->filled == sizeof client->head - 1)
-                fail("a head is too long");
+                fail_errno("a head is too long");
         }
         if (client->in_body && client->left == 0)
             client_answered(crowd, client);
@@ -160,7 +143,7 @@ static void client_read(struct crowd *crowd, struct client *client) {
 
 static void run(struct crowd *crowd, int64_t until_us) {
     struct epoll_event events[256];
-    for (int64_t now = now_us(); now < until_us; now = now_us()) {
+    for (int64_t now = clock_us(CLOCK_MONOTONIC); now < until_us; now = clock_us(CLOCK_MONOTONIC)) {
         for (int i = 0; i < crowd->count; i++)
             if (crowd->clients[i].fd < 0)
                 client_come(crowd, &crowd->clients[i]);
@@ -215,26 +198,23 @@ int main(int count, char **arguments) {
                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s%s\r\n", path, port,
                           token[0] ? "Authorization: Bearer " : "", token, token[0] ? "\r\n" : "");
     if (length < 0 || (size_t)length >= sizeof crowd.request)
-        fail("the request is too long");
+        fail_errno("the request is too long");
     crowd.request_length = (size_t)length;
     crowd.address = (struct sockaddr_in){.sin_family = AF_INET,
                                          .sin_port = htons((uint16_t)port),
                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    (void)raise_descriptors();
     crowd.epoll = epoll_create1(EPOLL_CLOEXEC);
     crowd.clients = calloc((size_t)crowd.count, sizeof *crowd.clients);
     if (crowd.epoll < 0 || !crowd.clients)
-        fail("start");
-    int64_t start_us = now_us();
+        fail_errno("start");
+    int64_t start_us = clock_us(CLOCK_MONOTONIC);
     for (int i = 0; i < crowd.count; i++) {
         crowd.clients[i].fd = -1;
         crowd.clients[i].since_us = start_us;
     }
     run(&crowd, start_us + (int64_t)(seconds * 1e6));
-    int64_t end_us = now_us();
+    int64_t end_us = clock_us(CLOCK_MONOTONIC);
     for (int i = 0; i < crowd.count; i++) /* who waits still has waited at least so long */
         if (end_us - crowd.clients[i].since_us > crowd.longest_us)
             crowd.longest_us = end_us - crowd.clients[i].since_us;

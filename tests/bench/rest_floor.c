@@ -63,6 +63,8 @@ int main(int count, char **arguments) {
         fprintf(stderr, "rest_floor ADDRESS:PORT THREADS FILE\n");
         return 2;
     }
+    /* Those of the host's (start_server in host/api/api.c) that an answer from memory can feel; who
+     * changes one there changes it here. Its others only close what this floor does not ask for. */
     const char *options[] = {"listening_ports",
                              arguments[1],
                              "num_threads",

@@ -9,12 +9,9 @@
  * One JSON object a run. No figure decides anything. */
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "base/luadata.h"
+#include "bench.h"
 #include "script/script.h"
 
 #define QUANTITIES 15
@@ -45,9 +42,7 @@ static const char chunk[] =
     "}\n";
 
 static double cpu_us(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
-    return (double)at.tv_sec * 1e6 + (double)at.tv_nsec / 1e3;
+    return clock_s(CLOCK_THREAD_CPUTIME_ID) * 1e6;
 }
 
 struct device {

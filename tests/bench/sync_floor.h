@@ -5,10 +5,8 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "bench.h"
 
 #define FLOOR_BLOCK  4096
 #define FLOOR_BLOCKS 256
@@ -17,12 +15,6 @@ struct sync_floor {
     int fd;
     unsigned next;
 };
-
-static int64_t sync_floor_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* A file of 1 MiB that is removed at once; `path`: on the disk that is meant. */
 static bool sync_floor_open(struct sync_floor *sync, const char *path) {
@@ -39,10 +31,10 @@ static int64_t sync_floor_once(struct sync_floor *sync) {
     char block[FLOOR_BLOCK];
     memset(block, (int)(sync->next & 0xff), sizeof block);
     off_t at = (off_t)(sync->next++ % FLOOR_BLOCKS) * FLOOR_BLOCK;
-    int64_t begun_ns = sync_floor_now_ns();
+    int64_t begun_ns = clock_ns(CLOCK_MONOTONIC);
     if (pwrite(sync->fd, block, sizeof block, at) != FLOOR_BLOCK || fdatasync(sync->fd) != 0)
         return -1;
-    return sync_floor_now_ns() - begun_ns;
+    return clock_ns(CLOCK_MONOTONIC) - begun_ns;
 }
 
 #endif

@@ -19,10 +19,9 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
+#include "bench.h"
 #include "sync_floor.h"
 
 #define CLIENTS        4
@@ -78,31 +77,7 @@ struct bench {
     unsigned number; /* of wishes so far */
 };
 
-static int64_t now_ns(void) {
-    return sync_floor_now_ns();
-}
-
-static int64_t wall_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static _Noreturn void fail(const char *what) {
-    fprintf(stderr, "wish: %s\n", what);
-    exit(1);
-}
-
 /* ---- the device ---- */
-
-static uint16_t get_u16(const uint8_t *at) {
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static void put_u16(uint8_t *at, unsigned value) {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
 
 static void client_drop(struct client *client) {
     close(client->fd);
@@ -119,15 +94,15 @@ static void answer(struct bench *bench, int client, const uint8_t *frame, size_t
     if (bench->held_count == ANSWERS)
         fail("the host asks without waiting for answers");
     struct held *held = &bench->held[(bench->held_first + bench->held_count++) % ANSWERS];
-    *held = (struct held){now_ns() + bench->latency_ns, client, length, {0}};
+    *held = (struct held){clock_ns(CLOCK_MONOTONIC) + bench->latency_ns, client, length, {0}};
     memcpy(held->frame, frame, length);
 }
 
 static void take_word(struct bench *bench, unsigned address, uint16_t word, int64_t at_ns) {
     bench->words[address] = word;
     if (address == LIMIT_REGISTER && bench->write_count < WRITES_MAXIMUM)
-        bench->writes[bench->write_count++] =
-            (struct write_seen){at_ns, wall_ns() - (now_ns() - at_ns), word};
+        bench->writes[bench->write_count++] = (struct write_seen){
+            at_ns, clock_ns(CLOCK_REALTIME) - (clock_ns(CLOCK_MONOTONIC) - at_ns), word};
 }
 
 static void take_frame(struct bench *bench, int client, const uint8_t *frame, size_t length,
@@ -160,7 +135,7 @@ static void client_read(struct bench *bench, int index) {
     struct client *client = &bench->clients[index];
     ssize_t got = recv(client->fd, client->input + client->filled,
                        sizeof client->input - client->filled, MSG_DONTWAIT);
-    int64_t at_ns = now_ns();
+    int64_t at_ns = clock_ns(CLOCK_MONOTONIC);
     if (got <= 0) {
         if (got == 0 || errno != EAGAIN)
             client_drop(client);
@@ -196,7 +171,8 @@ static void client_accept(struct bench *bench) {
 }
 
 static void send_due(struct bench *bench) {
-    while (bench->held_count > 0 && bench->held[bench->held_first].due_ns <= now_ns()) {
+    while (bench->held_count > 0 &&
+           bench->held[bench->held_first].due_ns <= clock_ns(CLOCK_MONOTONIC)) {
         const struct held *held = &bench->held[bench->held_first];
         int fd = bench->clients[held->client].fd;
         if (fd >= 0 && send(fd, held->frame, held->length, MSG_NOSIGNAL) != (ssize_t)held->length)
@@ -221,7 +197,7 @@ static bool header(const char *reply, const char *name, char *value, size_t size
 static void http_read(struct bench *bench) {
     ssize_t got = recv(bench->http, bench->reply + bench->reply_length,
                        sizeof bench->reply - 1 - bench->reply_length, MSG_DONTWAIT);
-    int64_t at_ns = now_ns();
+    int64_t at_ns = clock_ns(CLOCK_MONOTONIC);
     if (got < 0 && errno == EAGAIN)
         return;
     if (got <= 0) {
@@ -276,7 +252,7 @@ static int64_t http_send(struct bench *bench, const char *method, const char *pa
                           method, path, bench->token, strlen(body), body);
     bench->reply_length = 0;
     bench->replied = false;
-    int64_t at_ns = now_ns();
+    int64_t at_ns = clock_ns(CLOCK_MONOTONIC);
     if (length >= (int)sizeof request ||
         send(bench->http, request, (size_t)length, MSG_NOSIGNAL) != length)
         fail("the request could not be sent");
@@ -304,7 +280,7 @@ static void turn(struct bench *bench, int64_t until_ns) {
     int64_t wake_ns = until_ns;
     if (bench->held_count > 0 && bench->held[bench->held_first].due_ns < wake_ns)
         wake_ns = bench->held[bench->held_first].due_ns;
-    int64_t wait_ns = wake_ns - now_ns();
+    int64_t wait_ns = wake_ns - clock_ns(CLOCK_MONOTONIC);
     if (wait_ns < 0)
         wait_ns = 0;
     const struct timespec wait = {wait_ns / 1000000000, wait_ns % 1000000000};
@@ -324,7 +300,7 @@ static void turn(struct bench *bench, int64_t until_ns) {
 }
 
 static void rest(struct bench *bench, int64_t ns) {
-    for (int64_t end_ns = now_ns() + ns; now_ns() < end_ns;)
+    for (int64_t end_ns = clock_ns(CLOCK_MONOTONIC) + ns; clock_ns(CLOCK_MONOTONIC) < end_ns;)
         turn(bench, end_ns);
 }
 
@@ -336,8 +312,8 @@ static const struct write_seen *write_of(const struct bench *bench, unsigned val
 }
 
 static void await_reply(struct bench *bench, int status) {
-    int64_t end_ns = now_ns() + PATIENCE_NS;
-    while (!bench->replied && now_ns() < end_ns && bench->http >= 0)
+    int64_t end_ns = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+    while (!bench->replied && clock_ns(CLOCK_MONOTONIC) < end_ns && bench->http >= 0)
         turn(bench, end_ns);
     if (bench->replied && bench->status == status)
         return;
@@ -348,8 +324,8 @@ static void await_reply(struct bench *bench, int status) {
 
 static const struct write_seen *await_write(struct bench *bench, unsigned value) {
     const struct write_seen *seen = NULL;
-    int64_t end_ns = now_ns() + PATIENCE_NS;
-    while (!(seen = write_of(bench, value, 0)) && now_ns() < end_ns)
+    int64_t end_ns = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+    while (!(seen = write_of(bench, value, 0)) && clock_ns(CLOCK_MONOTONIC) < end_ns)
         turn(bench, end_ns);
     if (!seen)
         fail("the device was not told");
@@ -413,7 +389,7 @@ static void boundaries(struct bench *bench, size_t count, int64_t every_ms) {
     unsigned first = 10000; /* no wish has these */
     char body[300], from[60], to[60];
     bench->write_count = 0;
-    int64_t start_ms = wall_ns() / MS + 300 + (int64_t)count * 20;
+    int64_t start_ms = clock_ns(CLOCK_REALTIME) / MS + 300 + (int64_t)count * 20;
     for (size_t i = 0; i < count; i++) {
         int64_t at_ms = start_ms + (int64_t)i * every_ms;
         put_time(from, sizeof from, at_ms);
@@ -425,9 +401,9 @@ static void boundaries(struct bench *bench, size_t count, int64_t every_ms) {
         await_reply(bench, 201);
     }
     int64_t end_ms = start_ms + (int64_t)count * every_ms;
-    if (wall_ns() / MS >= start_ms)
+    if (clock_ns(CLOCK_REALTIME) / MS >= start_ms)
         fail("the limits ahead came too late");
-    rest(bench, end_ms * MS - wall_ns());
+    rest(bench, end_ms * MS - clock_ns(CLOCK_REALTIME));
     for (size_t i = 0; i < count; i++) {
         int64_t at_ms = start_ms + (int64_t)i * every_ms;
         const struct write_seen *begin = await_write(bench, first + (unsigned)i);
@@ -505,6 +481,6 @@ int main(int count, char **arguments) {
                 return 0;
             take_line(&bench, line);
         }
-        turn(&bench, now_ns() + 5 * MS);
+        turn(&bench, clock_ns(CLOCK_MONOTONIC) + 5 * MS);
     }
 }
