@@ -410,12 +410,14 @@ bool store_has_file(const struct store *store, const char *name) {
 
 /* Before SQLite opens it: a journal that is wrong is cut off there without a word, and one beside
  * an empty file is removed. */
-static enum err journal_check(struct store *store, struct report *report) {
+static enum err journal_check(struct store *store, bool for_writing, struct report *report) {
     char *path = store_path(store->directory, "derd.db-wal");
     struct store_journal journal;
     if (!path)
         return ERR_MEMORY;
     store_journal_look(store->path, path, &journal);
+    if (journal.spent && for_writing)
+        store_journal_empty(path);
     free(path);
     char lost[40] = "an unknown number of";
     if (!journal.unknown)
@@ -436,7 +438,8 @@ static enum err journal_check(struct store *store, struct report *report) {
 enum err store_examine(const char *directory, struct report *report) {
     struct store store = {
         .directory = strdup(directory), .path = store_path(directory, "derd.db"), .lock_fd = -1};
-    enum err result = store.directory && store.path ? journal_check(&store, report) : ERR_MEMORY;
+    enum err result =
+        store.directory && store.path ? journal_check(&store, false, report) : ERR_MEMORY;
     free(store.directory);
     free(store.path);
     return result;
@@ -444,7 +447,7 @@ enum err store_examine(const char *directory, struct report *report) {
 
 static enum err open_for_writing(struct store *store, struct report *report) {
     int64_t version = 0;
-    enum err result = journal_check(store, report);
+    enum err result = journal_check(store, true, report);
     if (result == ERR_OK)
         result = file_make(store, report);
     if (result == ERR_OK)

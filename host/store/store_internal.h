@@ -249,11 +249,16 @@ struct store_journal {
     bool alone;      /* the database is empty, or is not there */
     bool of_nothing; /* it is empty, and the journal is not */
     bool damaged;    /* what was acknowledged is in it and cannot be read */
+    bool spent;      /* it cannot be read, and the database has all that is in it */
     bool unknown;    /* how many */
     size_t lost;     /* transactions, at most */
 };
 /* Of the journal at `path`, while this process has no connection open to `database`. */
 void store_journal_look(const char *database, const char *path, struct store_journal *journal);
+/* Of a journal that is spent, before SQLite opens it. SQLite would go on with salts that it finds
+ * in the header, also when that is torn; what is left of the round before would then seem to be of
+ * the next one, and missing. Where the disk does not let it, it stays as it is. */
+void store_journal_empty(const char *path);
 
 /* --- store_damaged.c */
 

@@ -175,33 +175,34 @@ static bool run_is_in(struct reading *reading, sqlite3_file *database, const str
 }
 
 /* The header is wrong. When SQLite begins with the journal again, all that was in it is in the
- * database, and a power cut in that moment may spoil the header: that is no damage. True: what was
- * acknowledged is in the journal and not in the database. */
-static bool misses_header(struct reading *reading, sqlite3_file *database) {
+ * database, and a power cut in that moment may spoil the header: that is no damage, the journal is
+ * spent. Otherwise what was acknowledged is in the journal and not in the database. */
+static void look_without_header(struct reading *reading, sqlite3_file *database,
+                                struct store_journal *journal) {
     unsigned char head[18];
     if (!database || database->pMethods->xRead(database, head, sizeof head, 0) != SQLITE_OK)
-        return false; /* which SQLite finds */
+        return; /* which SQLite finds */
     reading->page_size = (uint32_t)head[16] << 8 | head[17];
     if (reading->page_size == 1)
         reading->page_size = PAGE_MAXIMUM;
     if (reading->page_size < 512)
-        return false;
+        return;
     reading->big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__; /* as this machine has written */
     const size_t size = FRAME_HEADER_SIZE + reading->page_size;
     const size_t count = (size_t)(reading->size - HEADER_SIZE) / size;
     struct run run = {.pages = calloc(count + 1, sizeof *run.pages)};
     unsigned char *page = malloc(size);
     bool *seen = NULL;
-    bool missed = false;
     reading->frame = malloc(size);
     if (run.pages && page && reading->frame && find_run(reading, count, &run) &&
-        run.page_most < PAGES_MOST && (seen = calloc((size_t)run.page_most + 1, sizeof *seen)))
-        missed = !run_is_in(reading, database, &run, page, seen);
+        run.page_most < PAGES_MOST && (seen = calloc((size_t)run.page_most + 1, sizeof *seen))) {
+        journal->spent = run_is_in(reading, database, &run, page, seen);
+        journal->damaged = !journal->spent;
+    }
     free(seen);
     free(page);
     free(run.pages);
     free(reading->frame);
-    return missed;
 }
 
 static void look(struct reading *reading, sqlite3_file *database, struct store_journal *journal) {
@@ -210,7 +211,7 @@ static void look(struct reading *reading, sqlite3_file *database, struct store_j
     if (reading->size < HEADER_SIZE + FRAME_HEADER_SIZE + 512)
         return;
     if (!read_header(reading, &sums)) {
-        journal->damaged = misses_header(reading, database);
+        look_without_header(reading, database, journal);
         journal->unknown = true;
         return;
     }
@@ -223,14 +224,12 @@ static void look(struct reading *reading, sqlite3_file *database, struct store_j
 }
 
 /* Through SQLite's VFS, as all that it reads and writes. NULL: it is not there, or cannot be
- * opened.
- */
-static sqlite3_file *file_open(const char *path, int type) {
+ * opened. `flags`: what it is, and what for. */
+static sqlite3_file *file_open(const char *path, int flags) {
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     const char *name = sqlite3_create_filename(path, "", "", 0, NULL);
     sqlite3_file *file = calloc(1, (size_t)vfs->szOsFile);
-    bool open =
-        name && file && vfs->xOpen(vfs, name, file, SQLITE_OPEN_READONLY | type, NULL) == SQLITE_OK;
+    bool open = name && file && vfs->xOpen(vfs, name, file, flags, NULL) == SQLITE_OK;
     if (!open && file && file->pMethods)
         file->pMethods->xClose(file);
     sqlite3_free_filename((char *)name);
@@ -247,8 +246,8 @@ static void file_close(sqlite3_file *file) {
 }
 
 void store_journal_look(const char *database, const char *path, struct store_journal *journal) {
-    struct reading reading = {.file = file_open(path, SQLITE_OPEN_WAL)};
-    sqlite3_file *file = file_open(database, SQLITE_OPEN_MAIN_DB);
+    struct reading reading = {.file = file_open(path, SQLITE_OPEN_READONLY | SQLITE_OPEN_WAL)};
+    sqlite3_file *file = file_open(database, SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB);
     sqlite3_int64 size = 0;
     *journal = (struct store_journal){0};
     if (reading.file && reading.file->pMethods->xFileSize(reading.file, &reading.size) == SQLITE_OK)
@@ -256,5 +255,12 @@ void store_journal_look(const char *database, const char *path, struct store_jou
     journal->alone = !file || (file->pMethods->xFileSize(file, &size) == SQLITE_OK && size == 0);
     journal->of_nothing = file && journal->alone && journal->bytes > 0;
     file_close(reading.file);
+    file_close(file);
+}
+
+void store_journal_empty(const char *path) {
+    sqlite3_file *file = file_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_WAL);
+    if (file)
+        (void)file->pMethods->xTruncate(file, 0);
     file_close(file);
 }
