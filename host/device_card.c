@@ -80,8 +80,10 @@ void device_publish_as(struct device *device, struct flexibility *flexibility) {
         .set_point = device->decision.set,
     };
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
-        const struct quantity *known = device_known(device, (enum point_id)i);
-        flexibility->values[i] = known->value;
+        const struct quantity *known = quantities_at(device->known, (enum point_id)i);
+        flexibility->values[i] = known ? known->value : NAN;
+        if (!known)
+            continue;
         flexibility->updated_ms[i] = known->mono.ms ? known->wall.ms : 0;
         flexibility->invalid_ms[i] =
             known->valid_ms == INT64_MAX ? INT64_MAX : flexibility->updated_ms[i] + known->valid_ms;

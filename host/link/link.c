@@ -20,6 +20,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "base/wheel.h"
 #include "link/link_wire.h"
 
@@ -197,9 +198,9 @@ static void link_cut(struct link *link) {
 
 /* The connection is lost or could not be made: wait, then try again. */
 static void link_lose(struct link *link, const char *reason) {
-    snprintf(link->figures.last_error, sizeof link->figures.last_error, "%s", reason);
+    text_set(&link->figures.last_error, reason);
     if (!link->silent)
-        log_warning(link->url, "%s; trying again", link->figures.last_error);
+        log_warning(link->url, "%s; trying again", reason);
     link->silent = true;
     link_cut(link);
     double jitter = 0.75 + 0.5 * ((double)(random_next(link) >> 11) / 0x1p53);
@@ -270,7 +271,7 @@ static void link_tell_down(struct link *link) {
     for (struct link_listener *at = link->listeners; at; at = link->cursor) {
         link->cursor = at->next;
         at->told = false;
-        at->down(at, link->figures.last_error);
+        at->down(at, text_of(link->figures.last_error));
     }
 }
 
@@ -343,6 +344,7 @@ static void link_free(struct link *link) {
     if (link->wheel)
         wheel_release(link->wheel);
     free(link->url);
+    free(link->figures.last_error);
     free(link->slots);
     free(link);
 }

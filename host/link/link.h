@@ -76,7 +76,7 @@ struct link_settings {          /* 0: the default */
 struct link_figures {
     bool up;
     uint64_t connects, transactions, timeouts, malformed, foreign;
-    char last_error[128];
+    char *last_error; /* NULL: it never went down */
 };
 
 /* `url`: "tcp://host:port" (host: name or IPv4/IPv6 literal, [..] around the latter), or a serial

@@ -20,8 +20,9 @@
 
 struct socket {
     uv_tcp_t handle;
-    uv_connect_t connect;
     struct wire *wire; /* NULL: given up */
+    uv_os_fd_t fd;     /* once it is connected */
+    unsigned waiting;  /* frames that it did not take at once */
     uint8_t *kept;     /* the beginning of a frame, MBAP_MAXIMUM; NULL: none came in parts yet */
     size_t kept_length;
 };
@@ -269,8 +270,11 @@ static void try_addresses(struct wire *wire, int status) {
 static void on_connected(uv_connect_t *request, int status) {
     struct socket *socket = request->handle->data;
     struct wire *wire = socket->wire;
+    free(request);
     if (!wire)
         return;
+    if (status == 0)
+        status = uv_fileno((uv_handle_t *)&socket->handle, &socket->fd);
     if (status == 0)
         status = uv_read_start((uv_stream_t *)&socket->handle, on_room, on_read);
     if (status < 0) {
@@ -295,9 +299,12 @@ static int socket_connect(struct wire *wire, const struct sockaddr *address) {
     socket->handle.data = socket;
     socket->wire = wire;
     wire->socket = socket;
-    status = uv_tcp_connect(&socket->connect, &socket->handle, address, on_connected);
-    if (status < 0)
+    uv_connect_t *request = malloc(sizeof *request); /* for as long as it takes */
+    status = request ? uv_tcp_connect(request, &socket->handle, address, on_connected) : UV_ENOMEM;
+    if (status < 0) {
+        free(request);
         socket_drop(wire);
+    }
     return status;
 }
 
@@ -349,6 +356,8 @@ static void tcp_connect(struct wire *wire) {
 
 static void on_written(uv_write_t *request, int status) {
     (void)status; /* a broken connection is reported by its reading side */
+    struct socket *socket = request->handle->data;
+    socket->waiting--;
     free(request->data);
 }
 
@@ -364,6 +373,8 @@ static int write_later(struct socket *socket, const uint8_t *frame, size_t lengt
     int status = uv_write(&output->request, (uv_stream_t *)&socket->handle, &bytes, 1, on_written);
     if (status < 0)
         free(output);
+    else
+        socket->waiting++;
     return status;
 }
 
@@ -375,11 +386,9 @@ static void tcp_send(struct wire *wire, uint16_t id, const struct modbus_request
     if (mbap_encode(id, request, frame, &length) != ERR_OK)
         return; /* link_submit() lets none in */
     ssize_t written = 0;
-    uv_os_fd_t fd;
     /* Straight to the socket, if nothing waits before it. */
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&wire->socket->handle) == 0 &&
-        uv_fileno((uv_handle_t *)&wire->socket->handle, &fd) == 0) {
-        written = send(fd, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (wire->socket->waiting == 0) {
+        written = send(wire->socket->fd, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (written < 0)
             written = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR
                           ? 0
