@@ -47,7 +47,7 @@ static void connect_devices(struct machine *machine, enum connection connection,
 /* Stops all that is under way. What the devices were told is not known from here on. */
 static void machine_leave(struct machine *machine) {
     machine_transact_end(&machine->arrival);
-    uv_timer_stop(&machine->retry);
+    wheel_stop(machine->wheel, &machine->retry);
     poll_hook_stop(machine);
     poll_stop(machine);
     command_stop(machine);
@@ -89,7 +89,12 @@ static void machine_missed(struct machine *machine, const char *text) {
 /* --- arriving ------------------------------------------------------------------------------------
  */
 
-static void retry_due(uv_timer_t *timer);
+static void retry_due(struct wheel_timer *timer);
+
+static void retry_in(struct machine *machine, int64_t wait_ms) {
+    uint64_t due_ms = uv_now(&machine->engine->loop) + (uint64_t)wait_ms;
+    wheel_start(machine->wheel, &machine->retry, due_ms, retry_due);
+}
 
 static void retry_later(struct machine *machine) {
     int64_t wait = machine->backoff_ms;
@@ -97,7 +102,7 @@ static void retry_later(struct machine *machine) {
     machine->backoff_ms = machine->backoff_ms * 2 > MACHINE_BACKOFF_MAX_MS
                               ? MACHINE_BACKOFF_MAX_MS
                               : machine->backoff_ms * 2;
-    uv_timer_start(&machine->retry, retry_due, (uint64_t)wait, 0);
+    retry_in(machine, wait);
 }
 
 static void machine_away(struct machine *machine, const char *why) {
@@ -383,7 +388,7 @@ static void arrival_next(struct machine *machine) {
 static void forget_read(struct machine *machine) {
     for (int i = 0; i < machine_driver(machine)->point_count; i++) {
         machine->values[i] = NAN;
-        machine->value_at[i] = (struct now){0};
+        machine->value_at[i] = (struct moment){0};
     }
     for (int i = 0; i < DRIVER_MAX_PARTS; i++)
         if (machine->parts[i])
@@ -408,8 +413,8 @@ static void machine_arrive(struct machine *machine) {
     arrival_next(machine);
 }
 
-static void retry_due(uv_timer_t *timer) {
-    struct machine *machine = timer->data;
+static void retry_due(struct wheel_timer *timer) {
+    struct machine *machine = timer->owner;
     if (link_is_there(machine))
         machine_arrive(machine);
 }
@@ -420,9 +425,8 @@ static void retry_soon(struct machine *machine) {
     int64_t wait_ms = machine->tried_ms + MACHINE_BACKOFF_MIN_MS - now_ms;
     if (wait_ms < 0)
         wait_ms = 0;
-    if (!uv_is_active((uv_handle_t *)&machine->retry) ||
-        uv_timer_get_due_in(&machine->retry) > (uint64_t)wait_ms)
-        uv_timer_start(&machine->retry, retry_due, (uint64_t)wait_ms, 0);
+    if (!wheel_set_by(&machine->retry, (uint64_t)(now_ms + wait_ms)))
+        retry_in(machine, wait_ms);
 }
 
 void machine_heard(struct machine *machine) {
@@ -455,7 +459,7 @@ static void link_went(struct link_listener *listener, const char *reason) {
 static enum err machine_size(struct machine *machine) {
     size_t count = (size_t)machine_driver(machine)->point_count;
     double *values = calloc(count + 1, sizeof *values);
-    struct now *value_at = calloc(count + 1, sizeof *value_at);
+    struct moment *value_at = calloc(count + 1, sizeof *value_at);
     if (machine_driver(machine)->sunspec && !machine->walk)
         machine->walk = calloc(1, sizeof *machine->walk);
     if (!values || !value_at || (machine_driver(machine)->sunspec && !machine->walk)) {
@@ -476,6 +480,8 @@ static void machine_free(struct machine *machine) {
     if (machine->reading)
         reading_free(machine->reading);
     free(machine->reading);
+    if (machine->wheel)
+        wheel_release(machine->wheel);
     free(machine->walk);
     free(machine->why);
     free(machine->values);
@@ -526,14 +532,14 @@ struct machine *machine_open(struct engine *engine, const char *url, int unit,
     machine->number = engine->machines ? engine->machines->number + 1 : 0;
     machine->listener =
         (struct link_listener){.up = link_came, .down = link_went, .owner = machine};
-    if (machine_size(machine) != ERR_OK || !give_task(machine)) {
+    machine->wheel = wheel_hold(&engine->loop);
+    if (!machine->wheel || machine_size(machine) != ERR_OK || !give_task(machine)) {
         generation_release(machine->generation);
         engine_wire_release(engine, wire);
         machine_free(machine);
         return NULL;
     }
-    uv_timer_init(&engine->loop, &machine->retry);
-    machine->retry.data = machine;
+    machine->retry.owner = machine;
     settle_link(machine);
     machine->next = engine->machines;
     engine->machines = machine;
@@ -556,15 +562,15 @@ void machine_attach(struct machine *machine, struct device *device) {
     if (first)
         clients_begin(machine);
     if (first && !machine->wire->link)
-        uv_timer_start(&machine->retry, retry_due, 0, 0);
+        retry_in(machine, 0);
     else if (first) /* tells when it is up, also if it is */
         link_listen(machine->wire->link, &machine->listener);
     else if (link_is_there(machine))
         machine_arrive(machine); /* again: this part's points belong to the plan now */
 }
 
-static void machine_closed(uv_handle_t *handle) {
-    struct machine *machine = handle->data;
+static void machine_closed(struct wheel_timer *timer) {
+    struct machine *machine = timer->owner;
     generation_release(machine->generation);
     machine_free(machine);
 }
@@ -599,7 +605,7 @@ void machine_detach(struct machine *machine, struct device *device) {
     while (*at != machine)
         at = &(*at)->next;
     *at = machine->next;
-    uv_close((uv_handle_t *)&machine->retry, machine_closed);
+    wheel_start(machine->wheel, &machine->retry, 0, machine_closed);
 }
 
 static void carry_all(struct machine *machine, struct generation *generation) {

@@ -25,6 +25,11 @@ enum machine_state { MACHINE_WAITING, MACHINE_ARRIVING, MACHINE_UP, MACHINE_AWAY
 #define MACHINE_BACKOFF_MIN_MS 1000
 #define MACHINE_BACKOFF_MAX_MS 30000
 
+struct moment { /* on both clocks */
+    struct wall wall;
+    struct mono mono; /* ms 0: never */
+};
+
 struct poll_group { /* blocks of one period; freed at a later turn of the loop */
     struct machine *machine;
     int64_t period_ms;
@@ -66,7 +71,7 @@ struct machine {
     struct block_plan plan;
     bool planned;
     double *values; /* one per point of the driver, NAN unknown */
-    struct now *value_at;
+    struct moment *value_at;
     struct poll_group **groups;
     size_t group_count;
     size_t arrival_block;
@@ -97,7 +102,8 @@ struct machine {
         struct transaction *transaction; /* NULL: none is under way */
     } runner;
 
-    uv_timer_t retry;
+    struct wheel *wheel;
+    struct wheel_timer retry;
 };
 
 /* Finds the machine at (url, unit) or makes one. NULL: no memory. */

@@ -173,7 +173,7 @@ static void take_number(struct machine *machine, int index, const uint16_t *word
         machine_fault(machine, FAULT_IMPOSSIBLE, text);
     }
     machine->values[index] = value;
-    machine->value_at[index] = now;
+    machine->value_at[index] = (struct moment){now.wall, now.mono};
 }
 
 /* The block's points that have a scale factor, or those that have none; how many are left out. */

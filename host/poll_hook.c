@@ -70,7 +70,7 @@ bool poll_hook_dispensable(const struct machine *machine) {
 /* A period is over when its half tick is: deadlines come a little early or late. */
 static bool is_due(const struct machine *machine, int index, struct mono now, int64_t shortest_ms) {
     const struct point *point = &machine_driver(machine)->points[index];
-    const struct now *at = &machine->value_at[index];
+    const struct moment *at = &machine->value_at[index];
     if (at->mono.ms == 0)
         return true;
     if (point->period_ms == 0)
@@ -107,7 +107,7 @@ static void take(struct machine *machine, struct device *device) {
         if (!reading->given[i] && !reading->due[i])
             continue;
         machine->values[i] = reading->values[i];
-        machine->value_at[i] = at;
+        machine->value_at[i] = (struct moment){at.wall, at.mono};
         if (point->id >= POINT_TEXT_FIRST)
             take_text(machine, reading, point);
     }

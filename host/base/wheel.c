@@ -201,3 +201,7 @@ void wheel_stop(struct wheel *wheel, struct wheel_timer *timer) {
     if (timer->ring)
         wheel_remove(wheel, timer);
 }
+
+bool wheel_set_by(const struct wheel_timer *timer, uint64_t due_ms) {
+    return timer->ring && timer->due_ms <= due_ms;
+}

@@ -34,5 +34,7 @@ void wheel_release(struct wheel *wheel);
 /* Sets it anew if it is set. A moment that is over: the next turn. */
 void wheel_start(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ms, wheel_due *due);
 void wheel_stop(struct wheel *wheel, struct wheel_timer *timer); /* also one that is not set */
+/* Whether it is set, for this moment or an earlier one. */
+bool wheel_set_by(const struct wheel_timer *timer, uint64_t due_ms);
 
 #endif

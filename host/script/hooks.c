@@ -73,8 +73,8 @@ void hooks_keep_state(lua_State *L, struct device *device) {
     report_free(&report);
 }
 
-static bool outlived(const struct driver *driver, const struct point *point, const struct now *at,
-                     struct mono now) {
+static bool outlived(const struct driver *driver, const struct point *point,
+                     const struct moment *at, struct mono now) {
     return point->period_ms > 0 &&
            now.ms - at->mono.ms >= device_trust_ms(point->period_ms, driver->timeout_ms);
 }
@@ -176,11 +176,11 @@ static void oldest_input(struct hook_call *call) {
     int64_t shortest_ms = INT64_MAX;
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
-        const struct now *at = &machine->value_at[i];
+        const struct moment *at = &machine->value_at[i];
         if (point->period_ms <= 0 || at->mono.ms == 0 || point->period_ms > shortest_ms)
             continue;
         if (point->period_ms < shortest_ms || at->mono.ms < call->at.mono.ms)
-            call->at = *at;
+            call->at = (struct now){.wall = at->wall, .mono = at->mono};
         shortest_ms = point->period_ms;
     }
     if (shortest_ms != INT64_MAX)
