@@ -198,9 +198,10 @@ static bool connect_file(struct telemetry *telemetry) {
     sqlite3_db_config(telemetry->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     return execute(telemetry, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                               "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216;"
-                              /* A page of each device is written in each round: thousands of them
-                               * are read once, and go into the file once for several rounds. */
-                              "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;");
+                              /* A page of each device is written in each round, one after the
+                               * other: they go into the file once for several rounds, and until
+                               * then the system keeps them as well as a large cache here would. */
+                              "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -2000;");
 }
 
 enum fitness { FIT, FIT_EMPTY, FIT_NEWER, FIT_FOREIGN, FIT_NOT };

@@ -258,7 +258,7 @@ def main():
         "touched a second ago. Memory of a device, as the heap has it: 1.6 KiB the device, 1.2 "
         "KiB its measurements and what is published of them, 1.0 KiB its machine, 0.9 KiB its "
         "entry of the site file, 0.8 KiB its link and socket, 0.4 KiB what was decided, 1.5 KiB "
-        "other; beside it five samples wait for history (1.3 KiB), SQLite's pages of history (8 "
+        "other; beside it five samples wait for history (1.3 KiB), SQLite's pages of history (2 "
         "MiB at most) and what the heap leaves between.")
     run.report.write()
     return 0

@@ -169,7 +169,7 @@ static int floor_of(const struct plan *plan) {
     double start = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     if (sqlite3_open(path, &db) != SQLITE_OK ||
         !execute(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                     "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8000;"
+                     "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -2000;"
                      "CREATE TABLE raw (device INTEGER NOT NULL, at INTEGER NOT NULL,"
                      " data BLOB NOT NULL, PRIMARY KEY (device, at)) WITHOUT ROWID;") ||
         sqlite3_prepare_v2(db, "INSERT INTO raw VALUES (?, ?, ?)", -1, &put, NULL) != SQLITE_OK)
