@@ -567,7 +567,7 @@ static struct device_card *clash_card(const struct made *made) {
     card->revision = made->revision;
     card->created_at = made->created_at;
     card->unit = (int)tree_integer(made->entry, "unit", 1);
-    text_set(&card->connection_text, made->clash);
+    device_card_tell(card, CARD_CONNECTION, made->clash);
     live_publish(card->live, &unknown);
     return card;
 }

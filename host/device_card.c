@@ -111,11 +111,11 @@ void device_publish(struct device *device) {
 }
 
 void device_publish_texts(struct device *device) {
+    device_card_tell(device->card, CARD_COMMAND, text_of(device->command.text));
+    device_card_tell(device->card, CARD_CONNECTION, text_of(device->connection_text));
     pthread_mutex_lock(&device->card->lock);
-    text_set(&device->card->command_text, text_of(device->command.text));
     for (size_t i = 0; i < sizeof device->identity / sizeof *device->identity; i++)
         text_set(&device->card->identity[i], text_of(device->identity[i]));
-    text_set(&device->card->connection_text, text_of(device->connection_text));
     pthread_mutex_unlock(&device->card->lock);
 }
 

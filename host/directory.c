@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
 #include "directory_index.h"
 #include "operator/operator_view.h"
 #include "script/script_figures.h"
@@ -117,10 +118,26 @@ void device_card_release(struct device_card *card) {
     live_free(card->live);
     for (size_t i = 0; i < sizeof card->identity / sizeof *card->identity; i++)
         free(card->identity[i]);
-    free(card->connection_text);
-    free(card->command_text);
+    for (size_t i = 0; i < CARD_TEXTS; i++)
+        free(card->texts[i]);
     free(card->words);
     free(card);
+}
+
+void device_card_tell(struct device_card *card, enum card_text which, const char *text) {
+    pthread_mutex_lock(&card->lock);
+    text_set(&card->texts[which], text);
+    atomic_store_explicit(&card->told[which], card->texts[which] != NULL, memory_order_relaxed);
+    pthread_mutex_unlock(&card->lock);
+}
+
+void device_card_text(struct device_card *card, enum card_text which, char text[CARD_TEXT_SIZE]) {
+    text[0] = '\0';
+    if (!atomic_load_explicit(&card->told[which], memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&card->lock);
+    text_copy(text, CARD_TEXT_SIZE, text_of(card->texts[which]));
+    pthread_mutex_unlock(&card->lock);
 }
 
 struct decided *device_card_swap(struct device_card *card, struct decided *decided) {

@@ -35,6 +35,12 @@ struct card_words { /* what a card says for good; NULL: nothing */
     const char *entry; /* JSON: what was declared of it */
 };
 
+enum card_text {
+    CARD_CONNECTION, /* why it is offline, wrong, not configured */
+    CARD_COMMAND,    /* why a command is unsupported, rejected, diverging */
+    CARD_TEXTS
+};
+
 struct device_card {
     atomic_uint references;
     char id[ID_SIZE];
@@ -54,11 +60,11 @@ struct device_card {
     pthread_mutex_t lock;         /* of the fields below, held for a pointer swap or a small copy */
     struct decided *decided;      /* one reference; never NULL */
     char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* manufacturer, model, ...; NULL: unknown */
-    char *connection_text; /* why it is offline, wrong, not configured; NULL otherwise */
-    char *command_text;    /* why a command is unsupported, rejected, diverging; NULL otherwise */
+    char *texts[CARD_TEXTS];                        /* NULL: none */
+    atomic_bool told[CARD_TEXTS]; /* which of them there are, for those without the lock */
 };
 
-#define CARD_TEXT_SIZE 160 /* of the last two, for those who copy them */
+#define CARD_TEXT_SIZE 160 /* of a text, for those who copy it */
 
 struct decided_slot { /* where the newest one hangs, shared by reference */
     atomic_uint references;
@@ -129,6 +135,10 @@ void directory_release(struct directory *directory);
 struct device_card *device_card_new(const struct card_words *words, uint64_t quantities);
 struct device_card *device_card_hold(struct device_card *card);
 void device_card_release(struct device_card *card);
+/* What people are told of it, "" for nothing; and a copy of that. Most devices have nothing to
+ * tell, and those who look then take no lock: readers beyond number wait for nobody. Any thread. */
+void device_card_tell(struct device_card *card, enum card_text which, const char *text);
+void device_card_text(struct device_card *card, enum card_text which, char text[CARD_TEXT_SIZE]);
 void device_card_decide(struct device_card *card,
                         struct decided *decided); /* takes the reference */
 /* The same, and gives the one before, with its reference. */

@@ -33,9 +33,7 @@ void device_told(struct device *device, enum command_state state, const char *te
     command->since = clock_now(&device->engine->clock).wall;
     text_set(&command->text, text);
     journal_told(device);
-    pthread_mutex_lock(&device->card->lock);
-    text_set(&device->card->command_text, text);
-    pthread_mutex_unlock(&device->card->lock);
+    device_card_tell(device->card, CARD_COMMAND, text);
     announce_command(device);
 }
 

@@ -253,7 +253,8 @@ static int on_request(struct mg_connection *connection) {
         mg_disable_connection_keep_alive(connection);
         return 500;
     }
-    struct seat *seat = seat_begin(api->crowd, info->remote_addr, info->remote_port);
+    struct seat *seat = seat_begin(api->crowd, worker ? (int)(worker - api->workers) : -1,
+                                   info->remote_addr, info->remote_port);
     struct body_reader reader = {connection, x, seat};
     bool whole = gate_pass(x, &head, read_body, &reader);
     bool crowded =

@@ -47,7 +47,7 @@ struct crowd {
     int port; /* 0: not known yet */
     int taken;
     int threads;
-    struct seat *seats;
+    struct seat *seats; /* one of each thread */
     figure_t *hurried;
     bool threaded;
     pthread_t usher;
@@ -57,18 +57,16 @@ struct crowd {
 
 /* --- seats ----------------------------------------------------------------------------------- */
 
-struct seat *seat_begin(struct crowd *crowd, const char *remote_address, int remote_port) {
-    struct seat *seat = NULL;
+struct seat *seat_begin(struct crowd *crowd, int thread, const char *remote_address,
+                        int remote_port) {
+    struct in_addr address;
+    if (thread < 0 || thread >= crowd->threads || inet_pton(AF_INET, remote_address, &address) != 1)
+        return NULL;
+    struct seat *seat = &crowd->seats[thread];
     pthread_mutex_lock(&crowd->lock);
-    for (int i = 0; i < crowd->threads && !seat; i++)
-        if (atomic_load_explicit(&crowd->seats[i].state, memory_order_relaxed) == SEAT_FREE)
-            seat = &crowd->seats[i];
-    if (seat && inet_pton(AF_INET, remote_address, &seat->address) == 1) {
-        seat->port = remote_port;
-        atomic_store_explicit(&seat->state, SEAT_WORKS, memory_order_relaxed);
-    } else {
-        seat = NULL;
-    }
+    seat->address = address;
+    seat->port = remote_port;
+    atomic_store_explicit(&seat->state, SEAT_WORKS, memory_order_relaxed);
     pthread_mutex_unlock(&crowd->lock);
     return seat;
 }

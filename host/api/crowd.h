@@ -38,9 +38,10 @@ void crowd_enter(struct crowd *crowd);
 void crowd_closing(struct crowd *crowd);
 void crowd_closed(struct crowd *crowd);
 
-/* A request of this client is there, and is answered until seat_end(). NULL: there is no seat left,
- * which is harmless. NULL is fine below. */
-struct seat *seat_begin(struct crowd *crowd, const char *remote_address, int remote_port);
+/* A request of this client is there, and is answered until seat_end() by the thread of this number,
+ * 0 to threads - 1. NULL: there is no such thread, which is harmless. NULL is fine below. */
+struct seat *seat_begin(struct crowd *crowd, int thread, const char *remote_address,
+                        int remote_port);
 void seat_reads(struct seat *seat);                  /* its body */
 void seat_received(struct seat *seat, size_t bytes); /* of it */
 void seat_works(struct seat *seat);                  /* it is there */

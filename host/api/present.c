@@ -39,9 +39,7 @@ void present_ranges(struct json *json, const char *key, const struct ranges *ran
 void present_command_alone(struct json *json, const struct flexibility *flexibility,
                            struct device_card *card) {
     char detail[CARD_TEXT_SIZE];
-    pthread_mutex_lock(&card->lock);
-    snprintf(detail, sizeof detail, "%s", text_of(card->command_text));
-    pthread_mutex_unlock(&card->lock);
+    device_card_text(card, CARD_COMMAND, detail);
     json_object_open(json);
     json_put_string(json, "state", command_state_name(flexibility->command));
     json_put_string(json, "following",

@@ -11,15 +11,12 @@
 
 struct identity { /* a copy of what stands under the card's lock */
     char words[POINT_COUNT - POINT_TEXT_FIRST][IDENTITY_SIZE];
-    char connection_text[CARD_TEXT_SIZE];
 };
 
 static void copy_identity(struct device_card *card, struct identity *identity) {
     pthread_mutex_lock(&card->lock);
     for (size_t i = 0; i < sizeof identity->words / sizeof *identity->words; i++)
-        snprintf(identity->words[i], sizeof identity->words[i], "%s", text_of(card->identity[i]));
-    snprintf(identity->connection_text, sizeof identity->connection_text, "%s",
-             text_of(card->connection_text));
+        text_copy(identity->words[i], sizeof identity->words[i], text_of(card->identity[i]));
     pthread_mutex_unlock(&card->lock);
 }
 
@@ -50,7 +47,9 @@ void present_key(struct json *json, const char *key, const char *id) {
 void present_device(struct json *json, struct device_card *card) {
     struct identity identity;
     struct flexibility flexibility;
+    char connection_text[CARD_TEXT_SIZE];
     copy_identity(card, &identity);
+    device_card_text(card, CARD_CONNECTION, connection_text);
     live_read(card->live, &flexibility);
     json_object_open(json);
     json_put_string(json, "id", card->id);
@@ -72,7 +71,7 @@ void present_device(struct json *json, struct device_card *card) {
     json_put_boolean(json, "controllable", card->controllable);
     json_put_boolean(json, "hasStateOfCharge", card->has_soc);
     json_put_string(json, "connection", connection_name(flexibility.connection));
-    json_put_known(json, "connectionDetail", identity.connection_text);
+    json_put_known(json, "connectionDetail", connection_text);
     put_declared(card, json);
     json_object_close(json);
 }
@@ -131,9 +130,7 @@ void present_flexibility(struct json *json, struct device_card *card) {
     struct flexibility flexibility;
     char connection_text[CARD_TEXT_SIZE];
     live_read(card->live, &flexibility);
-    pthread_mutex_lock(&card->lock);
-    snprintf(connection_text, sizeof connection_text, "%s", text_of(card->connection_text));
-    pthread_mutex_unlock(&card->lock);
+    device_card_text(card, CARD_CONNECTION, connection_text);
     json_object_open(json);
     json_put_string(json, "deviceId", card->id);
     present_key(json, card->key, card->id);
