@@ -119,6 +119,7 @@ enum point_id {
 
 struct point_word {
     const char *name; /* "activePower" */
+    size_t name_length;
     const char *unit; /* "W", "" when it has none */
     double minimum;   /* of a published value, inclusive */
     double maximum;

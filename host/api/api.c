@@ -237,9 +237,9 @@ static struct request_head head_of(const struct mg_request_info *info,
                                  .header_count = (size_t)info->num_headers};
 }
 
-static void give_way(struct api *api, struct courteous *self, bool reads) {
+static void give_way(struct api *api, struct courteous *self, bool reads, int64_t now_us) {
     if (self)
-        courtesy_take(self, courtesy_count(&api->courtesy, self, reads, clock_mono_us()));
+        courtesy_take(self, courtesy_count(&api->courtesy, self, reads, now_us));
 }
 
 static int on_request(struct mg_connection *connection) {
@@ -264,16 +264,21 @@ static int on_request(struct mg_connection *connection) {
     log_debug("api", "%s %s %d (request %s, from %s)", head.method, x->path, status, x->request_id,
               x->remote.address);
     send_answer(connection, x, close);
-    api_figures_count(api->figures, x->route, status, clock_mono_us() - x->began_us);
-    if (x->pour && x->request.method != METHOD_HEAD && !pour(api, connection, x))
+    int64_t now_us = clock_mono_us();
+    api_figures_count(api->figures, x->route, status, now_us - x->began_us);
+    bool pours = x->pour && x->request.method != METHOD_HEAD;
+    bool drains = !whole && x->request.body_length > 0 && !x->request.expect_continue;
+    if (pours && !pour(api, connection, x))
         mg_disable_connection_keep_alive(connection);
-    if (!whole && x->request.body_length > 0 && !x->request.expect_continue)
+    if (drains)
         drain(connection, seat);
+    if (pours || drains)
+        now_us = clock_mono_us();
     bool reads = x->request.method == METHOD_GET || x->request.method == METHOD_HEAD;
     struct courteous *courteous = x->courteous;
     end_exchange(x, worker);
     seat_end(api->crowd, seat);
-    give_way(api, courteous, reads);
+    give_way(api, courteous, reads, now_us);
     return status;
 }
 

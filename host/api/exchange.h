@@ -24,7 +24,7 @@
 #define REPLY_HEADERS   512
 #define REQUEST_ID_SIZE 65
 
-#define EXCHANGE_TAG_KEY 16
+#define EXCHANGE_TAG_KEY 48
 
 struct porter;
 struct keys;

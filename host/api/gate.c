@@ -32,6 +32,7 @@ bool gate_opened(struct exchange *x) {
 enum gate_token gate_authenticate(struct exchange *x) {
     const char *given = x->request.authorization;
     size_t prefix = strlen(TOKEN_PREFIX);
+    x->now = clock_now(x->settings->clock);
     if (!given)
         return porter_session(x);
     if (strncasecmp(given, TOKEN_PREFIX, prefix) != 0)
@@ -42,10 +43,9 @@ enum gate_token gate_authenticate(struct exchange *x) {
     if (length == 0 || length >= TOKEN_TEXT_SIZE ||
         !store_token_check(x->settings->store, given, &x->token))
         return GATE_UNKNOWN;
-    struct now now = clock_now(x->settings->clock);
-    switch (token_end_at(&x->token, now)) {
+    switch (token_end_at(&x->token, x->now)) {
     case TOKEN_LIVES:
-        store_token_used(x->settings->store, x->token.id, now.wall);
+        store_token_used(x->settings->store, x->token.id, x->now.wall);
         return GATE_KNOWN;
     case TOKEN_EXPIRED:
         return GATE_EXPIRED;
@@ -194,6 +194,7 @@ static bool read_body(struct exchange *x, const struct route *route, gate_read *
             answer_refusal(x, &problem);
     }
     free(text);
+    x->now = clock_now(x->settings->clock); /* it may have taken its time */
     return x->tree != NULL;
 }
 
@@ -210,7 +211,6 @@ static void take_request_id(struct exchange *x) {
 static void handle(struct exchange *x, const struct route *route) {
     if (x->settings->directory)
         x->directory = directory_hold(x->settings->directory);
-    x->now = clock_now(x->settings->clock);
     if (route->method == METHOD_POST && !idempotency_begin(x, route_key(route)))
         return;
     route->handler(x);

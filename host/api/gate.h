@@ -26,9 +26,9 @@ enum gate_token {
     GATE_LOGGED_OUT /* there is no token, and the session of the cookie has ended */
 };
 
-/* What the request's token is, or without one the session of its cookie, now: also for answers that
- * last long. Fills in x->token unless it is
- * not known; notes that it was used when it is. */
+/* What the request's token is, or without one the session of its cookie, now, which x->now is from
+ * here on: also for answers that last long. Fills in x->token unless it is not known; notes that it
+ * was used when it is. */
 enum gate_token gate_authenticate(struct exchange *x);
 
 #endif

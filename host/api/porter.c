@@ -36,7 +36,7 @@ void porter_free(struct porter *porter) {
 
 bool porter_rate(struct exchange *x) {
     int wait_s;
-    if (rates_take(x->porter->rates, x->token.id, clock_mono(), &wait_s))
+    if (rates_take(x->porter->rates, x->token.id, x->now.mono, &wait_s))
         return true;
     exchange_too_many(
         x, wait_s,

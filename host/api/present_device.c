@@ -84,8 +84,13 @@ static void put_state(struct json *json, const struct flexibility *flexibility) 
     json_put_string(json, "state", known ? device_state_name((enum device_state)(int)state) : NULL);
 }
 
+static void put_name(struct json *json, enum point_id id) {
+    json_key_of(json, point_word(id)->name, point_word(id)->name_length);
+}
+
 static void put_value(struct json *json, const struct flexibility *flexibility, enum point_id id) {
-    json_put_double(json, point_word(id)->name, flexibility->values[id]);
+    put_name(json, id);
+    json_write_double(json, flexibility->values[id]);
 }
 
 /* Everything else that the device measures; what it never told is left out. */
@@ -100,9 +105,10 @@ static void put_values(struct json *json, const struct flexibility *flexibility)
     json_key(json, "updated");
     json_object_open(json);
     for (int id = 0; id < POINT_NUMBER_COUNT; id++)
-        if (flexibility->updated_ms[id] > 0)
-            json_put_time(json, point_word((enum point_id)id)->name,
-                          (struct wall){flexibility->updated_ms[id]});
+        if (flexibility->updated_ms[id] > 0) {
+            put_name(json, (enum point_id)id);
+            json_write_time(json, (struct wall){flexibility->updated_ms[id]});
+        }
     json_object_close(json);
 }
 

@@ -1,5 +1,6 @@
 #include "api/remote.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -99,7 +100,12 @@ static void read_proto(struct remote *remote, const struct request_head *head) {
 void remote_find(struct remote *remote, const char *peer, const struct proxies *proxies,
                  const struct request_head *head) {
     struct url host;
+    struct in_addr ipv4;
     *remote = (struct remote){0};
+    if (peer && proxies->count == 0 && inet_pton(AF_INET, peer, &ipv4) == 1) { /* the usual one */
+        memcpy(remote->address, peer, strlen(peer) + 1);
+        return;
+    }
     if (!peer || !address_parse(peer, strlen(peer), &host))
         return;
     take(remote, &host);

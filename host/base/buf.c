@@ -50,10 +50,6 @@ void buf_append(struct buf *buf, const void *data, size_t length) {
     buf_wrote(buf, length);
 }
 
-void buf_text(struct buf *buf, const char *text) {
-    buf_append(buf, text, strlen(text));
-}
-
 void buf_char(struct buf *buf, char c) {
     buf_append(buf, &c, 1);
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -22,7 +23,11 @@ void buf_init(struct buf *buf, size_t maximum);
 void buf_free(struct buf *buf);
 void buf_clear(struct buf *buf); /* keeps the memory; forgets `failed` */
 void buf_append(struct buf *buf, const void *data, size_t length);
-void buf_text(struct buf *buf, const char *text);
+static inline void
+buf_text(struct buf *buf,
+         const char *text) { /* inline: most have a length that is known when they are compiled */
+    buf_append(buf, text, strlen(text));
+}
 void buf_char(struct buf *buf, char c);
 void buf_format(struct buf *buf, const char *format, ...) printf_like(2, 3);
 void buf_vformat(struct buf *buf, const char *format, va_list arguments);

@@ -100,6 +100,8 @@ size_t recent_see(struct recent *recent, const void *name, size_t length, bool *
     name_make(recent, name, length, made);
     size_t at = find(recent, made);
     *fresh = at == RECENT_NONE;
+    if (!*fresh && at == recent->newest)
+        return at;
     if (*fresh && recent->count < recent->size) {
         at = recent->count++;
     } else {
