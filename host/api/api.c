@@ -126,7 +126,7 @@ static void send_answer(struct mg_connection *connection, struct exchange *x, bo
         buf_clear(out);
         exchange_render_head(x, close, x->body.length, out);
     } else {
-        exchange_render(x, close, out);
+        exchange_render(x, close);
     }
     if (out->failed)
         mg_disable_connection_keep_alive(connection);

@@ -192,8 +192,12 @@ void api_ready(struct exchange *x) {
     if (!ready) {
         struct problem problem = {.status = 503, .instance = x->path, .request_id = x->request_id};
         snprintf(problem.detail, sizeof problem.detail, "%s",
-                 damaged        ? "The store is damaged: bounds are applied, but nothing is kept. "
-                                  "What to do: " STORE_DAMAGED_ADVICE "."
+                 damaged && x->directory
+                     ? "The store is damaged: bounds are applied, but nothing is kept. "
+                       "What to do: " STORE_DAMAGED_ADVICE "."
+                 : damaged
+                     ? "The host is starting and has not read its site file yet, so no bounds are "
+                       "applied; the store is damaged. What to do: " STORE_DAMAGED_ADVICE "."
                  : x->directory ? "The store cannot write: bounds are applied, but nothing is kept."
                                 : "The host is starting and has not read its site file yet.");
         x->content_type = PROBLEM_CONTENT_TYPE;

@@ -277,7 +277,8 @@ void exchange_render_head(const struct exchange *x, bool close, size_t length, s
     buf_append(out, "\r\n", 2);
 }
 
-void exchange_render(struct exchange *x, bool close, struct buf *out) {
+void exchange_render(struct exchange *x, bool close) {
+    struct buf *out = &x->out;
     if (x->body.failed || x->headers.failed) {
         buf_clear(&x->headers);
         exchange_problem(x, 500,

@@ -137,10 +137,9 @@ struct decided *exchange_decided(struct exchange *x, const struct target *target
 struct exchange *exchange_new(const struct api_settings *settings);
 /* The head alone, of a body of `length` bytes. */
 void exchange_render_head(const struct exchange *x, bool close, size_t length, struct buf *out);
-/* The whole answer, head and body, into an empty buffer or in place of what is in it. `close`: the
- * connection ends after it. Only the head when the request's method is HEAD, or when the body is
- * poured. */
-void exchange_render(struct exchange *x, bool close, struct buf *out);
+/* The whole answer, head and body, as all that is in x->out. `close`: the connection ends after it.
+ * Only the head when the request's method is HEAD, or when the body is poured. */
+void exchange_render(struct exchange *x, bool close);
 /* Lets go what the request held and makes it as exchange_new() gives it, with its memory: a thread
  * that serves one request after the other need not have it made and cleared each time. */
 void exchange_renew(struct exchange *x);

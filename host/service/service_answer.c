@@ -125,14 +125,10 @@ static struct exchange *begin(struct guest *guest) {
 }
 
 static void send_and_free(struct guest *guest, struct exchange *x) {
-    struct buf answer;
-    buf_init(&answer, REPLY_MAXIMUM);
-    exchange_render(x, true, &answer);
+    exchange_render(x, true);
     log_debug("service", "%s %d (request %s)", x->path, x->status, x->request_id);
-    bool refused = x->status >= 400;
+    guest_answer(guest, &x->out, x->status >= 400);
     exchange_free(x);
-    guest_answer(guest, &answer, refused);
-    buf_free(&answer);
 }
 
 void service_refuse(struct guest *guest, int status, const char *detail) {

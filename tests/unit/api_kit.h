@@ -351,8 +351,23 @@ static inline void kit_measure(struct kit *kit, double power, int64_t age_ms) {
     live_publish(kit->engine.device->live, &flexibility);
 }
 
-static inline void kit_start(struct kit *kit, int threads, bool publish) {
+static inline void kit_listen(struct kit *kit, int threads) {
     char why[200];
+    struct api_settings settings = {.listen = "127.0.0.1:0",
+                                    .web_root = DERD_SOURCE_DIR "/web",
+                                    .threads = threads,
+                                    .engine = &kit->engine,
+                                    .directory = &kit->slot,
+                                    .store = kit->store,
+                                    .clock = &kit->clock,
+                                    .rate = 1e6, /* tests ask as fast as they can */
+                                    .burst = 1e6};
+    if (api_start(&kit->api, &settings, why, sizeof why) != ERR_OK)
+        fail_msg("%s", why);
+    assert_true(api_port(kit->api) > 0);
+}
+
+static inline void kit_start(struct kit *kit, int threads, bool publish) {
     struct report report;
     report_init(&report);
     *kit = (struct kit){.folder = "/tmp/derd-api-XXXXXX"};
@@ -373,18 +388,7 @@ static inline void kit_start(struct kit *kit, int threads, bool publish) {
         engine_publish(&kit->engine);
         kit_measure(kit, 4140, 0);
     }
-    struct api_settings settings = {.listen = "127.0.0.1:0",
-                                    .web_root = DERD_SOURCE_DIR "/web",
-                                    .threads = threads,
-                                    .engine = &kit->engine,
-                                    .directory = &kit->slot,
-                                    .store = kit->store,
-                                    .clock = &kit->clock,
-                                    .rate = 1e6, /* tests ask as fast as they can */
-                                    .burst = 1e6};
-    if (api_start(&kit->api, &settings, why, sizeof why) != ERR_OK)
-        fail_msg("%s", why);
-    assert_true(api_port(kit->api) > 0);
+    kit_listen(kit, threads);
 }
 
 static inline int kit_remove_one(const char *path, const struct stat *status, int flag,

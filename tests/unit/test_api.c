@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
 #include "api_kit.h"
 
 #include "api/route.h"
@@ -90,6 +92,58 @@ static void a_host_that_is_starting_is_healthy_but_not_ready(void **state) {
     expect_problem(&answer, 503);
     kit_request(&young, "GET", "/v1/clusters", NULL, &answer);
     expect_problem(&answer, 503);
+    kit_stop(&young);
+}
+
+/* As the disk might: the first page of a table is gone. */
+static void damage(const struct kit *of, const char *table) {
+    char path[100];
+    sqlite3 *file;
+    sqlite3_stmt *statement;
+    const char page[4096] = {0};
+    snprintf(path, sizeof path, "%s/derd.db", of->folder);
+    assert_int_equal(sqlite3_open(path, &file), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(file, "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    long root = (long)sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(file), SQLITE_OK);
+    FILE *raw = fopen(path, "r+b");
+    assert_non_null(raw);
+    assert_int_equal(fseek(raw, (root - 1) * (long)sizeof page, SEEK_SET), 0);
+    assert_int_equal(fwrite(page, sizeof page, 1, raw), 1);
+    assert_int_equal(fclose(raw), 0);
+}
+
+static void a_host_that_starts_on_a_damaged_store_promises_no_bounds_yet(void **state) {
+    (void)state;
+    struct kit young;
+    struct answer answer;
+    struct report report;
+    kit_start(&young, 2, false);
+    api_stop(young.api);
+    store_close(young.store);
+    damage(&young, "receipts");
+    report_init(&report);
+    assert_int_equal(store_open_damaged_too(&young.store, young.folder, &report), ERR_OK);
+    report_free(&report);
+    kit_listen(&young, 2);
+    kit_request(&young, "GET", "/ready", NULL, &answer);
+    json_t *tree = answer_tree(&answer);
+    assert_true(json_is_true(json_object_get(tree, "storeDamaged")));
+    assert_non_null(strstr(text_at(tree, "detail"), "no bounds are applied"));
+    assert_non_null(strstr(text_at(tree, "detail"), "derd restore BACKUP"));
+    json_decref(tree);
+    answer_free(&answer);
+    directory_publish(&young.slot, kit_directory(&young));
+    kit_request(&young, "GET", "/ready", NULL, &answer);
+    tree = answer_tree(&answer);
+    assert_non_null(strstr(text_at(tree, "detail"), "bounds are applied, but nothing is kept"));
+    json_decref(tree);
+    answer_free(&answer);
     kit_stop(&young);
 }
 
@@ -699,6 +753,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(health_and_ready_need_no_token),
         T(a_host_that_is_starting_is_healthy_but_not_ready),
+        T(a_host_that_starts_on_a_damaged_store_promises_no_bounds_yet),
         T(the_page_is_served_with_its_type_and_a_strict_policy),
         T(a_page_file_that_the_browser_has_is_not_sent_again),
         T(no_other_file_is_served),

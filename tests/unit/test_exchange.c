@@ -62,7 +62,7 @@ static void a_renewed_exchange_is_as_a_new_one(void **state) {
         serve(x, 10);
         x->pour_context = malloc(1);
         x->pour_free = release;
-        exchange_render(x, false, &x->out);
+        exchange_render(x, false);
         exchange_renew(x);
         assert_int_equal(released, i + 1);
         assert_string_equal(x->path, "");
@@ -84,7 +84,7 @@ static void a_large_answer_leaves_no_large_memory(void **state) {
     struct exchange *x = exchange_new(&settings);
     assert_non_null(x);
     serve(x, 100000);
-    exchange_render(x, false, &x->out);
+    exchange_render(x, false);
     assert_true(x->out.length > 200000);
     exchange_renew(x);
     assert_true(x->body.capacity + x->out.capacity + x->headers.capacity <= (size_t)3 * 16 * 1024);
@@ -101,7 +101,7 @@ static void a_failed_answer_is_forgotten(void **state) {
     exchange_renew(x);
     assert_false(x->body.failed);
     serve(x, 1);
-    exchange_render(x, true, &x->out);
+    exchange_render(x, true);
     assert_false(x->out.failed);
     assert_non_null(strstr(buf_string(&x->out), "\r\n\r\n[7]"));
     exchange_free(x);
