@@ -328,6 +328,7 @@ struct script *script_open(const char *file_name, const char *text, size_t lengt
         script_close(script);
         return NULL;
     }
+    script_free_spares(script); /* of the compiler: calls need other ones */
     return script;
 
 no_memory:
@@ -341,6 +342,7 @@ void script_close(struct script *script) {
         return;
     if (script->L)
         lua_close(script->L);
+    script_free_spares(script);
     free(script->name);
     free(script);
 }

@@ -4,7 +4,13 @@
 
 #include "script/script.h"
 
-#define SUBJECT_SIZE 100
+#define SUBJECT_SIZE  100
+#define SPARE_SIZES   63
+#define SPARE_LEAST   24
+#define SPARE_STEP    16
+#define SPARE_LARGEST (SPARE_LEAST + (SPARE_SIZES - 1) * SPARE_STEP)
+
+struct spare;
 
 struct place { /* where in the file something happened; line 0: not known */
     char source[LUA_IDSIZE];
@@ -15,10 +21,12 @@ struct script {
     unsigned references; /* its generation's, and one of each task */
     lua_State *L;        /* the main thread of Lua: tasks are coroutines beside it */
     struct script_limits limits;
-    char *name;                 /* of the file, as messages call it */
-    char subject[SUBJECT_SIZE]; /* for whom it is called; "" when nobody said */
-    size_t memory, memory_peak; /* the peak since the last call began */
-    struct place refused_at;    /* the last allocation over the cap */
+    char *name;                        /* of the file, as messages call it */
+    char subject[SUBJECT_SIZE];        /* for whom it is called; "" when nobody said */
+    size_t memory, memory_peak;        /* the peak since the last call began */
+    struct spare *spares[SPARE_SIZES]; /* blocks that it gave back; not counted in `memory` */
+    size_t spare_bytes;
+    struct place refused_at; /* the last allocation over the cap */
     bool spoiled;
     bool warned_time, warned_memory,
         warned_steps;         /* that it came near this limit: once is enough */
@@ -60,6 +68,7 @@ void script_warn_when_near(struct script *script, const char *what, int64_t used
 
 /* script_budget.c */
 void *script_allocate(void *script, void *block, size_t old_size, size_t size);
+void script_free_spares(struct script *script);
 /* From here on the thread `on` is stopped when the budget is used up. */
 void script_start_budget(struct script *script, lua_State *on, int64_t budget_us);
 /* Returns the CPU time used; of a call shorter than a millisecond, its time by the clock, which is

@@ -694,6 +694,32 @@ static void an_allocation_that_fails_anywhere_never_aborts(void **state) {
     assert_true(opened && called);
 }
 
+/* Blocks of all sizes, made, grown and dropped in changing order, those around the largest that is
+ * kept for the next call most of all. */
+static void memory_that_was_given_back_is_as_good_as_new(void **state) {
+    (void)state;
+    struct script *script =
+        open_or_fail("local kept, round = {}, 0\n"
+                     "local function text(n) return string.rep(string.char(97 + n % 26), n) end\n"
+                     "return { " FINE ", churn = function()\n"
+                     "  round = round + 1\n"
+                     "  for n = round % 8, 2100, 17 do kept[n] = { n, text(n), { of = n } } end\n"
+                     "  for n = 980, 1060, 3 do kept[n] = { n, text(n), { of = n } } end\n"
+                     "  local list = {} for i = 1, 200 do list[i] = i end\n"
+                     "  for n, item in pairs(kept) do\n"
+                     "    assert(item[1] == n and item[2] == text(n) and item[3].of == n)\n"
+                     "    if (n + round) % 2 == 0 then kept[n] = nil end\n"
+                     "  end\n"
+                     "  for i = 1, 200 do assert(list[i] == i) end\n"
+                     "end }");
+    char error[SCRIPT_ERROR_SIZE];
+    for (int i = 0; i < 200; i++)
+        if (call(script, "churn", error) != SCRIPT_OK)
+            fail_msg("%s", error);
+    assert_usable(script);
+    script_close(script);
+}
+
 static void printing_is_bounded(void **state) {
     (void)state;
     expect("local y = string.rep('y', 10000)\nfor i = 1, 100 do print(i, nil, true, y, {}) end",
@@ -777,7 +803,7 @@ static void a_call_within_a_call_leaves_both_their_budgets(void **state) {
     assert_contains(error, "bad was stopped");
     assert_int_equal(script_call(outer, "bad", push_overrun, NULL, inner, error), SCRIPT_OVERTIME);
     assert_int_equal(script_call(outer, "fine", push_overrun, NULL, inner, error), SCRIPT_OK);
-    assert_int_equal(script_call(inner, "fine", push_overrun, NULL, outer, error), SCRIPT_OVERTIME);
+    assert_int_equal(script_call(inner, "bad", push_overrun, NULL, outer, error), SCRIPT_OVERTIME);
     assert_usable(outer);
     assert_usable(inner);
     script_close(outer);
@@ -858,6 +884,7 @@ int main(void) {
         cmocka_unit_test(endless_recursion_ends_in_an_error),
         cmocka_unit_test(memory_caught_by_the_script_does_no_harm),
         cmocka_unit_test(an_allocation_that_fails_anywhere_never_aborts),
+        cmocka_unit_test(memory_that_was_given_back_is_as_good_as_new),
         cmocka_unit_test(printing_is_bounded),
         cmocka_unit_test(each_call_has_its_own_budget_whoever_was_called_before),
         cmocka_unit_test(a_budget_holds_after_many_calls),
