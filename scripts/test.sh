@@ -128,11 +128,12 @@ folder_of() {
 }
 
 build() {
-    cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"
+    cmake --preset "$1" && nice -n 5 cmake --build --preset "$1" -j "$jobs"
 }
-# What only needs to be done by the end takes what the system tests leave.
+# What only needs to be done by the end takes what the tests leave; the largest files first.
 tidy() {
-    find host -name '*.c' | sort | nice -n 15 xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
+    # shellcheck disable=SC2046
+    ls -S $(find host -name '*.c') | nice -n 15 xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
 }
 
 # ahead NAME COMMAND...: starts it, since what runs meanwhile waits more than it computes; `check` and
@@ -158,6 +159,9 @@ for preset in $presets; do
     build=$(folder_of "$preset")
     echo "== $preset"
     check "$preset: builds without a warning" made "$preset"
+    [ $# -eq 0 ] || ahead "$1" build "$1"
+    [ "$lint$preset" != yesrelease ] || ahead tidy tidy
+    [ "$lint$preset" != yesthread ] || ahead fuzz nice -n 15 sh tests/fuzz/run.sh ${full:+--seconds 60}
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort |
         awk '/_(faults|power|bounds|random)$/ { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }' \
             >"$output/list" # the longest first
@@ -178,9 +182,6 @@ for preset in $presets; do
     printf '%s\n' drivers/*.lua | sed "s|^|$build/derd test |" >"$output/list"
     side_by_side drivers 4 <"$output/list" & # they wait more than they compute, as system tests do
     drivers=$!
-    [ $# -eq 0 ] || ahead "$1" build "$1"
-    [ "$lint$preset" != yesrelease ] || ahead tidy tidy
-    [ "$lint$preset" != yesthread ] || ahead fuzz nice -n 15 sh tests/fuzz/run.sh ${full:+--seconds 60}
     system_tests "$preset" "$build"
     wait "$drivers"
     counted drivers "$preset: derd test"
