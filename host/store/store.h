@@ -121,7 +121,8 @@ must_check enum err store_id(struct store *store, const char *kind, const char *
 /* The id of the cluster that `which` (an id or a key) names, of the site file or of the API.
  * Blocking. ERR_NOT_FOUND: none is known. ERR_CONFLICT: two had this key; name one by its id. */
 must_check enum err store_cluster_find(struct store *store, const char *which, char id[ID_SIZE]);
-/* The largest wish.rank ever given. */
+/* The largest wish.rank ever given, once the constraints were loaded: files of old layouts have not
+ * counted it. */
 uint64_t store_last_rank(struct store *store);
 
 struct store_figures {

@@ -353,14 +353,17 @@ static enum err load_run(struct store *store, struct store_job *job) {
         "max_active_power,"
         " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
         " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason, scope, max_current_l1,"
-        " max_current_l2, max_current_l3"
-        " FROM constraints WHERE device_id IS NOT NULL OR scope IS NOT NULL");
+        " max_current_l2, max_current_l3, device_id IS NOT NULL OR scope IS NOT NULL"
+        " FROM constraints");
     if (!statement)
         return ERR_IO;
     int code;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         struct constraint constraint;
         char target_id[ID_SIZE];
+        rank_raise(store, (uint64_t)sqlite3_column_int64(statement, 3));
+        if (!sqlite3_column_int(statement, 21))
+            continue; /* of neither a device nor a cluster */
         if (row_read(statement, target_id, &constraint))
             load->row(load->row_context, target_id, &constraint);
         else
@@ -388,8 +391,7 @@ enum err store_load_constraints(struct store *store, store_constraint_row *row, 
 enum err store_rank_open(struct store *store) {
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_RANK_GET,
-                        "SELECT max(ifnull((SELECT value FROM counters WHERE name = 'rank'), 0),"
-                        " ifnull((SELECT max(rank) FROM constraints), 0))");
+                        "SELECT ifnull((SELECT value FROM counters WHERE name = 'rank'), 0)");
     if (!statement)
         return ERR_IO;
     if (sqlite3_step(statement) != SQLITE_ROW) {

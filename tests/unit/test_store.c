@@ -802,7 +802,7 @@ struct found {
 static void found_row(void *context, const char *device_id, const struct constraint *row) {
     struct found *found = context;
     (void)device_id;
-    if (row->wish.rank != ++found->count) /* they come by rank */
+    if (row->wish.rank != ++found->count) /* they come as they were put, which is by rank */
         found->gap = true;
 }
 
