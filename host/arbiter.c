@@ -256,26 +256,24 @@ static void say_wish(const struct wish *wish, struct buf *text) {
 
 /* What stood against it: the tests of walk_conflict() again. They may use the interval after the
  * wish, since neither discarding nor clamping moves the edge that was hit. */
-static void say_against(const struct wish *wishes, const struct verdict *verdicts, int index,
-                        wish_label *label, const void *context, struct buf *text) {
-    const struct verdict *verdict = &verdicts[index];
-    struct ask ask = ask_of(&wishes[index], verdict);
+static void say_against(const struct wish *wish, const struct verdict *verdict,
+                        const struct verdict *winner, const char *winner_name, struct buf *text) {
+    struct ask ask = ask_of(wish, verdict);
     if (verdict->against == BY_NOBODY)
         return;
     buf_text(text, " against ");
-    if (verdict->against == index) {
+    if (!winner) {
         buf_text(text, verdict->gate_min || verdict->gate_max ? "its own state-of-charge limit"
                                                               : "its own range");
         return;
     }
-    const struct verdict *winner = &verdicts[verdict->against];
     if (winner->has_set && conflicts_with_taken(&ask, winner->set))
         buf_format(text, "%d W", winner->set);
     else if (edge_hit(&ask, verdict->lo, verdict->hi) == EDGE_UPPER)
         buf_format(text, "at most %d W", verdict->hi);
     else
         buf_format(text, "at least %d W", verdict->lo);
-    buf_format(text, " by %s", label(context, verdict->against));
+    buf_format(text, " by %s", winner_name);
 }
 
 static void say_outcome(const struct wish *wish, const struct verdict *verdict, struct buf *text) {
@@ -304,16 +302,14 @@ static void say_outcome(const struct wish *wish, const struct verdict *verdict, 
     say_wish(wish, text);
 }
 
-void verdict_explain(const struct wish *wishes, const struct verdict *verdicts, int index,
-                     wish_label *label, const void *context, struct buf *text) {
-    const struct wish *wish = &wishes[index];
-    const struct verdict *verdict = &verdicts[index];
+void verdict_explain(const struct wish *wish, const struct verdict *verdict,
+                     const struct verdict *winner, const char *winner_name, struct buf *text) {
     if (verdict->outcome == OUTCOME_EXCLUDED) {
-        buf_format(text, "not considered: exclusive is %s", label(context, verdict->against));
+        buf_format(text, "not considered: exclusive is %s", winner_name);
         return;
     }
     say_outcome(wish, verdict, text);
-    say_against(wishes, verdicts, index, label, context, text);
+    say_against(wish, verdict, winner, winner_name, text);
     if (verdict->outcome == OUTCOME_OVERRIDDEN && (wish->has_min || wish->has_max))
         buf_text(text, "; its range was applied");
     if (verdict->gate_min)

@@ -124,12 +124,12 @@ static inline bool walk_is_idle(const struct walk *walk, int32_t a, int32_t b, b
            (a > walk->hi || b < walk->lo || (walk->has_set && (walk->set < a || walk->set > b)));
 }
 
-/* Plain words for one verdict, e.g. "discarded: 11000 W against at most 4200 W by grid operator,
- * priority 3000, until 18:00". `label` gives the name of a wish for such texts ("grid operator,
- * priority 3000, until 18:00") and is the caller's. */
-typedef const char *wish_label(const void *context, int wish);
+/* Plain words for the verdict of one wish, e.g. "discarded: 11000 W against at most 4200 W by grid
+ * operator, priority 3000, until 18:00". `winner`: the verdict of the one that it gave way to, and
+ * its name for such texts ("grid operator, priority 3000, until 18:00"); NULL when that is itself
+ * or nobody. */
 struct buf;
-void verdict_explain(const struct wish *wishes, const struct verdict *verdicts, int index,
-                     wish_label *label, const void *context, struct buf *text);
+void verdict_explain(const struct wish *wish, const struct verdict *verdict,
+                     const struct verdict *winner, const char *winner_name, struct buf *text);
 
 #endif

@@ -44,36 +44,55 @@ static struct rest rest_of(const struct walk *walk) {
                          walk->has_set};
 }
 
-/* Of one that is walked and has no bounds of the state of charge. Without branches: which of them
- * have a set point no processor can guess. */
-static inline bool rests(const struct rest *rest, const struct book_entry *entry, int32_t max) {
+/* Without branches: which of them have a set point no processor can guess. */
+static inline bool rests(const struct rest *rest, const struct book_entry *entry) {
+    static_assert(ENTRY_NO_POWER < -POWER_UNBOUNDED, "no lower bound is below any");
+    int32_t max = entry->max == ENTRY_NO_POWER ? POWER_UNBOUNDED : entry->max;
     bool holds = (entry->min <= rest->lo) & (max >= rest->hi);
     bool same = (entry->set == ENTRY_NO_POWER) | (entry->set == rest->set);
     bool loses = (!entry->clamp) & rest->taken;
     return holds & (same | loses);
 }
 
+/* The first entry from `at` on that does more than rest, or `end`; those before it that are in
+ * force are counted. What it needs stands in registers: it is where the time goes. */
+static const struct book_entry *skip_resting(const struct book_entry *at,
+                                             const struct book_entry *end, struct rest rest,
+                                             size_t *in_force) {
+    size_t resting = 0;
+    for (; at < end; at++) {
+        if (!at->running)
+            continue;
+        if (at->set_dropped || at->has_soc || at->exclusive || !rests(&rest, at))
+            break;
+        resting++;
+    }
+    *in_force += resting;
+    return at;
+}
+
+static bool entry_is_idle(const struct walk *walk, const struct book_entry *entry,
+                          bool without_sets) {
+    int32_t max = entry->max == ENTRY_NO_POWER ? POWER_UNBOUNDED : entry->max;
+    return !entry->has_soc && !entry->exclusive &&
+           walk_is_idle(walk, entry->min, max, entry_holds_set(entry) && !without_sets, entry->set,
+                        !entry->clamp);
+}
+
 void book_walk(struct book *book, double soc, bool without_sets, struct book_walk *walked) {
     *walked = (struct book_walk){0};
     walk_begin(&walked->walk);
-    struct rest rest = rest_of(&walked->walk); /* which nothing else can write to */
-    size_t in_force = 0;
     for (size_t i = 0; i < book->count; i++) {
-        const struct book_entry *entry = &book->entries[i];
+        const struct book_entry *entries = book->entries; /* others when a gate moves */
+        const struct book_entry *entry = skip_resting(entries + i, entries + book->count,
+                                                      rest_of(&walked->walk), &walked->in_force);
+        i = (size_t)(entry - entries);
+        if (i == book->count)
+            break;
         if (!entry_in_force(entry))
             continue;
-        in_force++;
-        int32_t max = entry->max == ENTRY_NO_POWER ? POWER_UNBOUNDED : entry->max;
-        static_assert(ENTRY_NO_POWER < -POWER_UNBOUNDED, "no lower bound is below any");
-        bool plain = !entry->has_soc && !entry->exclusive;
-        if (plain && rests(&rest, entry, max))
-            continue;
-        bool has_set = entry_holds_set(entry) && !without_sets;
-        if (plain &&
-            walk_is_idle(&walked->walk, entry->min, max, has_set, entry->set, !entry->clamp))
-            continue;
-        walk_entry(book, i, soc, without_sets, walked);
-        rest = rest_of(&walked->walk);
+        walked->in_force++;
+        if (!entry_is_idle(&walked->walk, entry, without_sets))
+            walk_entry(book, i, soc, without_sets, walked);
     }
-    walked->in_force = in_force;
 }

@@ -1,8 +1,9 @@
 /* One constraint, and the door that it comes in by (ARBITRATION section 9). What becomes of it over
  * time is the book's (book.h).
  *
- * A constraint is immutable and shared by reference, by any thread: the API reads it while the
- * engine has moved on. Pure apart from the heap. */
+ * On its way through requests and answers one is counted by reference and immutable once others
+ * have it, on any thread. A book packs what it holds (sheet.h); what is read out of that is a new
+ * one. Pure apart from the heap. */
 #ifndef DERD_CONSTRAINT_H
 #define DERD_CONSTRAINT_H
 

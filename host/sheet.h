@@ -2,7 +2,8 @@
  * on sheets that readers share with the book, so that publishing a decision copies and counts
  * nothing.
  *
- * A sheet that was shared does not change any more: the book goes on with a copy. The older sheet
+ * A sheet that was shared does not change any more, but for want of memory: the book goes on with a
+ * copy. The older sheet
  * has a reference to the one that came after it, so that they go in their order, and whatever left
  * the book after a sheet was shared is freed with that sheet: no reader can be looking at it then.
  * Single constraints are thus never counted.

@@ -59,19 +59,12 @@ void present_command(struct json *json, const struct flexibility *flexibility,
 
 /* --- explanations ---------------------------------------------------------------------------- */
 
-struct labels { /* for verdict_explain(), which asks for one name at a time */
-    const struct decided *decided;
-    int items[2]; /* the one explained, and the one that stood against it */
-    char *text;   /* CONSTRAINT_LABEL_SIZE */
-};
-
-static const char *label(const void *context, int wish) {
-    const struct labels *labels = context;
-    const struct constraint *constraint = labels->decided->items[labels->items[wish]].constraint;
-    if (!constraint)
+/* What it is called in such texts; `room` is for the name. */
+static const char *name_of(const struct decided_item *item, char room[CONSTRAINT_LABEL_SIZE]) {
+    if (!item->constraint)
         return "the device's fallback";
-    constraint_label(constraint, labels->text);
-    return labels->text;
+    constraint_label(item->constraint, room);
+    return room;
 }
 
 static struct wish wish_as_walked(const struct decided *decided, size_t index) {
@@ -82,18 +75,14 @@ static struct wish wish_as_walked(const struct decided *decided, size_t index) {
     return wish;
 }
 
-/* Of all that were walked two matter: itself, and what stood against it. */
 static void put_explanation(struct json *json, const struct decided *decided, size_t index) {
-    char text[CONSTRAINT_LABEL_SIZE];
+    char room[CONSTRAINT_LABEL_SIZE];
     const struct decided_item *item = &decided->items[index];
     int against = item->verdict.against;
     bool other = against >= 0 && (size_t)against < decided->count && (size_t)against != index;
-    struct labels labels = {decided, {(int)index, other ? against : (int)index}, text};
-    struct wish wishes[] = {wish_as_walked(decided, (size_t)labels.items[0]),
-                            wish_as_walked(decided, (size_t)labels.items[1])};
-    struct verdict verdicts[] = {item->verdict, decided->items[labels.items[1]].verdict};
+    const struct decided_item *winner = other ? &decided->items[against] : NULL;
+    const struct wish wish = wish_as_walked(decided, index);
     struct buf explanation;
-    verdicts[0].against = other ? 1 : against < 0 ? against : 0;
     buf_init(&explanation, EXPLANATION_MAXIMUM);
     const struct constraint *constraint = item->constraint;
     if (constraint && constraint->has_current && !constraint->wish.has_min &&
@@ -102,7 +91,8 @@ static void put_explanation(struct json *json, const struct decided *decided, si
                    constraint->max_current[0], constraint->max_current[1],
                    constraint->max_current[2]);
     else
-        verdict_explain(wishes, verdicts, 0, label, &labels, &explanation);
+        verdict_explain(&wish, &item->verdict, winner ? &winner->verdict : NULL,
+                        winner ? name_of(winner, room) : NULL, &explanation);
     json_put_known(json, "explanation", buf_string(&explanation));
     buf_free(&explanation);
 }

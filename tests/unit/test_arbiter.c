@@ -981,16 +981,19 @@ static void nothing_below_changes_what_those_above_got(void **state) {
 
 /* --- in plain words --------------------------------------------------------------------------- */
 
-static const char *label_of(const void *context, int wish) {
-    const char *const *labels = context;
-    return labels[wish];
+static void explain(const struct run *run, int index, const char *const *names, struct buf *text) {
+    const struct verdict *verdict = &run->verdicts[index];
+    int against = verdict->against;
+    bool other = against >= 0 && against != index;
+    verdict_explain(&run->wishes[index], verdict, other ? &run->verdicts[against] : NULL,
+                    other ? names[against] : NULL, text);
 }
 
 static void assert_explained(const struct run *run, int index, const char *expected) {
     static const char *const labels[] = {"grid operator, priority 3000, until 18:00", "B", "C"};
     struct buf text;
     buf_init(&text, 500);
-    verdict_explain(run->wishes, run->verdicts, index, label_of, labels, &text);
+    explain(run, index, labels, &text);
     assert_false(text.failed);
     assert_string_equal(buf_string(&text), expected);
     buf_free(&text);
@@ -1075,7 +1078,7 @@ static void every_random_verdict_has_an_explanation(void **state) {
         for (size_t k = 0; k < run.count; k++) {
             struct buf text;
             buf_init(&text, 500);
-            verdict_explain(run.wishes, run.verdicts, (int)k, label_of, labels, &text);
+            explain(&run, (int)k, labels, &text);
             assert_false(text.failed);
             assert_true(text.length > 10);
             assert_null(strstr(buf_string(&text), "2147483647"));
