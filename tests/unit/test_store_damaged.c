@@ -559,6 +559,29 @@ static void what_a_torn_header_leaves_of_the_round_before_is_not_missing(void **
     free(after.data);
 }
 
+/* The power went while SQLite wrote the very first page. It reads the header of the file before it
+ * takes the page back, and made the next first page with the flags that it had read. */
+static void a_first_page_that_a_power_cut_has_torn_leaves_nothing_behind(void **state) {
+    static unsigned char header[512] = {
+        0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 0,    1, 2, 3,
+        4,    0,    0,    0,    0,    0,    0,    2,    0, 0, 0, 0x10, 0}; /* of no record, for an
+                                                                              empty file */
+    struct bytes torn = copy_of(&test.whole), journal = {header, sizeof header};
+    torn.size = 4096;
+    memset(torn.data + 60, 0x5a, torn.size - 60);
+    remove_file(*state, "derd.db-wal");
+    remove_file(*state, "derd.db-shm");
+    file_write(*state, "derd.db", &torn);
+    file_write(*state, "derd.db-journal", &journal);
+    free(torn.data);
+    for (int start = 0; start < 2; start++) {
+        struct store *store = store_opened(*state);
+        assert_false(store_damaged(store));
+        put(store, 1);
+        store_close(store);
+    }
+}
+
 static void an_empty_file_with_a_journal_is_not_a_new_one(void **state) {
     char why[STORE_DETAIL_SIZE];
     struct bytes db, journal, none = {NULL, 0};
@@ -676,6 +699,7 @@ int main(void) {
         ON(a_journal_that_is_damaged_is_no_journal_that_ends_there),
         ON(a_journal_that_a_power_cut_has_torn_is_none_that_is_damaged),
         ON(what_a_torn_header_leaves_of_the_round_before_is_not_missing),
+        ON(a_first_page_that_a_power_cut_has_torn_leaves_nothing_behind),
         ON(an_empty_file_with_a_journal_is_not_a_new_one),
         ON(damage_in_the_file_below_a_journal_leaves_both_alone),
         ON(a_wrong_file_is_refused),
