@@ -210,7 +210,8 @@ static void a_reader_holds_no_snapshot_between_pages(void **state) {
 
 /* --- kills ------------------------------------------------------------------------------------ */
 
-#define KILLS 12
+#define KILLS     12
+#define LIFE_MOST (10 * MINUTE) /* rows_of() holds so many lives */
 
 /* Gives samples one after the other until it is killed; its clock goes with them, some minutes
  * behind, so that no stall of the machine makes a sample late. */
@@ -222,12 +223,14 @@ static void live_until_killed(const struct folder *folder, int64_t from_ms, int 
     telemetry_settle(telemetry);
     if (write(ready, "1", 1) != 1)
         _exit(1);
-    for (int64_t at = from_ms;;) {
+    for (int64_t at = from_ms; at < from_ms + LIFE_MOST;) {
         for (int i = 0; i < 25; i++, at += 1000)
             give(telemetry, at, 3600, floor((double)at / 1000));
         set_now(at - LAG);
         telemetry_settle(telemetry);
     }
+    for (;;)
+        pause();
 }
 
 static int64_t last_sample(struct telemetry *telemetry) {
