@@ -7,7 +7,7 @@
 #include "base/json_read.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "device_inside.h"
+#include "device_internal.h"
 #include "journal.h"
 #include "machine.h"
 #include "operator/operator_box.h"

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "device_inside.h"
+#include "device_internal.h"
 #include "machine.h"
 
 #define IDLE_W 50 /* standby draw and noise of a device whose driver does not say */

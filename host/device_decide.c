@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cluster/cluster.h"
-#include "device_inside.h"
+#include "device_internal.h"
 #include "journal.h"
 #include "machine.h"
 #include "script/instance.h"

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/text.h"
-#include "device_inside.h"
+#include "device_internal.h"
 #include "machine.h"
 
 #define CURRENT_FLOWS 1.0 /* A: above it a vehicle charges on that phase */

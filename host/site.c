@@ -13,7 +13,7 @@
 #include "base/schema.h"
 #include "base/text.h"
 #include "site_access.h"
-#include "site_inside.h"
+#include "site_internal.h"
 #include "site_log.h"
 
 #define DEFAULT_HORIZON_HOURS 25

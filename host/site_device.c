@@ -12,7 +12,7 @@
 #include "link/rtu_settings.h"
 #include "link/wire.h"
 #include "site_access.h"
-#include "site_inside.h"
+#include "site_internal.h"
 
 #define DEFAULT_SHARE_RANK 500
 

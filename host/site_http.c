@@ -10,7 +10,7 @@
 #include "base/luadata.h"
 #include "base/text.h"
 #include "io/reach.h"
-#include "site_inside.h"
+#include "site_internal.h"
 
 #define DEFAULT_LISTEN  "127.0.0.1:8080"
 #define DEFAULT_SERVICE "127.0.0.1:8079"

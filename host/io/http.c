@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/http_inside.h"
+#include "io/http_internal.h"
 
 #define CONNECT_TIMEOUT_MS 3000
 #define TIMEOUT_MS         10000

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "io/http_inside.h"
+#include "io/http_internal.h"
 
 /* ---- from the caller's request ---- */
 

@@ -2,7 +2,7 @@
  * callers' code runs from http_turn(), never from in here. */
 #include <stdlib.h>
 
-#include "io/http_inside.h"
+#include "io/http_internal.h"
 
 struct http_socket {
     uv_poll_t poll;

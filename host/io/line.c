@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "io/line_inside.h"
+#include "io/line_internal.h"
 
 #define TIMEOUT_MS         3000
 #define CONNECT_TIMEOUT_MS 3000

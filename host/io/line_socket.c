@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/line_inside.h"
+#include "io/line_internal.h"
 
 struct line_socket {
     uv_tcp_t handle;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/mqtt_inside.h"
+#include "io/mqtt_internal.h"
 
 #define TIMEOUT_MS 5000
 

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "io/mqtt_inside.h"
+#include "io/mqtt_internal.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define BACKOFF_MIN_MS     1000

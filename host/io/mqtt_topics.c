@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "io/mqtt_inside.h"
+#include "io/mqtt_internal.h"
 
 bool mqtt_topic_valid(const char *topic) {
     size_t length = strlen(topic);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/udp_inside.h"
+#include "io/udp_internal.h"
 
 #define TIMEOUT_MS       1000
 #define RING_DEFAULT     16

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/udp_inside.h"
+#include "io/udp_internal.h"
 
 /* Whose datagram it is: address and port, or the address alone where only one client has it. */
 static struct udp_client *user_of(struct udp_port *port, const union address *sender) {

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "service/metrics.h"
 #include "service/metrics_text.h"
-#include "service/service_inside.h"
+#include "service/service_internal.h"
 
 #define RETRY_AFTER_S 2
 

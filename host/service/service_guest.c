@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "service/service_inside.h"
+#include "service/service_internal.h"
 
 #define WASTE_SIZE 4096
 

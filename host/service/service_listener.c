@@ -10,7 +10,7 @@
 
 #include "base/address.h"
 #include "base/log.h"
-#include "service/service_inside.h"
+#include "service/service_internal.h"
 
 #define BACKLOG        4096 /* what the system allows of it: a flood waits there, not in memory */
 #define SWEEP_MS       200

@@ -8,7 +8,7 @@
 
 #include "api/present_event.h"
 #include "base/log.h"
-#include "webhooks/webhooks_inside.h"
+#include "webhooks/webhooks_internal.h"
 
 #define LOOK_MS      1000
 #define STORE_WAIT_S 1

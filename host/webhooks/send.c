@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "webhooks/retry.h"
-#include "webhooks/webhooks_inside.h"
+#include "webhooks/webhooks_internal.h"
 
 #define SLEEP_MOST_MS 60000
 #define STORE_WAIT_MS 1000

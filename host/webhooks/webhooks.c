@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "store/store_audit.h"
-#include "webhooks/webhooks_inside.h"
+#include "webhooks/webhooks_internal.h"
 
 #define RETRY_FIRST_MS 5000
 #define GIVE_UP_MS     (INT64_C(24) * 3600 * 1000)

@@ -7,7 +7,7 @@
 #include <lualib.h>
 
 #include "base/luadata.h"
-#include "io/line_inside.h"
+#include "io/line_internal.h"
 #include "script/script_device.h"
 
 /* --- JSON ------------------------------------------------------------------------------------ */

@@ -2,7 +2,7 @@
  * line: a filter; then messages, each a line with the topic and one with the payload. */
 #include "fuzz.h"
 
-#include "io/mqtt_inside.h"
+#include "io/mqtt_internal.h"
 
 static size_t heard_bytes;
 

@@ -1,7 +1,7 @@
 /* The parts of a UDP client among themselves: udp.c (exchanges, ring, name) and udp_port.c
  * (sockets, of one client alone or shared). */
-#ifndef DERD_IO_UDP_INSIDE_H
-#define DERD_IO_UDP_INSIDE_H
+#ifndef DERD_IO_UDP_INTERNAL_H
+#define DERD_IO_UDP_INTERNAL_H
 
 #include <sys/queue.h>
 

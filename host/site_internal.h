@@ -1,7 +1,7 @@
 /* What the files that read the site file share: site.c (the whole, clusters, policies), site_http.c
  * and site_device.c. For these alone. */
-#ifndef DERD_SITE_INSIDE_H
-#define DERD_SITE_INSIDE_H
+#ifndef DERD_SITE_INTERNAL_H
+#define DERD_SITE_INTERNAL_H
 
 #include "base/schema.h"
 #include "site.h"

@@ -1,7 +1,7 @@
 /* The parts of MQTT among themselves: mqtt.c (users, publications), mqtt_connection.c (one broker:
  * connecting, libmosquitto on the loop), mqtt_topics.c (subscriptions and what they keep). */
-#ifndef DERD_IO_MQTT_INSIDE_H
-#define DERD_IO_MQTT_INSIDE_H
+#ifndef DERD_IO_MQTT_INTERNAL_H
+#define DERD_IO_MQTT_INTERNAL_H
 
 #include <mosquitto.h>
 #include <sys/queue.h>

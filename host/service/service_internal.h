@@ -1,7 +1,7 @@
 /* Inside of the service listener only. service_listener.c: accepts, deadlines, who makes way;
  * service_guest.c: one connection, read and written; service_answer.c: what it is answered. */
-#ifndef DERD_SERVICE_INSIDE_H
-#define DERD_SERVICE_INSIDE_H
+#ifndef DERD_SERVICE_INTERNAL_H
+#define DERD_SERVICE_INTERNAL_H
 
 #include "api/exchange.h"
 #include "service/service.h"

@@ -1,7 +1,7 @@
 /* What the parts of device.h share: device.c (its life), device_known.c (its values),
  * device_decide.c and device_card.c (what others see). Nobody else includes this. */
-#ifndef DERD_DEVICE_INSIDE_H
-#define DERD_DEVICE_INSIDE_H
+#ifndef DERD_DEVICE_INTERNAL_H
+#define DERD_DEVICE_INTERNAL_H
 
 #include "device.h"
 

@@ -1,7 +1,7 @@
 /* The parts of an HTTP client among themselves: http.c (queue, names, who is told when), http_job.c
  * (one request as libcurl sees it), http_sockets.c (libcurl's sockets and clock on the loop). */
-#ifndef DERD_IO_HTTP_INSIDE_H
-#define DERD_IO_HTTP_INSIDE_H
+#ifndef DERD_IO_HTTP_INTERNAL_H
+#define DERD_IO_HTTP_INTERNAL_H
 
 #include <curl/curl.h>
 #include <sys/queue.h>

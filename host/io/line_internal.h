@@ -1,7 +1,7 @@
 /* The parts of a line client among themselves: line.c (exchanges, lines, ring, when to connect) and
  * line_socket.c (name, connection, bytes). */
-#ifndef DERD_IO_LINE_INSIDE_H
-#define DERD_IO_LINE_INSIDE_H
+#ifndef DERD_IO_LINE_INTERNAL_H
+#define DERD_IO_LINE_INTERNAL_H
 
 #include <sys/queue.h>
 

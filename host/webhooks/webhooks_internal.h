@@ -6,8 +6,8 @@
  *
  * `changing` is held over a change and its row; `lock` for moments only, and never while the store
  * works. */
-#ifndef DERD_WEBHOOKS_INSIDE_H
-#define DERD_WEBHOOKS_INSIDE_H
+#ifndef DERD_WEBHOOKS_INTERNAL_H
+#define DERD_WEBHOOKS_INTERNAL_H
 
 #include <pthread.h>
 
