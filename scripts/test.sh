@@ -105,17 +105,25 @@ system_tests() {
 }
 
 # side_by_side NAME NUMBER: runs the commands on standard input, each a line, NUMBER at a time.
-# counted NAME PREFIX: counts what came of them, one by one, under the last word of the line.
+# counted NAME PREFIX: counts what came of them, one by one, under the last word of the line. What
+# failed is run once more, alone, as system tests are; not what a sanitizer has found.
 side_by_side() {
     mkdir "$output/$1"
     xargs -P "$2" -I{} sh -c \
-        'name="$0/$(basename "$1" .lua)"; $1 >"$name.log" 2>&1; echo $? >"$name.status"' \
-        "$output/$1" {}
+        'name="$0/$(basename "$1" .lua)"; echo "$1" >"$name.command"
+        $1 >"$name.log" 2>&1; echo $? >"$name.status"' "$output/$1" {}
 }
 counted() {
     for status in "$output/$1"/*.status; do
-        log=${status%.status}.log
-        count "$2: $(basename "$log" .log)" sh -c "cat '$log'; exit $(cat "$status")"
+        name=${status%.status}
+        if [ "$(cat "$status")" -eq 0 ] || grep -q 'Sanitizer\|runtime error:' "$name.log"; then
+            count "$2: $(basename "$name")" sh -c "cat '$name.log'; exit $(cat "$status")"
+        else
+            tail -n 40 "$name.log"
+            echo "once more, alone: $(cat "$name.command")"
+            # shellcheck disable=SC2046
+            count "$2: $(basename "$name"), alone" $(cat "$name.command")
+        fi
     done
     rm -rf "${output:?}/$1"
 }
@@ -130,10 +138,13 @@ folder_of() {
 build() {
     cmake --preset "$1" && nice -n 5 cmake --build --preset "$1" -j "$jobs"
 }
-# What only needs to be done by the end takes what the tests leave; the largest files first.
+# What only needs to be done by the end takes what the tests leave; the largest files first. In the
+# quick run the analyzer goes half as deep into the largest functions.
 tidy() {
-    # shellcheck disable=SC2046
-    ls -S $(find host -name '*.c') | nice -n 15 xargs -P "$jobs" -n 1 clang-tidy -p build --quiet
+    depth="--extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=max-nodes=100000"
+    [ -z "$full" ] || depth=""
+    # shellcheck disable=SC2046,SC2086
+    ls -S $(find host -name '*.c') | nice -n 15 xargs -P "$jobs" -n 1 clang-tidy -p build --quiet $depth
 }
 
 # ahead NAME COMMAND...: starts it, since what runs meanwhile waits more than it computes; `check` and
