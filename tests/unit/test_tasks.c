@@ -3,8 +3,8 @@
 #include "base/text.h"
 #include "tasks_world.h"
 
-/* The neighbour. It waits long, so that it fails when the engine leaves it alone, not when the machine
- * is busy. */
+/* The neighbour. It waits long, so that it fails when the engine leaves it alone, not when the
+ * machine is busy. */
 #define METER                                                                                      \
     "return { api = 1, name = 'plain', version = '1', manufacturer = 'A', models = { 'A' },\n"     \
     "  type = 'meter', link = { kinds = { 'tcp' }, timeout = 30 }, points = {\n"                   \
