@@ -174,7 +174,7 @@ for preset in $presets; do
     [ "$lint$preset" != yesrelease ] || ahead tidy tidy
     [ "$lint$preset" != yesthread ] || ahead fuzz nice -n 15 sh tests/fuzz/run.sh ${full:+--seconds 60}
     find "$build" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort |
-        awk '/_(faults|power|bounds|random)$/ { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }' \
+        awk '/_(faults|power|bounds|random|hostile|tasks)$/ { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }' \
             >"$output/list" # the longest first
     side_by_side units $((jobs * 2)) <"$output/list"
     counted units "$preset"

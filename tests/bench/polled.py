@@ -184,6 +184,11 @@ class Polling:
         assert self.host.pid_of_child() == self.pid, "the host was started again"
         return used, self.farm.figures()
 
+    def engine_s(self):
+        """CPU seconds of the host's first thread, which is the engine's."""
+        schedstat = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/schedstat")
+        return int(schedstat.read_text().split()[0]) / 1e9
+
     def memory_kib(self):
         return bench.memory_kib(self.pid)
 
