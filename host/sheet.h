@@ -3,10 +3,9 @@
  * nothing.
  *
  * A sheet that was shared does not change any more, but for want of memory: the book goes on with a
- * copy. The older sheet
- * has a reference to the one that came after it, so that they go in their order, and whatever left
- * the book after a sheet was shared is freed with that sheet: no reader can be looking at it then.
- * Single constraints are thus never counted.
+ * copy. The older sheet has a reference to the one that came after it, so that they go in their
+ * order, and whatever left the book after a sheet was shared is freed with that sheet: no reader
+ * can be looking at it then. Single constraints are thus never counted.
  *
  * What `struct constraint` says is kept whole: entry_read() gives back what entry_fill() was given,
  * but for values of fields that have no opinion. The book changes sheets on the engine's thread;

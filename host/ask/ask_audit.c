@@ -112,7 +112,6 @@ bool ask_audit_change(const struct ask *ask, const struct constraint *before,
     return record != NULL;
 }
 
-/* What the book has under this id, read into `room`; NULL: nothing. */
 bool ask_audit_changes(const struct ask *ask, const struct book *book, struct audit_record **list) {
     bool whole = true;
     struct constraint room;

@@ -23,9 +23,8 @@ void buf_init(struct buf *buf, size_t maximum);
 void buf_free(struct buf *buf);
 void buf_clear(struct buf *buf); /* keeps the memory; forgets `failed` */
 void buf_append(struct buf *buf, const void *data, size_t length);
-static inline void
-buf_text(struct buf *buf,
-         const char *text) { /* inline: most have a length that is known when they are compiled */
+/* Inline: most texts have a length that is known when they are compiled. */
+static inline void buf_text(struct buf *buf, const char *text) {
     buf_append(buf, text, strlen(text));
 }
 void buf_char(struct buf *buf, char c);
