@@ -260,7 +260,8 @@ static bool prune_rows(struct telemetry *telemetry, const struct track *track, s
     return ok;
 }
 
-/* Nothing goes before the level above was made of it. */
+/* Nothing goes before the level above was made of it. The statements say up to where, not which: a
+ * list would be a table of its own for each look, which mostly finds nothing. */
 static bool prune_track(struct telemetry *telemetry, struct track *track, struct now now,
                         const struct retention *retention, int *removed) {
     bool ok = track->number != 0;
@@ -272,8 +273,9 @@ static bool prune_track(struct telemetry *telemetry, struct track *track, struct
             ok = prune_rows(telemetry, track,
                             telemetry_level_statement(
                                 telemetry, TELEMETRY_PRUNE, (enum level)level,
-                                "DELETE FROM %s WHERE device = ?1 AND at IN (SELECT at FROM %s"
-                                " WHERE device = ?1 AND at < ?2 ORDER BY at LIMIT ?3)"),
+                                "DELETE FROM %s WHERE device = ?1 AND at <= (SELECT max(at) FROM"
+                                " (SELECT at FROM %s WHERE device = ?1 AND at < ?2"
+                                " ORDER BY at LIMIT ?3))"),
                             before_ms, removed);
     }
     bool many = track->ruling_count > RULINGS_MAXIMUM;
@@ -282,9 +284,9 @@ static bool prune_track(struct telemetry *telemetry, struct track *track, struct
         ok = prune_rows(
             telemetry, track,
             telemetry_statement(telemetry, TELEMETRY_PRUNE_DECISIONS,
-                                "DELETE FROM decisions WHERE device = ?1 AND at IN (SELECT at"
-                                " FROM decisions WHERE device = ?1 AND at < ?2 AND until < ?2"
-                                " ORDER BY at LIMIT ?3)"),
+                                "DELETE FROM decisions WHERE device = ?1 AND until < ?2 AND at <="
+                                " (SELECT max(at) FROM (SELECT at FROM decisions WHERE device = ?1"
+                                " AND at < ?2 AND until < ?2 ORDER BY at LIMIT ?3))"),
             many ? INT64_MAX : now.wall.ms - retention->decisions_ms, removed);
     if (ok)
         track->ruling_count -= *removed - before;
