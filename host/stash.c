@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
+#include "base/decimal.h"
 #include "base/json_read.h"
 #include "base/likeness.h"
 #include "base/log.h"
@@ -183,32 +185,50 @@ static void stash_drop(struct stash *stash, struct stashed **at) {
     stash->count--;
 }
 
+static void put_integer(struct buf *text, int64_t value, const char *after) {
+    char digits[DECIMAL_SIZE];
+    buf_append(text, digits, decimal_integer(value, digits));
+    buf_text(text, after);
+}
+
+static void put_end(struct buf *text, const struct book *book, const struct book_entry *entry) {
+    int64_t foretold_ms[2];
+    char id[ID_SIZE];
+    entry_id(entry, id);
+    book_foretold(book, entry, foretold_ms);
+    buf_text(text, "\"");
+    buf_text(text, id);
+    buf_text(text, "\":[");
+    put_integer(text, entry_clock(entry), ",");
+    put_integer(text, entry->packed->invalid_at.ms, ",");
+    put_integer(text, foretold_ms[0], ",");
+    put_integer(text, foretold_ms[1], "]");
+}
+
 /* {"boot": "...", "ends": {"<id>": [ms of the monotonic clock, invalidAt of what it is the end of,
- * two that the store may have by then]}} */
+ * two that the store may have by then]}}. By hand: a device may have 250 of them, and each change
+ * of one writes them all. */
 void stash_keep_ends(struct engine *engine, const char *target_id, struct book *book) {
     if (!book->ends_moved || !engine->clock.boot[0])
         return;
     book->ends_moved = false;
-    json_t *ends = json_object();
+    struct buf text;
+    const char *between = "";
+    buf_init(&text, STORE_TEXT_MAXIMUM);
+    buf_format(&text, "{\"boot\":\"%s\",\"ends\":{", engine->clock.boot);
     for (size_t i = 0; i < book->count; i++) {
         const struct book_entry *entry = &book->entries[i];
         if (!entry->running || !entry->by_mono || !entry_keeps(entry))
             continue;
-        int64_t foretold_ms[2];
-        char id[ID_SIZE];
-        entry_id(entry, id);
-        book_foretold(book, entry, foretold_ms);
-        json_object_set_new(ends, id,
-                            json_pack("[I, I, I, I]", (json_int_t)entry_clock(entry),
-                                      (json_int_t)entry->packed->invalid_at.ms,
-                                      (json_int_t)foretold_ms[0], (json_int_t)foretold_ms[1]));
+        buf_text(&text, between);
+        put_end(&text, book, entry);
+        between = ",";
     }
-    json_t *tree = json_pack("{s:s, s:o}", "boot", engine->clock.boot, "ends", ends);
-    char *text = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
-    if (!text || store_put_text(engine->store, "ends", target_id, text, NULL, NULL))
+    buf_text(&text, "}}");
+    if (text.failed ||
+        store_put_boot_text(engine->store, "ends", target_id, buf_string(&text)) != ERR_OK)
         log_warning("store", "the ends of constraints of %s could not be stored", target_id);
-    free(text);
-    json_decref(tree);
+    buf_free(&text);
 }
 
 /* Of another one with this id that was there before, the end says nothing. */

@@ -101,6 +101,10 @@ must_check enum err store_prune_constraints(struct store *store, struct now now,
  * value NULL removes. ERR_LIMIT: longer than STORE_KEY_MAXIMUM, STORE_TEXT_MAXIMUM. */
 must_check enum err store_put_text(struct store *store, const char *kind, const char *key,
                                    const char *value, store_done *done, void *context);
+/* The same for what means nothing once the system starts anew: it is there after an end of the
+ * host, of whatever kind, and does not wait for the disk; a power cut may take it. */
+must_check enum err store_put_boot_text(struct store *store, const char *kind, const char *key,
+                                        const char *value);
 
 /* Calls `row` for each, ended ones too, as they come, on the store's thread while the caller waits.
  * The constraint is lent for the call (constraint_new() copies it); `durable` is set. */
