@@ -9,7 +9,7 @@ test_packages="libcmocka-dev clang-format clang-tidy lua-check lua5.4 lua-socket
   python3 python3-pytest python3-pytest-xdist python3-prometheus-client curl openssl mosquitto nginx-light"
 fuzz_packages="clang libclang-rt-14-dev llvm"
 package_packages="file dpkg-dev binutils gzip man-db groff-base lintian systemd"
-bench_packages="python3 util-linux wrk nginx-light collectd-core"
+bench_packages="python3 util-linux wrk nginx-light collectd-core valgrind"
 root_packages="debootstrap"
 openapi_packages="python3 python3-venv ca-certificates"
 

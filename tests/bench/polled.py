@@ -68,6 +68,10 @@ def online(host):
     return sum(item["connection"] == "online" for item, _ in flexibilities(host))
 
 
+def all_online(host):
+    return all(item["connection"] == "online" for item, _ in flexibilities(host))
+
+
 def quantile_ms(histogram, share):
     """Of [upper end in microseconds, count]; nan of nothing."""
     total, seen = sum(count for _, count in histogram), 0

@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 BENCH = pathlib.Path(__file__).resolve().parent
-ORDER = ("polling", "rest", "wish", "deciding", "scripts", "history")
+ORDER = ("polling", "rest", "wish", "deciding", "scripts", "history", "profile")
 BEGIN, END = "<!-- the tables begin: made by report.py -->", "<!-- the tables end -->"
 COLOURS = {"derd": "#0b7a75", "floor": "#9aa5b1", "peer": "#d08c3f"}
 

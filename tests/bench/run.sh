@@ -1,7 +1,8 @@
 #!/bin/sh
-# Every benchmark: polling, REST, from wish to wire, deciding, scripts, history. Each case runs beside
-# its floor and its peers, interleaved, and says what it found as ratios. Ends with a report: tables and
-# pictures. It decides nothing; exit status 1 says that a benchmark could not run.
+# Every benchmark: polling, REST, from wish to wire, deciding, scripts, history, and a profile that says
+# where the work goes. Each case runs beside its floor and its peers, interleaved, and says what it found
+# as ratios. Ends with a report: tables and pictures. It decides nothing; exit status 1 says that a
+# benchmark could not run.
 #
 #   sh tests/bench/run.sh                   all, with the full counts; a quiet machine, please
 #   sh tests/bench/run.sh --short           one small round of each, to see that they work
@@ -18,7 +19,7 @@ while [ $# -gt 0 ]; do
     --rounds) rounds="--rounds $2"; shift ;;
     --short) short=--short out=build/bench/short ;; # a full run's reports stay
     --publish) publish=--publish ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
     shift
 done
@@ -34,7 +35,7 @@ cmake --preset release >build/bench/build.log && cmake --build --preset release 
 ulimit -n "$(ulimit -H -n)"
 
 passed=0 failed=0
-for name in polling rest wish deciding scripts history; do
+for name in polling rest wish deciding scripts history profile; do
     case ",${only:-$name}," in *",$name,"*) ;; *) continue ;; esac
     echo "== $name"
     since=$(date +%s)
