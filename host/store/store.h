@@ -130,7 +130,7 @@ must_check enum err store_cluster_find(struct store *store, const char *which, c
 uint64_t store_last_rank(struct store *store);
 
 struct store_figures {
-    figure_t commits,
+    figure_t commits,        /* that have waited for the disk */
         failures;            /* of transactions; one that is tried again row by row is a failure */
     struct histogram commit; /* how long each COMMIT took: the disk */
     figure_t waiting;        /* operations in the queue when it was taken last */
