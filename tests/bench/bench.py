@@ -52,6 +52,16 @@ def run_s(pid):
     return total / 1e9
 
 
+def kernel_share(pid, before=None):
+    """Of a process' CPU time so far, or since `before` (ticks of an earlier call), the part within the kernel;
+    and the ticks now. The system's clock looks 250 times a second or so where each processor is: it takes a
+    second of work to say this to a few percent."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(fields[11]), int(fields[12])
+    user, system = (now - then for now, then in zip(ticks, before or (0, 0)))
+    return system / max(1, user + system), ticks
+
+
 def memory_kib(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

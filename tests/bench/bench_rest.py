@@ -18,7 +18,8 @@ import threading
 import time
 
 import polled
-from bench import (BUILD, HOST_CORE, ROOT, WORLD_CORE, Report, interleave, need, on_core, options, quantile, run_s)
+from bench import (BUILD, HOST_CORE, ROOT, WORLD_CORE, Report, interleave, kernel_share, need, on_core, options,
+                   quantile, run_s)
 from harness import Host, free_port, until
 
 CONNECTIONS = (1, 16, 64, 256)
@@ -104,14 +105,14 @@ class Nginx:
             stderr=subprocess.DEVNULL, start_new_session=True)
         until(self.listens, "nginx listens")
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        self.worker = int(until(pathlib.Path(children).read_text, "nginx has a worker").split()[0])
+        self.pid = int(until(pathlib.Path(children).read_text, "nginx has a worker").split()[0])  # the worker
 
     def listens(self):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def cpu_s(self):
-        return run_s(self.worker)
+        return run_s(self.pid)
 
     def stop(self):
         self.process.terminate()
@@ -127,10 +128,11 @@ class Floor:
             on_core(HOST_CORE, ["nice", "-n", str(REST_NICE), BUILD / "rest_floor", f"127.0.0.1:{self.port}", threads,
                                 nginx.folder / "files" / name]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pid = self.process.pid
         assert self.process.stdout.readline() == "ready\n"
 
     def cpu_s(self):
-        return run_s(self.process.pid)
+        return run_s(self.pid)
 
     def stop(self):
         self.process.communicate()
@@ -217,9 +219,10 @@ class Bench:
         self.devices = 50 if chosen.short else 1000
 
     def measured(self, server, path, connections, token=None):
-        before = server.cpu_s()
+        before, ticks = server.cpu_s(), kernel_share(server.pid)[1]
         figures = wrk(self.folder, server.port, path, connections, 1, token)
         figures["cpuUs"] = 1e6 * (server.cpu_s() - before) / max(1, figures["requests"])
+        figures["kernelUs"] = figures["cpuUs"] * kernel_share(server.pid, ticks)[0]
         figures["rate"] = figures["requests"] / figures["seconds"]
         return figures
 
@@ -240,6 +243,8 @@ class Bench:
         self.report.row(label, "answers", "/s", derd["rate"], others["rate"], of="nginx",
                         at_least=targets.get(connections), note=within)
         self.report.row(label, "processor for one answer", "µs", derd["cpuUs"], others["cpuUs"])
+        if floor:
+            self.report.row(label, "of that in the kernel", "µs", derd["kernelUs"], others["kernelUs"])
         return {who: statistics.median(figures["rate"]) for who, figures in column.items()}
 
     def throughput(self, api):
@@ -393,13 +398,16 @@ def main():
                 finally:
                     api.stop()
     report.note(
-        "Where the time of one device's flexibility goes, sampled at 16 connections: 74 % is the "
-        "kernel's, more than half of it to wake a thread for the request and to switch to it, the rest "
-        "send, poll and recv (these three calls and no other); 5 % the HTTP library's; 21 % the "
-        "host's own with the libraries that hash and copy, some 3 µs. "
-        "Answers of 0.9 of nginx would take another HTTP library, or a loop of our own in its "
-        "place; lists and explanations of 250 constraints are made anew for each answer, which a "
-        "file is not.")
+        "What keeps one device's flexibility from 0.9 of nginx: the library alone is at about that, and what the host "
+        "adds to it is shown under \"Where the work goes\". Of some 59,000 instructions outside of the kernel 13,000 are "
+        "the library's; 21,000 turn the live values into 1.8 kB of JSON, 10,000 hash them for their ETag (so that a "
+        "client that has them is told so in 200 bytes, and never by mistake), 4,000 read the head once more, by the "
+        "stricter rules, 3,000 look at the token and its rate, 2,000 put the answer together. In the kernel, both make "
+        "the same three calls (poll, recvfrom, sendto) and one switch between threads, as strace and the counts of "
+        "switches say, with the same bytes; derd's take longer all the same. Without all of that "
+        "work in user space, at nginx' own time in the kernel, half of a nginx' answer would be left for it: a file has "
+        "no token, no value that changes, and no JSON to be made. Lists and explanations of 250 constraints are made "
+        "anew for each answer, too.")
     report.write()
 
 
