@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "words.h"
 
 static_assert(sizeof(struct packed) == 72 && sizeof(struct book_entry) == 32,
@@ -187,11 +188,11 @@ void entry_read(const struct book_entry *entry, struct constraint *constraint) {
     constraint->wish.rank = packed->rank;
     constraint->wish.priority = packed->priority;
     constraint->wish.min_gate_closed = constraint->wish.max_gate_closed = false;
-    snprintf(constraint->created_by, sizeof constraint->created_by, "%s",
-             words_created_by(packed->words));
-    snprintf(constraint->policy_key, sizeof constraint->policy_key, "%s",
-             words_policy_key(packed->words));
-    snprintf(constraint->reason, sizeof constraint->reason, "%s", words_reason(packed->words));
+    text_copy(constraint->created_by, sizeof constraint->created_by,
+              words_created_by(packed->words));
+    text_copy(constraint->policy_key, sizeof constraint->policy_key,
+              words_policy_key(packed->words));
+    text_copy(constraint->reason, sizeof constraint->reason, words_reason(packed->words));
     if (packed->has_rare) {
         memcpy(constraint->max_current, packed->rare->max_current, sizeof constraint->max_current);
         constraint->valid_for_ms = packed->rare->valid_for_ms;
