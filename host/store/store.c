@@ -356,6 +356,7 @@ static enum err open_it(struct store **out, const char *directory, bool damaged_
         return ERR_MEMORY;
     }
     store->lock_fd = -1;
+    store->first_end_ms = INT64_MIN;
     store->last = &store->first;
     pthread_mutex_init(&store->lock, NULL);
     pthread_cond_init(&store->wake, NULL);

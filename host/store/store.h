@@ -21,7 +21,7 @@
 #include "constraint.h"
 #include "token.h"
 
-#define STORE_SCHEMA         8
+#define STORE_SCHEMA         9
 #define STORE_QUEUE_MAXIMUM  4096
 #define STORE_KEY_MAXIMUM    512     /* bytes of a kind, key or path */
 #define STORE_TEXT_MAXIMUM   1048576 /* bytes of a value */
@@ -125,8 +125,8 @@ must_check enum err store_id(struct store *store, const char *kind, const char *
 /* The id of the cluster that `which` (an id or a key) names, of the site file or of the API.
  * Blocking. ERR_NOT_FOUND: none is known. ERR_CONFLICT: two had this key; name one by its id. */
 must_check enum err store_cluster_find(struct store *store, const char *which, char id[ID_SIZE]);
-/* The largest wish.rank ever given, once the constraints were loaded: files of old layouts have not
- * counted it. */
+/* The largest wish.rank ever given, once the constraints were loaded: the file counts those of
+ * constraints that are gone. */
 uint64_t store_last_rank(struct store *store);
 
 struct store_figures {

@@ -24,8 +24,9 @@ static enum err insert(struct store *store, const struct audit_record *record) {
         store, STATEMENT_AUDIT_PUT,
         "INSERT INTO audit (class, at_ms, who, who_id, who_name, account, origin, request_id,"
         " action, status, target_kind, target_id, target_name, cluster_id, device_id, owner,"
-        " durable, bytes, value_before, value_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-        " ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)");
+        " durable, bytes, value_before, value_after, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+        " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
+        " (SELECT max(last_number) + 1 FROM audit_state))");
     const struct audit_origin *origin = &record->origin;
     if (!statement)
         return ERR_IO;
@@ -63,11 +64,10 @@ static enum err insert(struct store *store, const struct audit_record *record) {
 /* The oldest of a class goes while there are too many; the trigger lets no other one go. */
 static enum err let_go(struct store *store, enum audit_class class, int most) {
     for (int i = 0; i < most; i++) {
-        sqlite3_stmt *statement = store_statement(
-            store, STATEMENT_AUDIT_PRUNE,
-            "DELETE FROM audit WHERE number = (SELECT min(number) FROM audit WHERE class = ?1)"
-            " AND EXISTS (SELECT 1 FROM audit_state WHERE class = ?1"
-            "  AND (rows > max_rows OR bytes > max_bytes))");
+        sqlite3_stmt *statement =
+            store_statement(store, STATEMENT_AUDIT_PRUNE,
+                            "DELETE FROM audit WHERE number = (SELECT first_number FROM audit_state"
+                            " WHERE class = ?1 AND (rows > max_rows OR bytes > max_bytes))");
         if (!statement)
             return ERR_IO;
         enum err result =

@@ -48,27 +48,28 @@ static int bind_soc(sqlite3_stmt *statement, int column, bool has, double soc) {
     return has ? sqlite3_bind_double(statement, column, soc) : SQLITE_OK;
 }
 
-static enum err rank_keep(struct store *store, uint64_t rank) {
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_RANK_PUT,
-                        "INSERT INTO counters (name, value) VALUES ('rank', ?1)"
-                        " ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)");
-    if (!statement)
-        return ERR_IO;
-    return store_statement_run(store, statement,
-                               sqlite3_bind_int64(statement, 1, (sqlite3_int64)rank));
-}
-
 static enum err row_put(struct store *store, const char *target_id, const struct put_row *put) {
     const struct wish *wish = &put->wish;
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_CONSTRAINT_PUT,
-        "INSERT OR REPLACE INTO constraints (id, device_id, priority, rank, active_power,"
+        "INSERT INTO constraints (id, device_id, priority, rank, active_power,"
         " min_active_power, max_active_power, min_state_of_charge, max_state_of_charge,"
         " on_conflict, exclusive, valid_at_ms, invalid_at_ms, valid_for_ms, created_at_ms,"
         " created_by, reason, cluster_id, scope, max_current_l1, max_current_l2, max_current_l3)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,"
-        " ?18, ?19, ?20, ?21, ?22)");
+        " ?18, ?19, ?20, ?21, ?22)"
+        " ON CONFLICT (id) DO UPDATE SET account = NULL, device_id = excluded.device_id,"
+        " priority = excluded.priority, rank = excluded.rank, active_power = excluded.active_power,"
+        " min_active_power = excluded.min_active_power,"
+        " max_active_power = excluded.max_active_power,"
+        " min_state_of_charge = excluded.min_state_of_charge,"
+        " max_state_of_charge = excluded.max_state_of_charge, on_conflict = excluded.on_conflict,"
+        " exclusive = excluded.exclusive, valid_at_ms = excluded.valid_at_ms,"
+        " invalid_at_ms = excluded.invalid_at_ms, valid_for_ms = excluded.valid_for_ms,"
+        " created_at_ms = excluded.created_at_ms, created_by = excluded.created_by,"
+        " reason = excluded.reason, cluster_id = excluded.cluster_id, scope = excluded.scope,"
+        " max_current_l1 = excluded.max_current_l1, max_current_l2 = excluded.max_current_l2,"
+        " max_current_l3 = excluded.max_current_l3");
     if (!statement)
         return ERR_IO;
     const char *on_conflict = wish->on_conflict == ON_CONFLICT_CLAMP ? "clamp" : "discard";
@@ -94,8 +95,9 @@ static enum err row_put(struct store *store, const char *target_id, const struct
     bound |= sqlite3_bind_int64(statement, 15, put->created_at_ms);
     bound |= bind_text(statement, 16, put->created_by);
     bound |= bind_text(statement, 17, put->reason);
-    enum err result = store_statement_run(store, statement, bound);
-    return result == ERR_OK ? rank_keep(store, wish->rank) : result;
+    if (put->invalid_at_ms < store->first_end_ms)
+        store->first_end_ms = put->invalid_at_ms;
+    return store_statement_run(store, statement, bound);
 }
 
 static enum err row_remove(struct store *store, const char *id) {
@@ -250,6 +252,8 @@ struct prune_job {
 
 static enum err prune_run(struct store *store, struct store_job *job) {
     const struct prune_job *prune = (const struct prune_job *)job;
+    if (store->first_end_ms >= prune->before_ms)
+        return ERR_OK; /* no index finds them: each row would be looked at */
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_CONSTRAINT_PRUNE,
         "DELETE FROM constraints WHERE invalid_at_ms < ?1 AND NOT EXISTS ("
@@ -358,9 +362,12 @@ static enum err load_run(struct store *store, struct store_job *job) {
     if (!statement)
         return ERR_IO;
     int code;
+    int64_t first_end_ms = INT64_MAX;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         struct constraint constraint;
         char target_id[ID_SIZE];
+        int64_t end_ms = sqlite3_column_int64(statement, 12);
+        first_end_ms = end_ms < first_end_ms ? end_ms : first_end_ms;
         rank_raise(store, (uint64_t)sqlite3_column_int64(statement, 3));
         if (!sqlite3_column_int(statement, 21))
             continue; /* of neither a device nor a cluster */
@@ -373,7 +380,9 @@ static enum err load_run(struct store *store, struct store_job *job) {
                       constraint.id);
     }
     enum err result = ERR_OK;
-    if (code != SQLITE_DONE) {
+    if (code == SQLITE_DONE) {
+        store->first_end_ms = first_end_ms;
+    } else {
         result = store_fault(store);
         log_error("store", "the constraints could not be read: %s", store->fault_text);
     }

@@ -66,7 +66,6 @@ enum store_statement {
     STATEMENT_RECEIPT_PUT,
     STATEMENT_RECEIPT_PRUNE,
     STATEMENT_RECEIPT_REMOVE,
-    STATEMENT_RANK_PUT,
     STATEMENT_RANK_GET,
     STATEMENT_TEXT_PUT,
     STATEMENT_TEXT_REMOVE,
@@ -140,6 +139,7 @@ struct store {
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int fault; /* extended result code of the last failure; its text: */
     char fault_text[STORE_DETAIL_SIZE];
+    int64_t first_end_ms;      /* no constraint in the file ends before; INT64_MIN: not known */
     struct audit_record *owed; /* that the disk has refused so far */
     size_t owed_count;
     bool unsynced; /* the connection is set not to wait for the disk when it commits */

@@ -267,6 +267,53 @@ static void the_oldest_of_a_class_goes_and_it_is_said_from_when_on_it_is_whole(v
     store_close(store);
 }
 
+/* The oldest row of a class is found again behind those of the other one, also after a restart. */
+static void classes_that_alternate_are_each_bounded(void **state) {
+    struct store *store = store_opened(*state);
+    char name[16];
+    assert_int_equal(store_bound_audit(store, 3, 1 << 20), ERR_OK);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        add(store, name, i % 7 < 5 ? AUDIT_CONSTRAINT : AUDIT_REST);
+        if (i == 10) {
+            store_close(store);
+            store = store_opened(*state);
+            assert_int_equal(store_bound_audit(store, 3, 1 << 20), ERR_OK);
+        }
+    }
+    static const char *const stay[] = {"r19", "r18", "r17", "r16", "r13", "r12"};
+    struct audit_page page = look(store, NULL);
+    assert_int_equal(page.count, 6);
+    for (size_t i = 0; i < page.count; i++)
+        assert_string_equal(page.rows[i].target_id, stay[i]);
+    audit_page_free(&page);
+    store_close(store);
+}
+
+static void a_number_is_never_given_again(void **state) {
+    struct store *store = store_opened(*state);
+    add(store, "one", AUDIT_REST);
+    add(store, "two", AUDIT_CONSTRAINT);
+    assert_int_equal(store_bound_audit(store, 0, 0), ERR_OK);
+    add(store, "three", AUDIT_CONSTRAINT);
+    add(store, "four", AUDIT_REST);
+    assert_int_equal(count(store), 0);
+    store_close(store);
+    store = store_opened(*state);
+    add(store, "five", AUDIT_REST);
+    struct audit_page page = look(store, NULL);
+    assert_int_equal(page.count, 1);
+    assert_int_equal(page.rows[0].number, 5);
+    audit_page_free(&page);
+    store_close(store);
+    assert_true(refused(*state,
+                        "INSERT INTO audit SELECT 4, class, 1, who, who_id, who_name, account,"
+                        " origin, request_id, action, status, target_kind, target_id, target_name,"
+                        " cluster_id, device_id, owner, durable, bytes, value_before, value_after"
+                        " FROM audit",
+                        "append-only"));
+}
+
 static void rows_are_bounded_by_their_bytes_too(void **state) {
     struct store *store = store_opened(*state);
     char value[AUDIT_VALUE_MAX + 1];
@@ -427,6 +474,8 @@ int main(void) {
         TEST(changes_that_wait_together_are_one_commit_with_all_their_rows),
         TEST(a_row_is_never_changed_replaced_or_deleted),
         TEST(the_oldest_of_a_class_goes_and_it_is_said_from_when_on_it_is_whole),
+        TEST(classes_that_alternate_are_each_bounded),
+        TEST(a_number_is_never_given_again),
         TEST(rows_are_bounded_by_their_bytes_too),
         TEST(a_value_that_is_too_long_leaves_its_size_and_hash),
         TEST(what_the_disk_refuses_is_written_when_it_works_again),

@@ -194,6 +194,49 @@ static void every_layout_becomes_the_one_of_today_with_all_its_rows(void **state
     sqlite3_free(wanted);
 }
 
+/* Up to layout 8 the audit log's numbers were SQLite's to remember, and its oldest rows were found
+ * by an index. */
+static void the_audit_log_of_layout_8_goes_on(void **state) {
+    const struct folder *folder = *state;
+    char path[128];
+    folder_path(folder, "derd.db", path);
+    database_make(path, "store", 8);
+    sqlite3 *db = database_opened(path);
+    static const char rows[] =
+        "UPDATE audit_state SET max_rows = 2, max_bytes = 1000;"
+        "INSERT INTO audit SELECT value, value % 2, value, 'token', 'x', 'ems', 'owner', '', '',"
+        " 'a' || value, 200, 'account', '', '', '', '', 'owner', 1, 10, '{}', NULL"
+        " FROM json_each('[2, 3, 4, 5]');"
+        "INSERT INTO audit SELECT 9, class, at_ms, who, who_id, who_name, account, origin,"
+        " request_id, 'gone', status, target_kind, target_id, target_name, cluster_id, device_id,"
+        " owner, durable, bytes, value_before, value_after FROM audit WHERE number = 3;"
+        "DELETE FROM audit WHERE number = 3";
+    assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    struct store *store = store_opened(folder);
+    store_close(store);
+    expect_rows(path, "SELECT number, class, at_ms, action, bytes FROM audit",
+                "1|0|1795795200000|created|20\n2|0|2|a2|10\n4|0|4|a4|10\n5|1|5|a5|10\n"
+                "9|1|3|gone|10\n");
+    expect_rows(path, "SELECT class, rows, bytes, first_number, last_number FROM audit_state",
+                "0|3|40|1|9\n1|2|20|5|9\n");
+    db = database_opened(path);
+    static const char more[] =
+        "UPDATE audit_state SET max_rows = 2, max_bytes = 1000;"
+        "INSERT INTO audit SELECT 10, class, 7, who, who_id, who_name, account, origin,"
+        " request_id, 'new', status, target_kind, target_id, target_name, cluster_id, device_id,"
+        " owner, durable, bytes, value_before, value_after FROM audit WHERE number = 9;"
+        "DELETE FROM audit WHERE number = 5; DELETE FROM audit WHERE number = 1";
+    char *error = NULL;
+    if (sqlite3_exec(db, more, NULL, NULL, &error) != SQLITE_OK)
+        fail_msg("%s", error);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM audit WHERE number = 2", NULL, NULL, NULL),
+                     SQLITE_CONSTRAINT);
+    sqlite3_close(db);
+    expect_rows(path, "SELECT class, rows, bytes, first_number, last_number FROM audit_state",
+                "0|2|20|2|9\n1|2|20|9|10\n");
+}
+
 static void the_next_layout_is_refused_and_not_touched(void **state) {
     const struct folder *folder = *state;
     char path[128], sql[60];
@@ -248,6 +291,7 @@ static void every_layout_of_history_is_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         with_folder(every_layout_becomes_the_one_of_today_with_all_its_rows),
+        with_folder(the_audit_log_of_layout_8_goes_on),
         with_folder(the_next_layout_is_refused_and_not_touched),
         with_folder(every_layout_of_history_is_read),
     };

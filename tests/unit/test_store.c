@@ -375,6 +375,40 @@ static void the_last_rank_outlives_its_constraint(void **state) {
     store_close(store);
 }
 
+/* However the constraint that had it went: pruned, or written over by one of a lower rank. */
+static void a_rank_is_not_given_twice(void **state) {
+    const struct now now = {.wall = {INT64_C(1795000000000)}, .trusted = true};
+    struct store *store = store_opened(*state);
+    struct loaded loaded;
+    struct constraint old = constraint_plain(41), over = constraint_plain(50);
+    put(store, &old, NULL);
+    put(store, &over, NULL);
+    over.wish.rank = 7;
+    over.invalid_at.ms = now.wall.ms;
+    put(store, &over, NULL);
+    store_close(store);
+    store = store_opened(*state);
+    load(store, &loaded);
+    assert_int_equal(loaded.count, 2);
+    assert_true(store_last_rank(store) == 50);
+    store_close(store);
+    store = store_opened(*state);
+    old = constraint_plain(60);
+    put(store, &old, NULL);
+    store_close(store);
+    store = store_opened(*state); /* it stands in its row only */
+    load(store, &loaded);
+    assert_true(store_last_rank(store) == 60);
+    assert_int_equal(store_prune_constraints(store, now, "boot", NULL, NULL), ERR_OK);
+    load(store, &loaded);
+    assert_int_equal(loaded.count, 1);
+    store_close(store);
+    store = store_opened(*state);
+    load(store, &loaded);
+    assert_true(store_last_rank(store) == 60);
+    store_close(store);
+}
+
 static void proposals_and_impossible_numbers_are_not_taken(void **state) {
     struct store *store = store_opened(*state);
     struct constraint constraint = constraint_plain(1);
@@ -864,6 +898,7 @@ int main(void) {
         with_folder(what_was_put_and_removed_is_gone_whatever_waits_together),
         with_folder(a_constraint_of_a_cluster_keeps_its_scope_and_currents),
         with_folder(the_last_rank_outlives_its_constraint),
+        with_folder(a_rank_is_not_given_twice),
         with_folder(proposals_and_impossible_numbers_are_not_taken),
         with_folder(only_what_ended_more_than_25_hours_ago_is_pruned),
         with_folder(what_runs_on_the_monotonic_clock_is_not_pruned),

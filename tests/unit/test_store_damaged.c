@@ -629,6 +629,8 @@ static void refused_by_both(const struct folder *folder, const char *words, enum
 
 static void a_wrong_file_is_refused(void **state) {
     struct bytes wrong = copy_of(&test.whole);
+    int pages[200];
+    pages_of(*state, "constraints", pages);
     memset(wrong.data, 0x5a, wrong.size); /* nothing in it is ours */
     file_write(*state, "derd.db", &wrong);
     refused_by_both(*state, "not a database", ERR_FORMAT);
@@ -636,14 +638,14 @@ static void a_wrong_file_is_refused(void **state) {
     memcpy(wrong.data + 68, "abcd", 4); /* another program's */
     file_write(*state, "derd.db", &wrong);
     refused_by_both(*state, "another program", ERR_FORMAT);
-    memset(wrong.data + 8192, 0, 8192); /* and damaged */
+    page_fill(&wrong, pages[0], 0); /* and damaged */
     file_write(*state, "derd.db", &wrong);
     refused_by_both(*state, "another program", ERR_FORMAT);
     memcpy(wrong.data, test.whole.data, wrong.size);
     memcpy(wrong.data + 60, "\0\0\0\x63", 4); /* a newer layout */
     file_write(*state, "derd.db", &wrong);
     refused_by_both(*state, "newer derd", ERR_REFUSED);
-    memset(wrong.data + 8192, 0, 8192);
+    page_fill(&wrong, pages[0], 0);
     file_write(*state, "derd.db", &wrong);
     refused_by_both(*state, "newer derd", ERR_REFUSED);
     free(wrong.data);

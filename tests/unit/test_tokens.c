@@ -301,6 +301,9 @@ static void make_old(const struct folder *folder) {
                               "ALTER TABLE tokens DROP COLUMN last_used_at_ms;"
                               "ALTER TABLE tokens DROP COLUMN clusters;"
                               "DROP TABLE audit; DROP TABLE audit_state; DROP TABLE passwords;"
+                              "DROP TRIGGER constraint_leaves_its_rank;"
+                              "DROP TRIGGER constraint_leaves_a_higher_rank;"
+                              "CREATE INDEX constraints_by_end ON constraints (invalid_at_ms);"
                               "PRAGMA user_version = 5;";
     char path[128];
     char *error = NULL;
