@@ -1,6 +1,6 @@
 """Writes the layout that the program makes now as tests/layouts/store_N.sql, for tests of later ones.
 
-When host/store/store_file.c has got a new step: build, run this once, add rows for what is new by hand, commit.
+When host/store/store_layouts.c has got a new step: build, run this once, add rows for what is new by hand, commit.
 What stands in the newest earlier file is brought to the new layout by the program itself. Files that are there
 are never changed.
 
