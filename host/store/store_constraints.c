@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "store/store_internal.h"
 
 /* Longest time that a bound may outlast its end: while the clock cannot be trusted, what was in
@@ -121,7 +120,7 @@ static enum err change_run(struct store *store, struct store_job *job) {
     return result;
 }
 
-static void rank_raise(struct store *store, uint64_t rank) {
+void store_rank_raise(struct store *store, uint64_t rank) {
     uint64_t known = atomic_load(&store->last_rank);
     while (rank > known && !atomic_compare_exchange_weak(&store->last_rank, &known, rank)) {
     }
@@ -202,7 +201,7 @@ enum err store_change_constraints(struct store *store, const struct store_change
     }
     enum err result = store_submit(store, &job->job);
     if (result == ERR_OK)
-        rank_raise(store, rank);
+        store_rank_raise(store, rank);
     return result;
 }
 
@@ -282,119 +281,6 @@ enum err store_prune_constraints(struct store *store, struct now now, const char
     prune->now = now.mono;
     snprintf(prune->boot, sizeof prune->boot, "%s", boot);
     return store_submit(store, &prune->job);
-}
-
-/* --- load ------------------------------------------------------------------------------------ */
-
-struct load_job {
-    struct store_job job;
-    store_constraint_row *row;
-    void *row_context;
-};
-
-/* False: the text is longer than its field. */
-static bool column_text(sqlite3_stmt *statement, int column, char *text, size_t size) {
-    const char *value = (const char *)sqlite3_column_text(statement, column);
-    size_t length = (size_t)sqlite3_column_bytes(statement, column);
-    if (!value || length >= size)
-        return false;
-    memcpy(text, value, length + 1);
-    return true;
-}
-
-static bool column_power(sqlite3_stmt *statement, int column, int32_t *power_w) {
-    *power_w = sqlite3_column_int(statement, column);
-    return sqlite3_column_type(statement, column) != SQLITE_NULL;
-}
-
-static bool column_soc(sqlite3_stmt *statement, int column, double *soc) {
-    bool has = sqlite3_column_type(statement, column) != SQLITE_NULL;
-    *soc = has ? sqlite3_column_double(statement, column) : (double)NAN;
-    return has;
-}
-
-/* False: a scope that this program does not know. */
-static bool row_read_cluster(sqlite3_stmt *statement, struct constraint *constraint) {
-    const char *scope = (const char *)sqlite3_column_text(statement, 17);
-    for (int i = 0; i < 3; i++)
-        if (column_soc(statement, 18 + i, &constraint->max_current[i]))
-            constraint->has_current = true;
-    return !scope || scope_parse(scope, &constraint->scope);
-}
-
-static bool row_read(sqlite3_stmt *statement, char target_id[ID_SIZE],
-                     struct constraint *constraint) {
-    struct wish *wish = &constraint->wish;
-    memset(constraint, 0, sizeof *constraint);
-    wish->priority = sqlite3_column_int(statement, 2);
-    wish->rank = (uint64_t)sqlite3_column_int64(statement, 3);
-    wish->has_set = column_power(statement, 4, &wish->set);
-    wish->has_min = column_power(statement, 5, &wish->min);
-    wish->has_max = column_power(statement, 6, &wish->max);
-    wish->has_min_soc = column_soc(statement, 7, &wish->min_soc);
-    wish->has_max_soc = column_soc(statement, 8, &wish->max_soc);
-    const char *on_conflict = (const char *)sqlite3_column_text(statement, 9);
-    wish->on_conflict =
-        on_conflict && strcmp(on_conflict, "clamp") == 0 ? ON_CONFLICT_CLAMP : ON_CONFLICT_DISCARD;
-    wish->exclusive = sqlite3_column_int(statement, 10) != 0;
-    constraint->valid_at.ms = sqlite3_column_int64(statement, 11);
-    constraint->invalid_at.ms = sqlite3_column_int64(statement, 12);
-    constraint->valid_for_ms = sqlite3_column_int64(statement, 13);
-    constraint->created_at.ms = sqlite3_column_int64(statement, 14);
-    constraint->durable = true;
-    return column_text(statement, 0, constraint->id, sizeof constraint->id) &&
-           column_text(statement, 1, target_id, ID_SIZE) &&
-           row_read_cluster(statement, constraint) &&
-           column_text(statement, 15, constraint->created_by, sizeof constraint->created_by) &&
-           column_text(statement, 16, constraint->reason, sizeof constraint->reason);
-}
-
-static enum err load_run(struct store *store, struct store_job *job) {
-    const struct load_job *load = (const struct load_job *)job;
-    sqlite3_stmt *statement = store_statement(
-        store, STATEMENT_CONSTRAINT_LOAD,
-        "SELECT id, ifnull(device_id, cluster_id), priority, rank, active_power, min_active_power, "
-        "max_active_power,"
-        " min_state_of_charge, max_state_of_charge, on_conflict, exclusive, valid_at_ms,"
-        " invalid_at_ms, valid_for_ms, created_at_ms, created_by, reason, scope, max_current_l1,"
-        " max_current_l2, max_current_l3, device_id IS NOT NULL OR scope IS NOT NULL"
-        " FROM constraints");
-    if (!statement)
-        return ERR_IO;
-    int code;
-    int64_t first_end_ms = INT64_MAX;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct constraint constraint;
-        char target_id[ID_SIZE];
-        int64_t end_ms = sqlite3_column_int64(statement, 12);
-        first_end_ms = end_ms < first_end_ms ? end_ms : first_end_ms;
-        rank_raise(store, (uint64_t)sqlite3_column_int64(statement, 3));
-        if (!sqlite3_column_int(statement, 21))
-            continue; /* of neither a device nor a cluster */
-        if (row_read(statement, target_id, &constraint))
-            load->row(load->row_context, target_id, &constraint);
-        else
-            log_error("store",
-                      "the constraint %s in the file has a text that is too long or unknown, it "
-                      "is left out",
-                      constraint.id);
-    }
-    enum err result = ERR_OK;
-    if (code == SQLITE_DONE) {
-        store->first_end_ms = first_end_ms;
-    } else {
-        result = store_fault(store);
-        log_error("store", "the constraints could not be read: %s", store->fault_text);
-    }
-    sqlite3_reset(statement);
-    return result;
-}
-
-enum err store_load_constraints(struct store *store, store_constraint_row *row, void *context) {
-    static const struct store_job_type type = {.run = load_run, .reads = true};
-    struct load_job load = {
-        .job = {.type = &type, .bytes = sizeof load}, .row = row, .row_context = context};
-    return store_run(store, &load.job);
 }
 
 enum err store_rank_open(struct store *store) {

@@ -6,6 +6,7 @@
  *   store_wal.c          whether the journal that a kill left is whole
  *   store_damaged.c      a damaged file at start; store_salvage.c: what can be read of it
  *   store_constraints.c  constraints, and what changes with them in one transaction
+ *   store_load.c         constraints, all at the start
  *   store_receipts.c     answers to requests with a key of their own
  *   store_texts.c        texts by kind and key
  *   store_ids.c          UUIDs
@@ -61,7 +62,6 @@ enum store_statement {
     STATEMENT_CONSTRAINT_PUT,
     STATEMENT_CONSTRAINT_REMOVE,
     STATEMENT_CONSTRAINT_PRUNE,
-    STATEMENT_CONSTRAINT_LOAD,
     STATEMENT_RECEIPT_FIND,
     STATEMENT_RECEIPT_PUT,
     STATEMENT_RECEIPT_PRUNE,
@@ -210,6 +210,11 @@ must_check enum err store_audit_write(struct store *store, const struct audit_re
 void store_audit_owe(struct store *store, struct audit_record *list);
 void store_audit_forget_owed(struct store *store);
 must_check enum err store_audit_bound(struct store *store, int64_t rows, int64_t bytes);
+
+/* --- store_constraints.c */
+
+/* store->last_rank is at least `rank` now. Any thread. */
+void store_rank_raise(struct store *store, uint64_t rank);
 
 /* --- store_receipts.c */
 
