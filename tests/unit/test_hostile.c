@@ -31,6 +31,13 @@
 #else
 #define CALLS 2
 #endif
+/* The thread sanitizer makes the budget ten times as long, and races are the same in every class:
+ * there each place takes each third class, by turn. */
+#ifdef __SANITIZE_THREAD__
+#define EACH 3
+#else
+#define EACH 1
+#endif
 #define CLASSES_MAXIMUM 200
 #define PIECE_SIZE      4000
 #define TEXT_SIZE       ((size_t)256 << 10) /* the largest file of a script */
@@ -205,7 +212,7 @@ static void load_hostile(const struct fixture *fixture, const struct place *plac
 
 static void classes_in_a_file(const struct fixture *fixture, const struct place *place) {
     assert_unharmed(fixture, place);
-    for (size_t i = 0; i < fixture->count; i++) {
+    for (size_t i = (size_t)(place - places) % EACH; i < fixture->count; i += EACH) {
         const struct class *class = &fixture->classes[i];
         write_text(fixture, "do\n", class->piece, "end\n");
         FILE *file = fopen(fixture->path, "a");
@@ -278,7 +285,7 @@ static struct generation *generation_of(const struct fixture *fixture, enum scri
 static void hostile_hooks_end_and_the_next_call_works(void **state) {
     const struct fixture *fixture = *state;
     char error[SCRIPT_ERROR_SIZE];
-    for (size_t i = 0; i < fixture->count; i++) {
+    for (size_t i = 1 % EACH; i < fixture->count; i += EACH) {
         const struct class *class = &fixture->classes[i];
         write_text(fixture,
                    "return { " DRIVER_HEAD ", hooks = { command = function() return {} end,\n"
@@ -304,7 +311,7 @@ static void hostile_runs_of_policies_end_without_a_proposal(void **state) {
     const struct fixture *fixture = *state;
     json_t *parameters = json_object();
     struct now now = {.wall = {1790000000000}, .mono = {1000}, .trusted = true};
-    for (size_t i = 0; i < fixture->count; i++) {
+    for (size_t i = 2 % EACH; i < fixture->count; i += EACH) {
         const struct class *class = &fixture->classes[i];
         write_text(fixture, "return { " POLICY_HEAD ", run = function(snapshot, params, state)\n",
                    class->piece, "end }\n");
