@@ -54,61 +54,61 @@ struct command {
     struct mono look_end; /* of that: the device's lag after the write */
 };
 
+/* What each poll looks at stands in front, up to `parameters`. */
 struct device {
-    struct device *next;
     struct engine *engine;
     struct machine *machine;  /* NULL while its driver is missing or does not fit */
     struct site_device *site; /* its entry, one reference */
-    char id[ID_SIZE];
-    char cluster_key[KEY_SIZE];
-    char cluster_id[ID_SIZE];
+    struct device_card *card;
+    struct quantities *known; /* published ones; NULL: no driver yet */
     int part;
     enum device_type type;
-    double parameters[DRIVER_MAX_PARAMETERS];
-    struct device_card *card;
-
     enum connection connection;
-    char *connection_text;                          /* NULL: none */
-    struct quantities *known;                       /* published ones; NULL: no driver yet */
-    char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* NULL: unknown */
-    json_t *identity_seen;                          /* what was seen first here, NULL: nothing */
-    bool stale;                                     /* activePower is past its trust */
-    double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
-    json_t *hook_state;    /* NULL: nothing yet */
-    const struct script *state_holder; /* whose waiting call has it; NULL: none */
-    char *hook_problem;                /* of hooks.values as logged last, NULL when it went well */
-    struct carried carried;
-    char *read_problem;         /* the same of hooks.read */
-    struct caller caller;       /* of its hooks */
-    struct caller write_caller; /* of hooks.write */
-
-    struct book book;
-    struct ranges physical; /* what it can do, limits of its site and cluster aside */
-    struct ranges own;      /* without its share of its cluster's limits */
-    struct share share;     /* that; not `limited`: all */
-    char *share_why;        /* in plain words; NULL: none */
-    struct ranges allowed;  /* own, within the share */
-    struct decision wanted; /* as decided without the share */
-    bool wanted_set;        /* by a set point that somebody asked for */
-    struct split_state split_state;
-    struct range nameplate; /* all that it was seen to be able to do, kept in the store */
-    bool has_nameplate;
-    struct split_device *split_seen; /* as it was when last split; NULL: never */
+    bool stale; /* activePower is past its trust */
     bool has_decision;
-    struct decision decision;
     bool anything_in_force;
     bool only_fallback; /* no constraint and no proposal */
     bool decided_once;
-    /* What history was told last; NULL: nothing. */
-    struct ruling *last_ruling;
-    int64_t recorded_ms; /* wall time of the last sample given to history */
-    bool unguarded;      /* see struct flexibility; an alarm */
-    bool told_before;    /* this host, or the one before it, has written to it */
+    bool unguarded;        /* see struct flexibility; an alarm */
+    bool told_before;      /* this host, or the one before it, has written to it */
+    double vehicle_phases; /* that it was seen to use since it was plugged in, NAN: not seen */
     double soc;
-    struct command command;
-    struct announced announced;
+    int64_t recorded_ms; /* wall time of the last sample given to history */
     struct wheel *wheel;
     struct wheel_timer wake;
+    struct book book;
+    struct split_device *split_seen; /* as it was when last split; NULL: never */
+    /* What history was told last; NULL: nothing. */
+    struct ruling *last_ruling;
+    struct announced announced;
+    char id[ID_SIZE];
+    char cluster_id[ID_SIZE];
+    struct share share; /* of its cluster's limits; not `limited`: all */
+    struct command command;
+    struct ranges physical;            /* what it can do, limits of its site and cluster aside */
+    struct ranges own;                 /* without its share of its cluster's limits */
+    struct ranges allowed;             /* own, within the share */
+    json_t *hook_state;                /* NULL: nothing yet */
+    const struct script *state_holder; /* whose waiting call has it; NULL: none */
+    char *hook_problem;                /* of hooks.values as logged last, NULL when it went well */
+    struct caller caller;              /* of its hooks */
+
+    double parameters[DRIVER_MAX_PARAMETERS];
+    struct decision decision;
+    struct decision wanted; /* as decided without the share */
+    bool wanted_set;        /* by a set point that somebody asked for */
+    char *share_why;        /* of its share, in plain words; NULL: none */
+    struct split_state split_state;
+    struct range nameplate; /* all that it was seen to be able to do, kept in the store */
+    bool has_nameplate;
+    struct carried carried;
+    struct caller write_caller;                     /* of hooks.write */
+    char *read_problem;                             /* as hook_problem, of hooks.read */
+    char *connection_text;                          /* NULL: none */
+    char *identity[POINT_COUNT - POINT_TEXT_FIRST]; /* NULL: unknown */
+    json_t *identity_seen;                          /* what was seen first here, NULL: nothing */
+    char cluster_key[KEY_SIZE];
+    struct device *next;
 };
 
 struct device *device_new(struct engine *engine, const struct site_device *site,
@@ -141,6 +141,8 @@ void device_decide_changed(struct device *device);
 /* Its share of its cluster's limits; decides anew and tells the device what changed. */
 void device_take_share(struct device *device, const struct cluster_share *share);
 void device_publish(struct device *device); /* flexibility */
+/* It is about to be given new values: what holds them is fetched (base/warm.h). */
+void device_warm(const struct device *device);
 
 const struct quantity *device_known(const struct device *device, enum point_id id);
 /* A quantity as control and ranges use it: its fresh value, else its parameter. */

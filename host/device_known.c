@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/text.h"
+#include "base/warm.h"
 #include "device_internal.h"
 #include "machine.h"
 
@@ -140,6 +141,11 @@ void device_take_values(struct device *device) {
                                              : INT64_MAX,
         };
     }
+}
+
+void device_warm(const struct device *device) {
+    quantities_warm(device->known);
+    warm(&device->card->live, sizeof *device->card - offsetof(struct device_card, live));
 }
 
 /* What is read once per connection has no age that would tell that it is of an earlier one. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/warm.h"
+
 /* The order that makes it safe, without fences (thread sanitizer knows none): a word is stored with
  * release after the odd sequence and loaded with acquire before the second look at the sequence. A
  * reader that got a new word therefore sees the odd sequence, or a later one, and tries again. */
@@ -74,6 +76,10 @@ struct live *live_new(uint64_t quantities) {
 
 void live_free(struct live *live) {
     free(live);
+}
+
+void live_warm(const struct live *live) {
+    warm(live, sizeof *live + live->count * sizeof *live->words);
 }
 
 void live_publish(struct live *live, const struct flexibility *flexibility) {

@@ -62,7 +62,8 @@ struct live;
 struct live *live_new(uint64_t quantities);
 void live_free(struct live *live);                                           /* NULL is fine */
 void live_publish(struct live *live, const struct flexibility *flexibility); /* one writer */
-void live_read(const struct live *live, struct flexibility *flexibility);    /* any thread */
+void live_warm(const struct live *live); /* before a publication; see base/warm.h */
+void live_read(const struct live *live, struct flexibility *flexibility); /* any thread */
 
 const char *command_state_name(enum command_state state);
 const char *following_name(enum following following);

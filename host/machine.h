@@ -45,51 +45,28 @@ struct poll_group { /* blocks of one period; freed at a later turn of the loop *
     struct transaction *transaction; /* NULL: none is under way */
 };
 
+/* What each poll looks at stands in front. */
 struct machine {
-    struct machine *next;
     struct engine *engine;
     struct wire *wire;
-    struct machine *beside; /* the next one on its wire */
-    struct link_listener listener;
-    int unit;
-    unsigned number;               /* of its kind: spreads the polls */
     struct generation *generation; /* of its driver */
-    struct device *parts[DRIVER_MAX_PARTS];
+    int unit;
     enum machine_state state;
+    struct device *parts[DRIVER_MAX_PARTS];
     int failures;
     bool heard;   /* it has answered since it began to arrive */
     bool settled; /* and is up: said once, and the back-off starts anew */
-    int64_t backoff_ms;
-    int64_t tried_ms; /* of the loop's clock: it began to arrive last */
-    char *why;        /* it is away, as logged last; NULL while it is up */
-
-    struct history history; /* of its polls by this generation */
-    unsigned faults;        /* bits of enum fault, since the last poll ended */
-    unsigned faults_once;   /* of what was read when it arrived */
-
-    struct sunspec_walk *walk; /* NULL: its driver does not ask for one */
-    struct block_plan plan;
     bool planned;
+    bool carry_due; /* a task of the generation before still runs: state goes over after it */
+    struct block_plan plan;
     double *values; /* one per point of the driver, NAN unknown */
     struct moment *value_at;
     struct poll_group **groups;
     size_t group_count;
-    size_t arrival_block;
-    struct transaction *arrival; /* NULL: none is under way */
-
-    struct clients *clients;      /* NULL: none was needed yet */
-    struct task *task;            /* NULL: no hook of its driver waits */
-    struct reading *reading;      /* NULL: its driver has no hooks.read */
-    struct {                      /* one round of hooks.read over its parts */
-        bool active;              /* it is under way, or waits for the task to be free */
-        bool arriving;            /* of the arrival: everything is due */
-        bool all;                 /* everything with a period is */
-        bool again;               /* from the first part, once the call under way has ended */
-        int part;                 /* the one that is next */
-        int64_t heard_ms;         /* of the loop's clock: the last that the device brought about */
-        struct poll_group *group; /* of the machine, NULL: nothing is polled so */
-    } round;
-    bool carry_due; /* a task of the generation before still runs: state goes over after it */
+    struct history history; /* of its polls by this generation */
+    unsigned faults;        /* bits of enum fault, since the last poll ended */
+    unsigned faults_once;   /* of what was read when it arrived */
+    struct task *task;      /* NULL: no hook of its driver waits */
 
     struct {                   /* the one command that is on its way */
         struct device *device; /* NULL: none */
@@ -101,6 +78,29 @@ struct machine {
         int count;                       /* writes that hooks.write was given */
         struct transaction *transaction; /* NULL: none is under way */
     } runner;
+
+    struct reading *reading;      /* NULL: its driver has no hooks.read */
+    struct {                      /* one round of hooks.read over its parts */
+        bool active;              /* it is under way, or waits for the task to be free */
+        bool arriving;            /* of the arrival: everything is due */
+        bool all;                 /* everything with a period is */
+        bool again;               /* from the first part, once the call under way has ended */
+        int part;                 /* the one that is next */
+        int64_t heard_ms;         /* of the loop's clock: the last that the device brought about */
+        struct poll_group *group; /* of the machine, NULL: nothing is polled so */
+    } round;
+
+    struct sunspec_walk *walk; /* NULL: its driver does not ask for one */
+    size_t arrival_block;
+    struct transaction *arrival; /* NULL: none is under way */
+    int64_t backoff_ms;
+    int64_t tried_ms;        /* of the loop's clock: it began to arrive last */
+    char *why;               /* it is away, as logged last; NULL while it is up */
+    struct clients *clients; /* NULL: none was needed yet */
+    unsigned number;         /* of its kind: spreads the polls */
+    struct machine *beside;  /* the next one on its wire */
+    struct link_listener listener;
+    struct machine *next;
 
     struct wheel *wheel;
     struct wheel_timer retry;

@@ -10,12 +10,14 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/warm.h"
 #include "device.h"
 #include "machine.h"
 
 #define SLOT_MS 5
 
 static void group_read(struct poll_group *group);
+static void warm_published(const struct machine *machine);
 static void group_schedule(struct poll_group *group);
 
 enum modbus_function poll_function(enum register_kind kind) {
@@ -258,6 +260,7 @@ static void read_done(struct transaction *transaction, enum err result,
         return; /* the next deadline tries again, unless the machine is away now */
     }
     machine_answered(machine);
+    warm_published(machine);
     struct block *block = &machine->plan.blocks[group->block];
     if (!answer->exception) {
         poll_take(machine, block, answer->words);
@@ -278,6 +281,29 @@ static void read_done(struct transaction *transaction, enum err result,
         group->block++; /* busy or failing: its values grow old, which shows */
     }
     group_read(group);
+}
+
+/* What an answer is put into was last touched a poll ago. Of thousands of devices no cache holds it
+ * any more: it is fetched while the request is on its way, first what the rest is found by. */
+static void warm_values(const struct machine *machine) {
+    size_t points = (size_t)machine_driver(machine)->point_count;
+    warm(machine->values, points * sizeof *machine->values);
+    warm(machine->value_at, points * sizeof *machine->value_at);
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            warm(machine->parts[i], offsetof(struct device, parameters));
+}
+
+static void warm_devices(const struct machine *machine) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            device_warm(machine->parts[i]);
+}
+
+static void warm_published(const struct machine *machine) {
+    for (int i = 0; i < DRIVER_MAX_PARTS; i++)
+        if (machine->parts[i])
+            live_warm(machine->parts[i]->card->live);
 }
 
 /* Reads the group's next block, or ends the poll. */
@@ -308,7 +334,10 @@ static void group_read(struct poll_group *group) {
         .done = read_done,
         .owner = group,
     };
-    if (!machine_transact(machine, &group->transaction, &what, LINK_READ))
+    warm_values(machine);
+    if (machine_transact(machine, &group->transaction, &what, LINK_READ))
+        warm_devices(machine);
+    else
         group->busy = false;
 }
 

@@ -19,6 +19,7 @@ struct quantity {
 };
 
 struct quantities {
+    uint8_t count;                     /* of `items` */
     int8_t places[POINT_NUMBER_COUNT]; /* in `items`; -1: none */
     struct quantity items[];
 };
@@ -42,6 +43,8 @@ static inline struct quantity *quantities_at(struct quantities *quantities, enum
     int8_t place = quantities ? quantities->places[id] : -1;
     return place < 0 ? NULL : &quantities->items[place];
 }
+
+void quantities_warm(const struct quantities *quantities); /* see base/warm.h */
 
 /* Whether its value can still be trusted. */
 static inline bool quantity_fresh(const struct quantity *quantity, struct mono now) {

@@ -44,34 +44,36 @@ struct slot { /* one request on the wire */
     struct transaction *transaction; /* NULL: cancelled */
 };
 
+/* What each request looks at stands in front. */
 struct link {
     uv_loop_t *loop;
-    struct wheel *wheel;
-    struct wheel_timer timer;
-    char *url;
     const struct wire_kind *kind;
     struct wire *wire;
-    struct link_settings settings;
-    struct link_figures figures;
     enum link_state state;
     bool closing;
     bool dispatching;   /* callers' code runs: nothing is sent and no timer set until it is done */
     bool announce_down; /* listeners are still to be told */
     bool untold;        /* some listener does not know yet that the link is up */
     bool silent;        /* a failure was logged; until the next answer nothing more is */
-    struct link_listener *listeners;
-    struct link_listener *cursor; /* the next one to be told, while telling */
-    struct queue queues[2];       /* by enum link_class */
-    size_t waiting;               /* in both queues */
-    struct queue failed;          /* to be told ERR_CLOSED at the next turn */
     struct slot *slots;
     int slot_count; /* as many as may be in flight */
     int in_flight;  /* used slots */
     int unanswered; /* time-outs in a row */
     uint16_t last_id;
+    struct link_listener *listeners;
+    uint64_t send_ms;
+    int64_t backoff_ms;     /* of the next failure */
+    size_t waiting;         /* in both queues */
+    struct queue queues[2]; /* by enum link_class */
+    struct queue failed;    /* to be told ERR_CLOSED at the next turn */
+    struct wheel *wheel;
+    struct wheel_timer timer;
+    struct link_settings settings;
+    struct link_figures figures;
+    char *url;
+    struct link_listener *cursor; /* the next one to be told, while telling */
     uint64_t random;
-    int64_t backoff_ms; /* of the next failure */
-    uint64_t connect_deadline_ms, retry_ms, send_ms;
+    uint64_t connect_deadline_ms, retry_ms;
 };
 
 static const struct wire_kind *const wire_kinds[] = {&wire_tcp, &wire_rtu};

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/warm.h"
 #include "io/url.h"
 #include "link/link_wire.h"
 
@@ -394,6 +395,7 @@ static void tcp_send(struct wire *wire, uint16_t id, const struct modbus_request
                           ? 0
                           : uv_translate_sys_error(errno);
     }
+    warm(wire->socket, sizeof *wire->socket); /* for the answer */
     if (written >= 0 && (size_t)written < length)
         written = write_later(wire->socket, frame + written, length - (size_t)written);
     if (written < 0)

@@ -16,7 +16,7 @@
 #include "telemetry/aggregate.h"
 #include "telemetry/telemetry.h"
 
-#define TRACK_BUCKETS     256
+#define TRACK_BUCKETS     4096 /* of many thousands a few share one */
 #define ENTRY_CHUNK_BYTES ((size_t)16000)
 #define TELEMETRY_READERS 16
 #define RULINGS_MAXIMUM   50000 /* of a device: some 15 MB */
