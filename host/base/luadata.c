@@ -474,6 +474,55 @@ static void push(lua_State *L, const json_t *tree, bool nulls) {
     }
 }
 
+/* Whether the Lua value on top is of the kind of `value`, and the same unless it is a number. */
+static bool only_number_differs(lua_State *L, const json_t *value) {
+    size_t length;
+    switch (lua_type(L, -1)) {
+    case LUA_TNUMBER:
+        return lua_isinteger(L, -1) ? json_is_integer(value)
+                                    : json_is_real(value) && isfinite(lua_tonumber(L, -1));
+    case LUA_TBOOLEAN:
+        return json_is_boolean(value) && lua_toboolean(L, -1) == json_is_true(value);
+    case LUA_TSTRING:
+        if (!json_is_string(value))
+            return false;
+        (void)lua_tolstring(L, -1, &length);
+        return length == json_string_length(value) &&
+               memcmp(lua_tostring(L, -1), json_string_value(value), length) == 0;
+    default:
+        return false;
+    }
+}
+
+/* The member of the key below the top of the stack, NULL: none. */
+static json_t *member_of(lua_State *L, const json_t *object) {
+    size_t length;
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
+    return key && strlen(key) == length ? json_object_get(object, key) : NULL;
+}
+
+bool luadata_refresh(lua_State *L, int index, json_t *object) {
+    int top = lua_gettop(L), table = lua_absindex(L, index);
+    size_t count = 0;
+    if (!json_is_object(object) || !lua_istable(L, table) || !lua_checkstack(L, 3))
+        return false;
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1), count++)
+        if (!only_number_differs(L, member_of(L, object))) {
+            lua_settop(L, top);
+            return false;
+        }
+    if (count != json_object_size(object))
+        return false;
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        json_t *value = member_of(L, object);
+        if (json_is_integer(value))
+            json_integer_set(value, lua_tointeger(L, -1));
+        else if (json_is_real(value))
+            json_real_set(value, lua_tonumber(L, -1));
+    }
+    return true;
+}
+
 void luadata_push(lua_State *L, const json_t *tree) {
     push(L, tree, false);
 }

@@ -25,6 +25,11 @@ json_t *luadata_load(const char *name, const char *text, size_t length, struct r
  * (a driver's hooks, a policy's run), else they are mistakes. NULL with mistakes. Never raises. */
 json_t *luadata_from_stack(lua_State *L, int index, bool functions, struct report *report);
 
+/* [-0, +0] Brings an object that was read before up to date with the table at `index`. True when
+ * all that differs is the values of numbers; else nothing is changed, and it is to be read anew.
+ * The object must be the caller's alone. Never raises. */
+bool luadata_refresh(lua_State *L, int index, json_t *object);
+
 /* [-0, +1] Pushes a tree as Lua values: objects and arrays as tables, null as nil. May raise on
  * memory: call it protected. */
 void luadata_push(lua_State *L, const json_t *tree);

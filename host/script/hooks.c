@@ -25,16 +25,23 @@ struct hook_call {
     char problem[160];
 };
 
+/* Addresses are keys in the registry: of what the call that runs sees of its device (one that waits
+ * has the device's own), and of the names of the driver's points. */
+static char current, names;
+
+static bool is_waiting(const struct device *device, const struct script *script) {
+    return device->state_holder == script;
+}
+
 void hooks_push_dev(lua_State *L, struct device *device, const struct script *script, bool waits) {
     const struct driver *driver = machine_driver(device->machine);
-    if (device->state_holder == script) { /* of the call that waits */
+    if (is_waiting(device, script)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, device);
         return;
     }
     if (waits)
         device->state_holder = script;
-    lua_createtable(L, 0, 12);
-    script_device_push(L);
+    lua_createtable(L, 0, 4);
     lua_pushstring(L, device->site->key);
     lua_setfield(L, -2, "key");
     lua_pushstring(L, driver->parts[device->part].name);
@@ -51,26 +58,32 @@ void hooks_push_dev(lua_State *L, struct device *device, const struct script *sc
     else
         lua_newtable(L);
     lua_setfield(L, -2, "state");
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, device); /* to find `state` again after the call */
+    script_device_equip(L);
+    lua_pushvalue(L, -1); /* to find `state` again after the call */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, waits ? (void *)device : &current);
 }
 
 void hooks_keep_state(lua_State *L, struct device *device) {
-    struct report report;
-    report_init(&report);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, device);
+    bool task = script_task_runs(L);
+    bool waiting = !task && is_waiting(device, device->machine->generation->script);
+    const void *key = task || waiting ? (void *)device : &current;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
     lua_getfield(L, -1, "state");
-    json_t *state = luadata_from_stack(L, -1, false, &report);
+    if (!luadata_refresh(L, -1, device->hook_state)) {
+        struct report report;
+        report_init(&report);
+        json_t *state = luadata_from_stack(L, -1, false, &report);
+        if (state) {
+            json_decref(device->hook_state);
+            device->hook_state = state;
+        }
+        report_free(&report);
+    }
     lua_pop(L, 2);
-    if (!device->state_holder || script_task_runs(L)) {
+    if (!waiting) {
         lua_pushnil(L);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, device);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, key);
     }
-    if (state) {
-        json_decref(device->hook_state);
-        device->hook_state = state;
-    }
-    report_free(&report);
 }
 
 static bool outlived(const struct driver *driver, const struct point *point,
@@ -92,12 +105,28 @@ static bool has_register(const struct device *device, enum point_id id) {
     return false;
 }
 
+/* [-0, +1] The names of the driver's points, made once: a value finds its place by them without
+ * looking for its name among all texts of the script. */
+static void push_names(lua_State *L, const struct driver *driver) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &names) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_createtable(L, driver->point_count, 0);
+    for (int i = 0; i < driver->point_count; i++) {
+        lua_pushstring(L, driver->points[i].name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &names);
+}
+
 static int push_values(lua_State *L, void *context) {
     struct hook_call *call = context;
     const struct machine *machine = call->device->machine;
     const struct driver *driver = machine_driver(machine);
     struct mono now = clock_mono();
     hooks_push_dev(L, call->device, call->device->machine->generation->script, false);
+    push_names(L, driver);
     lua_createtable(L, 0, driver->point_count);
     for (int i = 0; i < driver->point_count; i++) {
         const struct point *point = &driver->points[i];
@@ -105,12 +134,14 @@ static int push_values(lua_State *L, void *context) {
         if (!ours || isnan(machine->values[i]) ||
             outlived(driver, point, &machine->value_at[i], now))
             continue; /* what is made from it would look fresh */
+        lua_rawgeti(L, -2, i + 1);
         if (point->id == POINT_STATE)
             lua_pushstring(L, device_state_name((enum device_state)machine->values[i]));
         else
             lua_pushnumber(L, machine->values[i]);
-        lua_setfield(L, -2, point->name);
+        lua_rawset(L, -3);
     }
+    lua_remove(L, -2);
     return 2;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/luadata.h"
+#include "base/text.h"
 #include "script/script_internal.h"
 #include "script/script_sandbox.h"
 
@@ -130,21 +131,33 @@ enum script_outcome script_outcome_of(struct script *script, lua_State *L, int s
     return SCRIPT_RAISED;
 }
 
+static bool near_time(const struct script *script, int64_t used_us) {
+    return !script->warned_time && used_us >= script->budget_us / 2;
+}
+
+static bool near_memory(const struct script *script) {
+    return !script->warned_memory && script->table &&
+           script->memory_peak >= script->limits.memory_bytes / 2;
+}
+
+bool script_is_near(const struct script *script, int64_t used_us) {
+    return near_time(script, used_us) || near_memory(script);
+}
+
 void script_warn_when_near(struct script *script, const char *what, int64_t used_us) {
-    if (!script->warned_time && used_us >= script->budget_us / 2) {
+    if (near_time(script, used_us)) {
         script->warned_time = true;
         log_warning(script->name,
                     "%s used %" PRId64 " us of CPU time; it is stopped at %" PRId64
                     " us: do less in one call",
                     what, used_us, script->budget_us);
     }
-    size_t maximum = script->limits.memory_bytes;
-    if (!script->warned_memory && script->table && script->memory_peak >= maximum / 2) {
+    if (near_memory(script)) {
         script->warned_memory = true;
         log_warning(script->name,
                     "%s took the script's memory to %zu KiB, with what was not yet collected; it "
                     "may have %zu KiB: keep less, or make shorter texts and tables",
-                    what, script->memory_peak / 1024, maximum / 1024);
+                    what, script->memory_peak / 1024, script->limits.memory_bytes / 1024);
     }
 }
 
@@ -165,6 +178,15 @@ static void near_steps(lua_State *L, const char *function, int steps, int maximu
                 maximum);
 }
 
+/* `what`, and for whom: most calls have nothing to say. */
+static const char *say_whom(const struct script *script, const char *what,
+                            char whom[SCRIPT_ERROR_SIZE]) {
+    if (!script->subject[0])
+        return what;
+    snprintf(whom, SCRIPT_ERROR_SIZE, "%s for %s", what, script->subject);
+    return whom;
+}
+
 /* Runs `body` protected and inside a budget; `context` is its light userdata argument. `what` is
  * what messages call it. Nothing stays on the stack. */
 static enum script_outcome run(struct script *script, lua_CFunction body, void *context,
@@ -176,10 +198,6 @@ static enum script_outcome run(struct script *script, lua_CFunction body, void *
     lua_pushcfunction(L, body);
     lua_pushlightuserdata(L, context);
     char whom[SCRIPT_ERROR_SIZE];
-    if (script->subject[0]) {
-        snprintf(whom, sizeof whom, "%s for %s", what, script->subject);
-        what = whom;
-    }
     script->prints = 0;
     script->memory_peak = script->memory;
     script_start_budget(script, L, budget_us);
@@ -187,9 +205,10 @@ static enum script_outcome run(struct script *script, lua_CFunction body, void *
     int64_t used_us = script_end_budget(script);
     enum script_outcome outcome = SCRIPT_OK;
     if (status != LUA_OK)
-        outcome = script_outcome_of(script, L, status, what, used_us, error);
-    else
-        script_warn_when_near(script, what, used_us);
+        outcome =
+            script_outcome_of(script, L, status, say_whom(script, what, whom), used_us, error);
+    else if (script_is_near(script, used_us))
+        script_warn_when_near(script, say_whom(script, what, whom), used_us);
     if (outcome == SCRIPT_MEMORY)
         script->spoiled = true;
     script_text_clean(error);
@@ -416,7 +435,7 @@ enum script_outcome script_call(struct script *script, const char *path, script_
 
 void script_set_subject(struct script *script, const char *subject, void *caller) {
     script->caller = caller;
-    snprintf(script->subject, sizeof script->subject, "%s", subject ? subject : "");
+    text_copy(script->subject, sizeof script->subject, subject ? subject : "");
 }
 
 bool script_spoiled(const struct script *script) {

@@ -11,7 +11,7 @@
 #include "script/script_sandbox.h"
 #include "script/task.h"
 
-/* Rooms of `dev`; the address of a row is its key in the registry. */
+/* Rooms of `dev`, found through its metatable, whose key in the registry is their address. */
 static const struct room {
     const char *name;
     const luaL_Reg *functions;
@@ -77,15 +77,19 @@ void script_device_open(lua_State *L) {
     luadata_push_null(L);
     lua_setfield(L, -2, "null");
     lua_setfield(L, -2, "json");
+    lua_createtable(L, 0, 2); /* the metatable of all `dev` */
+    lua_newtable(L);
     for (size_t i = 0; i < ROOM_COUNT; i++) {
         make_room(L, rooms[i].functions);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, &rooms[i]);
-    }
-}
-
-void script_device_push(lua_State *L) {
-    for (size_t i = 0; i < ROOM_COUNT; i++) {
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &rooms[i]);
         lua_setfield(L, -2, rooms[i].name);
     }
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, rooms);
+}
+
+void script_device_equip(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, rooms);
+    lua_setmetatable(L, -2);
 }

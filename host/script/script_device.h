@@ -9,11 +9,11 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-/* [-0, +0] Adds its globals to the table on top and keeps the rest for script_device_push(). May
+/* [-0, +0] Adds its globals to the table on top and keeps the rest for script_device_equip(). May
  * raise. */
 void script_device_open(lua_State *L);
-/* [-0, +0] Adds modbus, http, udp, line and mqtt to the table on top. */
-void script_device_push(lua_State *L);
+/* [-0, +0] Through the table on top modbus, http, udp, line and mqtt are found. */
+void script_device_equip(lua_State *L);
 
 extern const luaL_Reg script_json[];   /* script_json.c */
 extern const luaL_Reg script_modbus[]; /* script_modbus.c */

@@ -64,6 +64,8 @@ enum script_outcome script_outcome_of(struct script *script, lua_State *L, int s
 /* Runs `body` protected and inside the budget of a call; `context` is its light userdata. */
 enum script_outcome script_run(struct script *script, lua_CFunction body, void *context,
                                const char *what, char error[SCRIPT_ERROR_SIZE]);
+/* Whether it used much of its time or memory, of which nothing was said yet. */
+bool script_is_near(const struct script *script, int64_t used_us);
 void script_warn_when_near(struct script *script, const char *what, int64_t used_us);
 
 /* script_budget.c */

@@ -282,6 +282,54 @@ static void a_tree_survives_the_way_into_lua_and_back(void **state) {
     lua_close(L);
 }
 
+/* Whether the table that `text` returns refreshes `json`, and what the object is then. */
+static void assert_refreshes(const char *json, const char *text, bool refreshes,
+                             const char *after) {
+    lua_State *L = luaL_newstate();
+    json_t *object = json_loads(json, JSON_DECODE_ANY, NULL);
+    json_t *expected = json_loads(after, JSON_DECODE_ANY, NULL);
+    assert_int_equal(luaL_dostring(L, text), LUA_OK);
+    assert_int_equal(luadata_refresh(L, -1, object), refreshes);
+    assert_int_equal(lua_gettop(L), 1);
+    if (!json_equal(object, expected))
+        fail_msg("%s did not make %s of %s", text, after, json);
+    json_decref(object);
+    json_decref(expected);
+    lua_close(L);
+}
+
+static void numbers_of_an_object_are_refreshed_in_place(void **state) {
+    (void)state;
+    const char *json = "{\"a\":1,\"b\":2.5,\"c\":\"x\",\"d\":true}";
+    assert_refreshes(json, "return { a = 7, b = -0.5, c = 'x', d = true }", true,
+                     "{\"a\":7,\"b\":-0.5,\"c\":\"x\",\"d\":true}");
+    assert_refreshes("{}", "return {}", true, "{}");
+}
+
+static void anything_but_numbers_is_to_be_read_anew_and_nothing_changed(void **state) {
+    (void)state;
+    const char *json = "{\"a\":1,\"b\":2.5,\"c\":\"x\",\"d\":true}";
+    static const char *const others[] = {
+        "return { a = 7, b = 3.5, c = 'x' }",
+        "return { a = 7, b = 3.5, c = 'x', d = true, e = 1 }",
+        "return { a = 7, b = 3.5, c = 'y', d = true }",
+        "return { a = 7, b = 3.5, c = 'x\\0', d = true }",
+        "return { a = 7, b = 3.5, c = 'x', d = false }",
+        "return { a = 7.0, b = 3.5, c = 'x', d = true }",
+        "return { a = 7, b = 3, c = 'x', d = true }",
+        "return { a = 7, b = 0/0, c = 'x', d = true }",
+        "return { a = 7, b = 1/0, c = 'x', d = true }",
+        "return { a = 7, b = {}, c = 'x', d = true }",
+        "return { a = 7, b = print or nil, c = 'x', d = true }",
+        "return { a = 7, b = 3.5, ['c\\0'] = 'x', d = true }",
+        "return { 7, 3.5, 'x', true }",
+        "return 7",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_refreshes(json, others[i], false, json);
+    assert_refreshes("[1]", "return { 2 }", false, "[1]");
+}
+
 static void null_goes_into_lua_as_nil(void **state) {
     (void)state;
     lua_State *L = luaL_newstate();
@@ -367,6 +415,8 @@ int main(void) {
         cmocka_unit_test(functions_become_true_where_they_may_stand),
         cmocka_unit_test(metatables_are_not_asked),
         cmocka_unit_test(a_tree_survives_the_way_into_lua_and_back),
+        cmocka_unit_test(numbers_of_an_object_are_refreshed_in_place),
+        cmocka_unit_test(anything_but_numbers_is_to_be_read_anew_and_nothing_changed),
         cmocka_unit_test(null_goes_into_lua_as_nil),
         cmocka_unit_test(a_list_as_a_map_has_keys_from_1),
         cmocka_unit_test(a_file_is_read_whole_up_to_its_maximum),
