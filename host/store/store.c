@@ -60,10 +60,11 @@ enum err store_submit(struct store *store, struct store_job *job) {
         store->last = &job->next;
         store->waiting++;
         store->waiting_bytes += job->bytes;
-        pthread_cond_signal(&store->wake);
     }
     pthread_mutex_unlock(&store->lock);
-    if (result != ERR_OK)
+    if (result == ERR_OK) /* without the lock, which the thread takes at once */
+        pthread_cond_signal(&store->wake);
+    else
         job_free(job);
     return result;
 }
