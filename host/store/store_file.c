@@ -296,8 +296,7 @@ static enum err database_ask(struct store *store, const char *sql, char *text, s
 enum err store_database_open(struct store *store, const char *name, int flags, const char *vfs,
                              struct report *report) {
     /* One thread at a time uses the connection; SQLite's own locks would guard nothing. */
-    const char *through = vfs ? vfs : gather_open(&store->gather);
-    if (sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX, through) != SQLITE_OK)
+    if (sqlite3_open_v2(name, &store->db, flags | SQLITE_OPEN_NOMUTEX, vfs) != SQLITE_OK)
         return database_refused(store, report, "it could not be opened");
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
@@ -402,7 +401,6 @@ void store_database_close(struct store *store) {
     if (store->db && sqlite3_close(store->db) != SQLITE_OK)
         log_error("store", "%s was not closed cleanly: %s", store->path, sqlite3_errmsg(store->db));
     store->db = NULL;
-    gather_close(&store->gather);
 }
 
 bool store_has_file(const struct store *store, const char *name) {

@@ -4,7 +4,6 @@
  *   store_file.c         directory, lock file, opening, checks, statements
  *   store_layouts.c      the layout of the file, step by step
  *   store_wal.c          whether the journal that a kill left is whole
- *   store_gather.c       a commit's frames of the journal in one write
  *   store_damaged.c      a damaged file at start; store_salvage.c: what can be read of it
  *   store_constraints.c  constraints, and what changes with them in one transaction
  *   store_load.c         constraints, all at the start
@@ -30,7 +29,6 @@
 
 #include "store/store.h"
 #include "store/store_audit.h"
-#include "store/store_gather.h"
 
 struct store_job;
 
@@ -137,7 +135,6 @@ struct store {
     int lock_fd;
 
     /* The store's thread only, once it runs. */
-    struct gather gather; /* that `db` writes through */
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int fault; /* extended result code of the last failure; its text: */
