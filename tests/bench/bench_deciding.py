@@ -90,8 +90,8 @@ def measure(chosen, report, stores):
                 "nothing is in the processor's caches, and the 15 KB that belong to a device (its constraints, what "
                 "it measures, its card, its command) come from memory: that is the difference between the figures "
                 "beside each other. A start reads the file twice, once to see that it is whole (quick_check) and once "
-                "for its rows. Of its processor time, sampled at 2,000 devices: 21 % quick_check, 14 % SQLite's reading "
-                "of the rows, 33 % packing each row and putting it into its place, 14 % building the devices, 9 % "
+                "for its rows. Of its processor time, sampled at 2,000 devices: 21 % quick_check, 14 % SQLite's "
+                "reading of the rows, 33 % packing each row and putting it into its place, 14 % building the devices, 9 % "
                 "history's first rows; all on one processor here. Reasons are kept in memory, each text once, since "
                 "an answer, an event or the audit log may need one at any moment and the loop never waits for the "
                 "store.")

@@ -216,16 +216,19 @@ def main():
         if chosen.wanted("commits"):
             commits(report, folder, chosen)
     report.note("fdatasync is that of 4 KiB in a file that has its blocks, behind a rest like that of a wish. A wish "
-                "commits some ten pages (its row, its record for the audit log, their indexes) with one fdatasync. "
-                "With a latency, a wish that meets a read in flight waits for it, and for nothing else; that is in "
-                "its p99.")
+                "commits some five pages (its row, the index of its id, its record for the audit log with its time and "
+                "what the log counts) in one write, with one fdatasync. With a latency, a wish that meets a read in "
+                "flight waits for it, and for nothing else; that is in its p99.")
     report.note("Under load a thread of the API that has a limit to set comes forward to the engine's priority, which "
                 "takes RLIMIT_NICE (the packaged service has it) or root; without it, about twice the p50.")
     report.note(
-        "One commit at a time writes those ten pages where the floor writes one, and the "
-        "processor works on them about as long as this disk takes to be sure: that is what keeps "
-        "it from 0.7 of a bare fdatasync here, while on slower disks, or beside other work, it is "
-        "above. With 16 waiting they share the pages and the sync.")
+        "One commit at a time is a PUT that changes a limit: four pages in one write, where the floor writes one. In "
+        "memory, where no disk is waited for, it takes 47 µs. Of the processor's time beside the sync, sampled: 33 % "
+        "is the SQL of the limit's row and of the audit log's, 14 % handing over to the store's thread and back, 13 % "
+        "the write, 12 % to begin and to end the transaction, 11 % the locks that let other programs read the file, "
+        "8 % checksums and index of the frames, 4 % checkpoints. With the sync of three pages more it is some 63 µs "
+        "above a bare fdatasync: 0.7 of it is reached where that takes 150 µs or more, and a quicker disk leaves "
+        "less. With 16 waiting they share the pages and the sync.")
     report.write()
 
 

@@ -1,6 +1,6 @@
 /* How many limits a second the store brings to the disk: one at a time, and with 16 waiting, beside
- * the disk's own fdatasync. Each is what a PUT of a constraint makes: its row, the rank, its row of
- * the audit log, in one transaction.
+ * the disk's own fdatasync. Each is what a PUT of a constraint makes: its row and its row of the
+ * audit log, in one transaction.
  *
  *   commits FOLDER MS ROUNDS     the folder is empty; MS: how long each of the three is measured
  *
