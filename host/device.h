@@ -78,8 +78,11 @@ struct device {
     struct wheel_timer wake;
     struct book book;
     struct split_device *split_seen; /* as it was when last split; NULL: never */
-    /* What history was told last; NULL: nothing. */
+    /* What history was told last; NULL: nothing. What each decision looks at is here. */
     struct ruling *last_ruling;
+    bool ruled_in_force;              /* as `last_ruling` has it */
+    enum command_state journal_state; /* how far it was told, as history was told last */
+    struct wall journal_since;
     struct announced announced;
     char id[ID_SIZE];
     char cluster_id[ID_SIZE];

@@ -1,7 +1,9 @@
 /* What others see of a device: its card, and on it the flexibility and the texts of the moment. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -63,22 +65,25 @@ static void see_guard(struct device *device, enum watchdog_state watchdog) {
     announce_unguarded(device, unguarded, text);
 }
 
-void device_publish_as(struct device *device, struct flexibility *flexibility) {
+static void fill_head(struct device *device, struct flexibility *flexibility) {
     enum watchdog_state watchdog = device_watchdog(device);
     see_guard(device, watchdog);
-    *flexibility = (struct flexibility){
-        .connection = device->connection,
-        .allowed = device->allowed,
-        .command = device->command.state,
-        .following = device->command.following,
-        .watchdog = watchdog,
-        .unguarded = device->unguarded,
-        .command_since = device->command.since,
-        .bound_min = device->has_decision ? device->decision.min : -POWER_UNBOUNDED,
-        .bound_max = device->has_decision ? device->decision.max : POWER_UNBOUNDED,
-        .has_set_point = device->has_decision && device->decision.has_set,
-        .set_point = device->decision.set,
-    };
+    flexibility->connection = device->connection;
+    flexibility->allowed = device->allowed;
+    flexibility->command = device->command.state;
+    flexibility->following = device->command.following;
+    flexibility->watchdog = watchdog;
+    flexibility->unguarded = device->unguarded;
+    flexibility->command_since = device->command.since;
+    flexibility->bound_min = device->has_decision ? device->decision.min : -POWER_UNBOUNDED;
+    flexibility->bound_max = device->has_decision ? device->decision.max : POWER_UNBOUNDED;
+    flexibility->has_set_point = device->has_decision && device->decision.has_set;
+    flexibility->set_point = device->decision.set;
+}
+
+void device_publish_as(struct device *device, struct flexibility *flexibility) {
+    *flexibility = (struct flexibility){0};
+    fill_head(device, flexibility);
     for (int i = 0; i < POINT_NUMBER_COUNT; i++) {
         const struct quantity *known = quantities_at(device->known, (enum point_id)i);
         flexibility->values[i] = known ? known->value : NAN;
@@ -108,6 +113,17 @@ void device_publish_as(struct device *device, struct flexibility *flexibility) {
 void device_publish(struct device *device) {
     struct flexibility published;
     device_publish_as(device, &published);
+}
+
+void device_publish_decision(struct device *device) {
+    if (events_wanted(device->engine->events)) {
+        device_publish(device);
+        return;
+    }
+    struct flexibility published;
+    memset(&published, 0, offsetof(struct flexibility, values));
+    fill_head(device, &published);
+    live_publish_head(device->card->live, &published);
 }
 
 void device_publish_texts(struct device *device) {

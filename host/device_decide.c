@@ -111,7 +111,10 @@ static void schedule_wake(struct device *device, struct now now) {
         wheel_stop(device->wheel, &device->wake);
         return;
     }
-    wheel_start(device->wheel, &device->wake, due > 0 ? (uint64_t)due : 0, wake_due);
+    uint64_t due_ms = due > 0 ? (uint64_t)due : 0;
+    /* The two clocks are read one after the other: the same moment may be a millisecond later. */
+    if (!wheel_set_by(&device->wake, due_ms) || due_ms - device->wake.due_ms > 1)
+        wheel_start(device->wheel, &device->wake, due_ms, wake_due);
 }
 
 static bool same_ranges(const struct ranges *a, const struct ranges *b) {
@@ -211,7 +214,7 @@ void device_take_share(struct device *device, const struct cluster_share *share)
     device->share = (struct share){share->limited, share->min, share->max};
     text_set(&device->share_why, share->why);
     device_decide_as(device, true);
-    device_publish(device);
+    device_publish_decision(device);
 }
 
 void device_decide(struct device *device) {
@@ -220,7 +223,7 @@ void device_decide(struct device *device) {
 
 void device_decide_changed(struct device *device) {
     device_decide_as(device, true);
-    device_publish(device);
+    device_publish_decision(device);
 }
 
 static void wake_due(struct wheel_timer *timer) {

@@ -19,6 +19,8 @@ void device_watch_vehicle(struct device *device);
 /* `changed`: in any case, also when what it depends on beside its book is as it was. */
 void device_decide_as(struct device *device, bool changed);
 
+/* What a decision changes of it; what is known of the device is as it was published last. */
+void device_publish_decision(struct device *device);
 /* device_publish, and what was published. */
 void device_publish_as(struct device *device, struct flexibility *published);
 void device_publish_texts(struct device *device); /* identity, connection and command */

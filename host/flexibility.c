@@ -1,5 +1,6 @@
 #include "flexibility.h"
 
+#include <assert.h>
 #include <math.h>
 #include <sched.h>
 #include <stddef.h>
@@ -24,11 +25,15 @@ struct live {
     _Atomic uint64_t words[];
 };
 
+static void pack_head(const struct flexibility *flexibility, uint64_t words[HEAD_WORDS]) {
+    words[HEAD_WORDS - 1] = 0;
+    memcpy(words, flexibility, offsetof(struct flexibility, values));
+}
+
 static size_t pack(const struct live *live, const struct flexibility *flexibility,
                    uint64_t words[MOST_WORDS]) {
     size_t used = HEAD_WORDS;
-    words[HEAD_WORDS - 1] = 0;
-    memcpy(words, flexibility, offsetof(struct flexibility, values));
+    pack_head(flexibility, words);
     for (uint64_t left = live->quantities; left; left &= left - 1) {
         int i = __builtin_ctzll(left);
         memcpy(&words[used++], &flexibility->values[i], sizeof *words);
@@ -82,14 +87,30 @@ void live_warm(const struct live *live) {
     warm(live, sizeof *live + live->count * sizeof *live->words);
 }
 
-void live_publish(struct live *live, const struct flexibility *flexibility) {
-    uint64_t words[MOST_WORDS];
-    size_t count = pack(live, flexibility, words);
+static void publish_words(struct live *live, const uint64_t *words, size_t count) {
     unsigned sequence = atomic_load_explicit(&live->sequence, memory_order_relaxed);
     atomic_store_explicit(&live->sequence, sequence + 1, memory_order_relaxed);
     for (size_t i = 0; i < count; i++)
         atomic_store_explicit(&live->words[i], words[i], memory_order_release);
     atomic_store_explicit(&live->sequence, sequence + 2, memory_order_release);
+}
+
+void live_publish(struct live *live, const struct flexibility *flexibility) {
+    uint64_t words[MOST_WORDS];
+    publish_words(live, words, pack(live, flexibility, words));
+}
+
+void live_publish_head(struct live *live, const struct flexibility *flexibility) {
+    static_assert(offsetof(struct flexibility, updated_at) % 8 == 0 &&
+                      offsetof(struct flexibility, invalid_at) % 8 == 0,
+                  "each is one word");
+    static const size_t kept[] = {offsetof(struct flexibility, updated_at) / 8,
+                                  offsetof(struct flexibility, invalid_at) / 8};
+    uint64_t words[HEAD_WORDS];
+    pack_head(flexibility, words);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        words[kept[i]] = atomic_load_explicit(&live->words[kept[i]], memory_order_relaxed);
+    publish_words(live, words, HEAD_WORDS);
 }
 
 void live_read(const struct live *live, struct flexibility *flexibility) {

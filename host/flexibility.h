@@ -63,6 +63,9 @@ struct live *live_new(uint64_t quantities);
 void live_free(struct live *live);                                           /* NULL is fine */
 void live_publish(struct live *live, const struct flexibility *flexibility); /* one writer */
 void live_warm(const struct live *live); /* before a publication; see base/warm.h */
+/* All but the quantities and their times (updated_at, invalid_at too), which stay as they were
+ * published last. The same writer. */
+void live_publish_head(struct live *live, const struct flexibility *flexibility);
 void live_read(const struct live *live, struct flexibility *flexibility); /* any thread */
 
 const char *command_state_name(enum command_state state);

@@ -132,9 +132,9 @@ static bool same_ruling(const struct decided *a, const struct decided *b) {
 
 void journal_ruling(struct device *device, const struct decided *before,
                     const struct decided *decided) {
-    const struct ruling *last = device->last_ruling;
     if (!device->engine->telemetry ||
-        (last && last->in_force == device->anything_in_force && same_ruling(before, decided)))
+        (device->last_ruling && device->ruled_in_force == device->anything_in_force &&
+         same_ruling(before, decided)))
         return;
     const struct decision *decision = &decided->decision;
     bool has = decided->has_decision;
@@ -157,19 +157,25 @@ void journal_ruling(struct device *device, const struct decided *before,
     if (first && !(device->last_ruling = malloc(sizeof *device->last_ruling)))
         return; /* no memory: the next decision begins it */
     *device->last_ruling = ruling;
+    device->ruled_in_force = ruling.in_force;
     ruling.command = device->command.state;
     ruling.command_ms = device->command.since.ms;
+    device->journal_since.ms = INT64_MIN; /* how far it is told within this one is still to come */
     struct origin origin = origin_of(device);
     telemetry_ruling(device->engine->telemetry, &origin, clock_now(&device->engine->clock),
                      &ruling);
 }
 
 void journal_told(struct device *device) {
-    if (!device->last_ruling)
+    const struct command *command = &device->command;
+    if (!device->last_ruling ||
+        (device->journal_state == command->state && device->journal_since.ms == command->since.ms))
         return;
+    device->journal_state = command->state;
+    device->journal_since = command->since;
     struct origin origin = origin_of(device);
     telemetry_told(device->engine->telemetry, &origin, clock_now(&device->engine->clock),
-                   device->command.state, device->command.since);
+                   command->state, command->since);
 }
 
 void journal_leave(struct device *device) {

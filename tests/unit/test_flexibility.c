@@ -58,6 +58,22 @@ static void what_is_published_is_what_is_read(void **state) {
     live_free(live);
 }
 
+static void a_decision_leaves_what_was_measured_and_when(void **state) {
+    (void)state;
+    struct live *live = live_new(QUANTITIES_ALL);
+    assert_non_null(live);
+    struct flexibility measured = state_of(-4200), decided = state_of(11), got;
+    live_publish(live, &measured);
+    live_publish_head(live, &decided);
+    live_read(live, &got);
+    struct flexibility wanted = measured;
+    memcpy(&wanted, &decided, offsetof(struct flexibility, values));
+    wanted.updated_at = measured.updated_at;
+    wanted.invalid_at = measured.invalid_at;
+    assert_memory_equal(&got, &wanted, sizeof wanted);
+    live_free(live);
+}
+
 static void what_a_device_cannot_have_stays_unknown(void **state) {
     (void)state;
     struct live *live =
@@ -138,6 +154,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_anything_is_known_everything_is_unknown),
         cmocka_unit_test(what_is_published_is_what_is_read),
+        cmocka_unit_test(a_decision_leaves_what_was_measured_and_when),
         cmocka_unit_test(what_a_device_cannot_have_stays_unknown),
         cmocka_unit_test(every_command_state_and_following_has_a_name),
         cmocka_unit_test(readers_never_see_half_of_a_publication),
