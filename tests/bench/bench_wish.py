@@ -217,7 +217,8 @@ def main():
             commits(report, folder, chosen)
     report.note("fdatasync is that of 4 KiB in a file that has its blocks, behind a rest like that of a wish. A wish "
                 "commits some five pages (its row, the index of its id, its record for the audit log with its time and "
-                "what the log counts) with one fdatasync. With a latency, a wish that meets a read in flight waits for it, and for nothing else; that is in its p99.")
+                "what the log counts) with one fdatasync. With a latency, a wish that meets a read in flight waits "
+                "for it, and for nothing else; that is in its p99.")
     report.note("Under load a thread of the API that has a limit to set comes forward to the engine's priority, which "
                 "takes RLIMIT_NICE (the packaged service has it) or root; without it, about twice the p50.")
     report.note(
