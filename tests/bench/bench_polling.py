@@ -285,12 +285,14 @@ def main():
         "script, the call and its budget. A read of 50 floats takes 13,000, of which 7,600 decode. Where the "
         "floor alone costs nearly a tenth of Node-RED, nothing that decodes can be at a tenth.")
     run.report.note(
-        "Memory of a device, as the heap has it: 1.5 "
-        "KiB the device, 1.1 KiB its measurements and what is published of them, 1.1 KiB its "
-        "machine and what that reads, 0.9 KiB its entry of the site file, 0.7 KiB its link and "
-        "socket, 0.4 KiB what was decided, 0.3 KiB what history keeps of it, 1.3 KiB other; beside "
-        "it five samples wait for history (1.2 KiB), and SQLite's pages of history (2 MiB at "
-        "most). What the heap leaves between is less than 0.2 KiB.")
+        "Memory of a device, in bytes that it asked of the heap (heaptrack, 2,000 devices): 1,570 the device, 1,060 "
+        "its entry of the site file (775 of them the tree that was parsed, kept to see what a new file or a change by "
+        "the API makes other), 1,105 what is measured and what is published of that, 768 its link and socket, 760 its "
+        "machine with blocks and polls, 504 the values that this decodes into and their times, 488 what was decided, "
+        "444 its card, 352 what history knows of it, 140 identity: 7.0 KiB in some 45 pieces, each with a head of the "
+        "heap. Beside it five samples wait for history, some 200 bytes each (74 the ids of device and cluster), and "
+        "SQLite has 2 MiB of pages of history at most. No piece is large by mistake: below the target lie the "
+        "tree kept as text (0.7 KiB less) together with ids told once and not in each sample (0.3 KiB less).")
     run.report.write()
     return 0
 
