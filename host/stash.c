@@ -226,7 +226,7 @@ void stash_keep_ends(struct engine *engine, const char *target_id, struct book *
     }
     buf_text(&text, "}}");
     if (text.failed ||
-        store_put_boot_text(engine->store, "ends", target_id, buf_string(&text)) != ERR_OK)
+        store_put_text(engine->store, "ends", target_id, buf_string(&text), NULL, NULL))
         log_warning("store", "the ends of constraints of %s could not be stored", target_id);
     buf_free(&text);
 }

@@ -147,36 +147,11 @@ static void transaction_abandon(struct store *store) {
     snprintf(store->fault_text, sizeof store->fault_text, "%s", text);
 }
 
-static bool all_of_boot(const struct store_job *first, const struct store_job *end) {
-    for (; first != end; first = first->next)
-        if (!first->type->of_boot || first->records)
-            return false;
-    return true;
-}
-
-/* Of the next commits; outside of a transaction. Unsynced, they are the kernel's: there after an
- * end of the host, and on the disk with the next one that is synced. */
-static bool set_sync(struct store *store, bool synced) {
-    if (store->unsynced == !synced)
-        return true;
-    if (sqlite3_exec(store->db,
-                     synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL,
-                     NULL, NULL) != SQLITE_OK)
-        return store_fault(store) == ERR_OK;
-    store->unsynced = !synced;
-    return true;
-}
-
-static bool transaction_begin(struct store *store, bool synced) {
-    return set_sync(store, synced) &&
-           control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") == ERR_OK;
-}
-
 /* Jobs from `first` up to, not including, `end` in one transaction. False: nothing is written. */
 static bool transaction_run(struct store *store, struct store_job *first,
                             const struct store_job *end) {
     transaction_abandon(store); /* one that could not be rolled back for want of memory */
-    if (!transaction_begin(store, !all_of_boot(first, end))) {
+    if (control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") != ERR_OK) {
         figure_add(&store->figures.failures, 1);
         return false;
     }
@@ -196,8 +171,6 @@ static bool transaction_run(struct store *store, struct store_job *first,
         transaction_abandon(store);
         return false;
     }
-    if (store->unsynced)
-        return true;
     histogram_add(&store->figures.commit, clock_mono_us() - begun_us);
     figure_add(&store->figures.commits, 1);
     return true;
@@ -261,7 +234,8 @@ static void batch_write(struct store *store, struct store_job *first) {
 static void settle_owed(struct store *store) {
     if (!store->owed)
         return;
-    bool done = transaction_begin(store, true) && store_audit_write(store, store->owed) == ERR_OK &&
+    bool done = control_run(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE") == ERR_OK &&
+                store_audit_write(store, store->owed) == ERR_OK &&
                 control_run(store, STATEMENT_COMMIT, "COMMIT") == ERR_OK;
     if (!done)
         transaction_abandon(store);

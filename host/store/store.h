@@ -101,10 +101,6 @@ must_check enum err store_prune_constraints(struct store *store, struct now now,
  * value NULL removes. ERR_LIMIT: longer than STORE_KEY_MAXIMUM, STORE_TEXT_MAXIMUM. */
 must_check enum err store_put_text(struct store *store, const char *kind, const char *key,
                                    const char *value, store_done *done, void *context);
-/* The same for what means nothing once the system starts anew: it is there after an end of the
- * host, of whatever kind, and does not wait for the disk; a power cut may take it. */
-must_check enum err store_put_boot_text(struct store *store, const char *kind, const char *key,
-                                        const char *value);
 
 /* Calls `row` for each, ended ones too, as they come, on the store's thread while the caller waits.
  * The constraint is lent for the call (constraint_new() copies it); `durable` is set. */
@@ -130,7 +126,7 @@ must_check enum err store_cluster_find(struct store *store, const char *which, c
 uint64_t store_last_rank(struct store *store);
 
 struct store_figures {
-    figure_t commits,        /* that have waited for the disk */
+    figure_t commits,
         failures;            /* of transactions; one that is tried again row by row is a failure */
     struct histogram commit; /* how long each COMMIT took: the disk */
     figure_t waiting;        /* operations in the queue when it was taken last */

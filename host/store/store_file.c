@@ -309,7 +309,6 @@ enum err store_database_open(struct store *store, const char *name, int flags, c
     if (vfs && sqlite3_exec(store->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) !=
                    SQLITE_OK) /* before it reads anything */
         return database_refused(store, report, "it could not be set up");
-    store->unsynced = false;
     /* Auto-vacuum: SQLite has read of the header what it would make a new file with, perhaps from a
      * page that a power cut has torn and that it is about to take back. */
     return database_execute(store,

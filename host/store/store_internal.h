@@ -38,10 +38,9 @@ struct store_job_type {
      * only. Any other result is the job's own; when it is not ERR_OK, nothing was written. */
     enum err (*run)(struct store *store, struct store_job *job);
     void (*committed)(struct store *store, struct store_job *job); /* after ERR_OK; may be NULL */
-    bool reads;   /* runs alone, outside of a transaction, once */
-    bool owes;    /* its records are kept until they can be written, also when it fails */
-    bool needed;  /* done in memory, on a store that is damaged: the host cannot do without */
-    bool of_boot; /* means nothing once the system starts anew: need not be on the disk by then */
+    bool reads;  /* runs alone, outside of a transaction, once */
+    bool owes;   /* its records are kept until they can be written, also when it fails */
+    bool needed; /* done in memory, on a store that is damaged: the host cannot do without */
 };
 
 struct store_job {
@@ -142,8 +141,7 @@ struct store {
     int64_t first_end_ms;      /* no constraint in the file ends before; INT64_MIN: not known */
     struct audit_record *owed; /* that the disk has refused so far */
     size_t owed_count;
-    bool unsynced; /* the connection is set not to wait for the disk when it commits */
-    bool standby;  /* the disk can only be read: each write fails until it can be written */
+    bool standby; /* the disk can only be read: each write fails until it can be written */
     struct mono standby_since; /* the last attempt to leave it */
     /* Since it was opened. `db` is in memory then and holds what could be read; derd.db is closed.
      * It stands by for good. */

@@ -54,27 +54,15 @@ static enum err remove_run(struct store *store, struct store_job *job) {
                                text_bind(statement, (const struct text_job *)job));
 }
 
-static enum err text_submit(struct store *store, const struct store_job_type *type,
-                            const char *kind, const char *key, const char *value, store_done *done,
-                            void *context) {
-    if (strlen(kind) > STORE_KEY_MAXIMUM || strlen(key) > STORE_KEY_MAXIMUM ||
-        (value && strlen(value) > STORE_TEXT_MAXIMUM))
-        return ERR_LIMIT;
-    struct text_job *text = text_job_new(type, kind, key, value, done, context);
-    return text ? store_submit(store, &text->job) : ERR_MEMORY;
-}
-
 enum err store_put_text(struct store *store, const char *kind, const char *key, const char *value,
                         store_done *done, void *context) {
     static const struct store_job_type put = {.run = put_run};
     static const struct store_job_type removal = {.run = remove_run};
-    return text_submit(store, value ? &put : &removal, kind, key, value, done, context);
-}
-
-enum err store_put_boot_text(struct store *store, const char *kind, const char *key,
-                             const char *value) {
-    static const struct store_job_type put = {.run = put_run, .of_boot = true};
-    return text_submit(store, &put, kind, key, value, NULL, NULL);
+    if (strlen(kind) > STORE_KEY_MAXIMUM || strlen(key) > STORE_KEY_MAXIMUM ||
+        (value && strlen(value) > STORE_TEXT_MAXIMUM))
+        return ERR_LIMIT;
+    struct text_job *text = text_job_new(value ? &put : &removal, kind, key, value, done, context);
+    return text ? store_submit(store, &text->job) : ERR_MEMORY;
 }
 
 struct get_job {

@@ -42,7 +42,7 @@ static struct {
     struct entry entries[FILES_MAXIMUM];
     uint64_t random;
     bool off, ignore_syncs, cut_in_database;
-    int64_t changes, reads, syncs, failures, cut_at;
+    int64_t changes, reads, failures, cut_at;
     enum disk_failure failure;
     int64_t fail_at, fail_count;
     sqlite3_vfs vfs, plain, *system;
@@ -317,7 +317,6 @@ static int file_sync_now(sqlite3_file *base, int flags) {
     (void)flags;
     LOCKED({
         result = before_change(CHANGE_SYNC);
-        disk.syncs++;
         if (result == SQLITE_OK && power_goes())
             result = SQLITE_IOERR_FSYNC;
         /* The kernel takes what it could not write for written, and says so once. */
@@ -724,10 +723,6 @@ int64_t disk_changes(void) {
 
 int64_t disk_reads(void) {
     return look(&disk.reads);
-}
-
-int64_t disk_syncs(void) {
-    return look(&disk.syncs);
 }
 
 int64_t disk_failures(void) {

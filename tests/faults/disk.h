@@ -48,7 +48,6 @@ void disk_fail(enum disk_failure failure, int64_t n, int64_t count);
 /* Changes, reads, failures so far. */
 int64_t disk_changes(void);
 int64_t disk_reads(void);
-int64_t disk_syncs(void); /* of files, since it was inserted */
 int64_t disk_failures(void);
 /* Whether the power went while the database itself, not its journal, was written. */
 bool disk_cut_in_database(void);

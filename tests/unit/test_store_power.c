@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include <semaphore.h>
 #include <sqlite3.h>
 #include <time.h>
 
@@ -212,45 +211,6 @@ static void without_syncs_something_is_lost(void **state) {
     assert_true(tally.lost > 0);
 }
 
-static void wait_done(void *context, enum err result) {
-    (void)result;
-    sem_post(context);
-}
-
-static int64_t syncs_of(struct store *store, bool of_boot, sem_t *done) {
-    int64_t before = disk_syncs();
-    if (of_boot)
-        assert_int_equal(store_put_boot_text(store, "ends", "device", "{}"), ERR_OK);
-    else
-        assert_int_equal(store_put_text(store, "gates", "device", "{}", wait_done, done), ERR_OK);
-    if (of_boot)
-        free(store_get_text(store, "ends", "device")); /* a read comes after what was put before */
-    else
-        sem_wait(done);
-    return disk_syncs() - before;
-}
-
-static void what_lasts_as_long_as_the_system_does_not_wait_for_the_disk(void **state) {
-    char text[200];
-    sem_t done;
-    (void)state;
-    sem_init(&done, 0, 0);
-    disk_insert(test.folder, test.seed);
-    disk_format(true);
-    struct store *store = open_quietly(text, sizeof text);
-    assert_non_null(store);
-    (void)syncs_of(store, false, &done); /* the journal is there now */
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(syncs_of(store, true, &done), 0);
-        assert_true(syncs_of(store, false, &done) > 0);
-        assert_true(syncs_of(store, false, &done) > 0);
-        assert_int_equal(syncs_of(store, true, &done), 0);
-    }
-    store_close(store);
-    disk_remove();
-    sem_destroy(&done);
-}
-
 static void old_file_make(void) {
     char path[128];
     sqlite3 *db;
@@ -292,7 +252,6 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_acknowledged_is_there_after_a_power_cut),
         cmocka_unit_test(without_syncs_something_is_lost),
-        cmocka_unit_test(what_lasts_as_long_as_the_system_does_not_wait_for_the_disk),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
