@@ -103,7 +103,6 @@ void engine_lists_change(struct engine *engine, bool begins) {
     engine->lists_change = begins;
     roster_forget(&engine->device_roster);
     roster_forget(&engine->cluster_roster);
-    engine->cluster_found = NULL;
 }
 
 static bool list_devices(struct engine *engine) {
@@ -144,15 +143,9 @@ struct cluster *engine_cluster(struct engine *engine, const char *key) {
     return NULL;
 }
 
-/* Each poll asks for the cluster of its device, which is mostly that of the poll before. */
 struct cluster *engine_cluster_by_id(struct engine *engine, const char *id) {
-    if (engine->cluster_found && strcmp(engine->cluster_found->id, id) == 0)
-        return engine->cluster_found;
-    if (list_clusters(engine)) {
-        struct cluster *found = roster_find(&engine->cluster_roster, id, id_of_cluster);
-        engine->cluster_found = found && !engine->lists_change ? found : NULL;
-        return found;
-    }
+    if (list_clusters(engine))
+        return roster_find(&engine->cluster_roster, id, id_of_cluster);
     for (struct cluster *cluster = engine->clusters; cluster; cluster = cluster->next)
         if (strcmp(cluster->id, id) == 0)
             return cluster;

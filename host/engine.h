@@ -100,9 +100,8 @@ struct engine {
     struct device *devices;   /* in the site file's order, cluster by cluster */
     struct instance *instances;
     struct roster device_roster, cluster_roster;
-    struct cluster *cluster_found; /* by its id, last; NULL: none since the lists changed */
-    bool lists_change;             /* those of clusters and devices: they are looked through */
-    struct recall recall;          /* while the site is first built */
+    bool lists_change;    /* those of clusters and devices: they are looked through */
+    struct recall recall; /* while the site is first built */
     struct stash stash;
     uint64_t last_rank;
     struct ask *asks; /* on their way to the disk */

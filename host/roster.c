@@ -42,7 +42,9 @@ void roster_close(struct roster *roster) {
     roster->made = true;
 }
 
-void *roster_find(const struct roster *roster, const char *id, roster_id *id_of) {
+void *roster_find(struct roster *roster, const char *id, roster_id *id_of) {
+    if (roster->found && strcmp(id_of(roster->found), id) == 0)
+        return roster->found;
     uint64_t key = key_of(id);
     size_t low = 0;
     for (size_t high = roster->count; low < high;) {
@@ -54,6 +56,6 @@ void *roster_find(const struct roster *roster, const char *id, roster_id *id_of)
     }
     for (; low < roster->count && roster->places[low].key == key; low++)
         if (strcmp(id_of(roster->places[low].it), id) == 0)
-            return roster->places[low].it;
+            return roster->found = roster->places[low].it;
     return NULL;
 }

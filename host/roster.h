@@ -13,6 +13,7 @@ struct roster { /* all zero: to be made */
         void *it;
     } * places; /* by key */
     size_t count, capacity;
+    void *found; /* last: one is often asked for again at once; NULL: none yet */
     bool made;
 };
 
@@ -23,6 +24,6 @@ bool roster_add(struct roster *roster, const char *id, void *it);
 void roster_close(struct roster *roster); /* all were added */
 /* The one with this id among all that were added; `id_of` tells theirs. NULL: none. */
 typedef const char *roster_id(const void *it);
-void *roster_find(const struct roster *roster, const char *id, roster_id *id_of);
+void *roster_find(struct roster *roster, const char *id, roster_id *id_of);
 
 #endif
