@@ -295,7 +295,7 @@ static bool prune_track(struct telemetry *telemetry, struct track *track, struct
 
 bool telemetry_prune(struct telemetry *telemetry, struct now now, const struct retention *retention,
                      size_t written) {
-    /* Looking costs as much as five rows of each device: all come by about once a minute. */
+    /* Looking costs as much as three rows of each device: all come by about once a minute. */
     size_t looks = written / ROUND_SHARE > ROUND_TRACKS ? written / ROUND_SHARE : ROUND_TRACKS;
     int most = written > ROUND_ROWS / 2 ? 2 * (int)written : ROUND_ROWS, removed = 0;
     bool ok = telemetry_run_simple(telemetry, TELEMETRY_BEGIN);
